@@ -1,0 +1,96 @@
+//! `change`: what is to be done with one container, and what became of it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Container, Status};
+use crate::error::{Error, Kind};
+use crate::wire;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Make it and start it; start it if it is there but does not run.
+    Add,
+    /// Take it away.
+    Remove,
+    /// Take it away and make it anew as it is wanted now.
+    Replace,
+    /// Leave it as it is, after making sure that all of it is so.
+    Keep,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Action::Add => "add",
+            Action::Remove => "remove",
+            Action::Replace => "replace",
+            Action::Keep => "keep",
+        })
+    }
+}
+
+wire! {
+    /// One difference between what is wanted and what is there.
+    pub struct Change "change" {
+        /// What is to be done.
+        req action: Action,
+        /// The container as it is wanted; for `remove`, as it is.
+        req container: Container,
+        /// The container as it is, for `replace`.
+        opt current: Container,
+        /// What differs; empty when nothing does.
+        many why: Vec<Why>,
+        /// What became of the change so far.
+        opt status: Status,
+        /// Why it failed, for people.
+        opt error: String,
+        /// Why it failed, for programs.
+        opt error_kind: Kind,
+    }
+}
+
+impl Change {
+    /// A change that nobody has worked on yet.
+    pub fn new(action: Action, container: Container) -> Change {
+        Change {
+            action,
+            container,
+            current: None,
+            why: Vec::new(),
+            status: None,
+            error: None,
+            error_kind: None,
+            rest: Default::default(),
+        }
+    }
+
+    /// Whether an earlier stage failed on it.
+    pub fn has_failed(&self) -> bool {
+        self.status == Some(Status::Failed)
+    }
+
+    /// The same change, marked as failed for the reason given.
+    pub fn failed(mut self, why: &Error) -> Change {
+        self.status = Some(Status::Failed);
+        self.error = Some(why.to_string());
+        self.error_kind = Some(why.kind());
+        self
+    }
+}
+
+wire! {
+    /// One field in which the wanted container and the one that is there differ.
+    pub struct Why {
+        /// The field's name.
+        req field: String,
+        /// What is there; absent when nothing is.
+        opt from: Value,
+        /// What is wanted; absent when nothing is.
+        opt to: Value,
+    }
+}

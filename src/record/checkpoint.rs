@@ -1,0 +1,48 @@
+//! `checkpoint`: the end of a full listing.
+
+use serde::{Deserialize, Serialize};
+
+use super::Owner;
+use crate::wire;
+
+/// What a listing is a listing of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Of {
+    /// Leases of the named source.
+    Lease,
+    /// Containers.
+    Container,
+    /// Changes, one for every container that is wanted or there.
+    Change,
+}
+
+wire! {
+    /// Says that the records since the last checkpoint, or since the start, were all there are.
+    pub struct Checkpoint "checkpoint" {
+        /// What was listed.
+        req of: Of,
+        /// How many records of it.
+        req count: u64,
+        /// Whether the stream goes on with changes behind it.
+        many follow: bool,
+        /// The source that was listed.
+        opt source: String,
+        /// The pipe whose containers were listed; absent means everybody's.
+        opt owner: Owner,
+    }
+}
+
+impl Checkpoint {
+    /// The end of a listing of `count` records.
+    pub fn new(of: Of, count: u64) -> Checkpoint {
+        Checkpoint {
+            of,
+            count,
+            follow: false,
+            source: None,
+            owner: None,
+            rest: Default::default(),
+        }
+    }
+}

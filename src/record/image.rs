@@ -1,0 +1,165 @@
+//! Image references as Docker writes them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::text::{NotA, as_json_string};
+
+/// A reference to an image: `[registry[:port]/]repository[:tag][@digest]`.
+///
+/// It is written as it was given. Two references name the same image when [`Image::canonical`]
+/// is the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Image(Box<str>);
+
+impl Image {
+    /// The reference as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The tag, if one is given.
+    pub fn tag(&self) -> Option<&str> {
+        split(&self.0).1
+    }
+
+    /// The digest, if one is given.
+    pub fn digest(&self) -> Option<&str> {
+        split(&self.0).2
+    }
+
+    /// The name without tag and digest.
+    pub fn repository(&self) -> &str {
+        split(&self.0).0
+    }
+
+    /// The reference with what Docker fills in: `docker.io/library/` and `:latest`. A reference
+    /// with a digest needs no tag, and its tag is left out.
+    pub fn canonical(&self) -> String {
+        let (name, tag, digest) = split(&self.0);
+        let name = match name.split_once('/') {
+            Some((first, _)) if is_registry(first) => name.to_owned(),
+            Some(_) => format!("docker.io/{name}"),
+            None => format!("docker.io/library/{name}"),
+        };
+        match digest {
+            Some(digest) => format!("{name}@{digest}"),
+            None => format!("{name}:{}", tag.unwrap_or("latest")),
+        }
+    }
+}
+
+/// Name, tag and digest. A colon before a slash belongs to a registry's port.
+fn split(text: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (rest, digest) = match text.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (text, None),
+    };
+    match rest.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag), digest),
+        _ => (rest, None, digest),
+    }
+}
+
+fn is_registry(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost"
+}
+
+impl FromStr for Image {
+    type Err = NotA;
+
+    fn from_str(text: &str) -> Result<Image, NotA> {
+        if valid(text) {
+            Ok(Image(text.into()))
+        } else {
+            Err(NotA::new(
+                text,
+                "an image reference ([registry/]name[:tag][@digest])",
+            ))
+        }
+    }
+}
+
+/// The grammar of the distribution project's reference package, without its bound on the registry.
+fn valid(text: &str) -> bool {
+    let (name, tag, digest) = split(text);
+    let (registry, path) = match name.split_once('/') {
+        Some((first, path)) if is_registry(first) => (Some(first), path),
+        _ => (None, name),
+    };
+    let registry_ok = registry.is_none_or(|r| {
+        r.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
+    });
+    let tag_ok = tag.is_none_or(|tag| {
+        (1..=128).contains(&tag.len())
+            && !tag.starts_with(['.', '-'])
+            && tag
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+    });
+    let digest_ok = digest.is_none_or(|digest| match digest.split_once(':') {
+        Some((kind, hex)) => {
+            kind.starts_with(|c: char| c.is_ascii_alphabetic())
+                && kind
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"+._-".contains(&b))
+                && hex.len() >= 32
+                && hex.bytes().all(|b| b.is_ascii_hexdigit())
+        }
+        None => false,
+    });
+    name.len() <= 255 && registry_ok && path.split('/').all(component) && tag_ok && digest_ok
+}
+
+/// A part of a repository's path: lower-case words, joined by `.`, `_`, `__` or hyphens.
+fn component(part: &str) -> bool {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let ends = part.bytes().next().is_some_and(word) && part.bytes().last().is_some_and(word);
+    ends && part
+        .bytes()
+        .all(|b| word(b) || matches!(b, b'.' | b'_' | b'-'))
+        && !["..", "._", "_.", "___", ".-", "-.", "_-", "-_"]
+            .iter()
+            .any(|two| part.contains(two))
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+as_json_string!(Image);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_read_as_docker_reads_them() {
+        let canonical = |text: &str| text.parse::<Image>().unwrap().canonical();
+        assert_eq!(canonical("busybox"), "docker.io/library/busybox:latest");
+        assert_eq!(
+            canonical("library/busybox:1"),
+            "docker.io/library/busybox:1"
+        );
+        assert_eq!(canonical("localhost:5000/app"), "localhost:5000/app:latest");
+        assert_eq!(canonical("ghcr.io/a/b__c:v1"), "ghcr.io/a/b__c:v1");
+        let digest = format!("sha256:{}", "0".repeat(64));
+        assert_eq!(
+            canonical(&format!("a:1@{digest}")),
+            format!("docker.io/library/a@{digest}")
+        );
+        assert_eq!("localhost:5000/app".parse::<Image>().unwrap().tag(), None);
+    }
+
+    #[test]
+    fn what_docker_refuses_is_refused() {
+        for bad in [
+            "", " ", "App", "a b", "-x", "a:", "a:-t", "a@sha256", "a//b", "a..b", "a/", "$(x)",
+        ] {
+            assert!(bad.parse::<Image>().is_err(), "{bad:?}");
+        }
+    }
+}

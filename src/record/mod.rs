@@ -1,0 +1,110 @@
+//! The records that the programs exchange, and the types of what stands in them.
+//!
+//! A record is one JSON object. This module knows what a record says and nothing of where it comes
+//! from or goes to. The wire form is an interface: names are `lower_snake_case` with their unit,
+//! what is not known is absent and never null, and what this version does not know is kept.
+
+mod binding;
+mod change;
+mod checkpoint;
+mod container;
+mod hardware;
+mod host;
+mod image;
+mod interface;
+mod key;
+mod lease;
+mod name;
+mod object;
+mod port;
+mod text;
+
+pub use binding::Binding;
+pub use change::{Action, Change, Why};
+pub use checkpoint::{Checkpoint, Of};
+pub use container::{
+    Container, Docker, EnvVar, HostRef, LeaseRef, Restart, State, Status, Volume, Words,
+};
+pub use hardware::{Duid, Mac};
+pub use host::{Host, HostState, Used};
+pub use image::Image;
+pub use interface::{Address, Interface, Origin};
+pub use key::Key;
+pub use lease::{Family, Lease, LeaseEvent, LeaseState, LeaseType};
+pub use name::{ContainerId, Hostname, Ifname, Owner};
+pub use object::{Fields, Object, is_default};
+pub use port::{Expose, Port, Transport};
+pub use text::NotA;
+
+use serde::Serialize;
+
+/// Any record.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "records are handled one at a time"
+)]
+pub enum Record {
+    /// What a DHCP server has given to a client.
+    Lease(Lease),
+    /// A container, wanted or there: what has `id` and `image` and no `kind`.
+    Container(Container),
+    /// What is to be done with a container.
+    Change(Change),
+    /// A Docker host.
+    Host(Host),
+    /// Which container stood for which client.
+    Binding(Binding),
+    /// The end of a full listing.
+    Checkpoint(Checkpoint),
+    /// A kind that this version does not know; every stage passes it on.
+    Other(Object),
+}
+
+impl TryFrom<Object> for Record {
+    type Error = String;
+
+    /// The record that the object is, or all that is wrong with it, beginning with which record.
+    fn try_from(object: Object) -> Result<Record, String> {
+        let kind: Option<String> = match object.get("kind") {
+            Some(raw) => match serde_json::from_str(raw) {
+                Ok(kind) => Some(kind),
+                Err(_) => return Err(format!("field \"kind\" is not a string in {raw}")),
+            },
+            None => None,
+        };
+        let name = kind.as_deref().unwrap_or("container").to_owned();
+        let id = object.get("id").map(str::to_owned);
+        let record = match kind.as_deref() {
+            Some("lease") => object.try_into().map(Record::Lease),
+            Some("change") => object.try_into().map(Record::Change),
+            Some("host") => object.try_into().map(Record::Host),
+            Some("binding") => object.try_into().map(Record::Binding),
+            Some("checkpoint") => object.try_into().map(Record::Checkpoint),
+            Some("container") => Container::try_from(object).map(Record::Container),
+            None if object.has("id") || object.has("image") => {
+                Container::try_from(object).map(Record::Container)
+            }
+            Some(_) => Ok(Record::Other(object)),
+            None => return Err("record has neither \"kind\" nor \"id\" and \"image\"".to_owned()),
+        };
+        record.map_err(|wrong| match id {
+            Some(id) => format!("{name} {id}: {wrong}"),
+            None => format!("{name}: {wrong}"),
+        })
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Record::Lease(record) => record.serialize(to),
+            Record::Container(record) => record.serialize(to),
+            Record::Change(record) => record.serialize(to),
+            Record::Host(record) => record.serialize(to),
+            Record::Binding(record) => record.serialize(to),
+            Record::Checkpoint(record) => record.serialize(to),
+            Record::Other(record) => record.serialize(to),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Names: of containers, hosts on a network, owners and interfaces. Each type holds only what its
+//! user (Docker, the DNS, the kernel) takes, so that no name can be an option, a path or a second
+//! field further on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::text::{NotA, as_json_string};
+
+/// Defines a name type by the test its text must pass and the words for it.
+macro_rules! name {
+    ($(#[$meta:meta])* $name:ident, $valid:expr, $what:literal) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The name's text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotA;
+
+            fn from_str(text: &str) -> Result<$name, NotA> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) { Ok($name(text.into())) } else { Err(NotA::new(text, $what)) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        as_json_string!($name);
+    };
+}
+
+name!(
+    /// A container's name and its `id` in CCCF: what Docker takes as a name, at most 128 characters.
+    ContainerId,
+    |text| text.len() <= 128 && docker_name(text),
+    "a container name ([a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 128)"
+);
+
+name!(
+    /// A host name or domain name of letters, digits and hyphens (RFC 1123), without a final dot.
+    Hostname,
+    |text| text.len() <= 253 && text.split('.').all(dns_label),
+    "a host name (labels of letters, digits and hyphens)"
+);
+
+name!(
+    /// Whose containers these are: the name of the pipe that made them.
+    Owner,
+    |text| text.len() <= 63 && docker_name(text),
+    "an owner ([a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 63)"
+);
+
+name!(
+    /// A name of a network interface, as the kernel takes it.
+    Ifname,
+    |text| {
+        (1..=15).contains(&text.len())
+            && text != "."
+            && text != ".."
+            && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b':' | b'%'))
+    },
+    "an interface name (1 to 15 visible characters, no / : %)"
+);
+
+fn docker_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
+fn dns_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+impl Hostname {
+    /// The first label in lower case, cut to `longest` characters: fit to be part of a name.
+    pub fn label(&self, longest: usize) -> String {
+        let label = self
+            .0
+            .split('.')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        label[..label.len().min(longest)]
+            .trim_end_matches('-')
+            .to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_are_no_names() {
+        let hostile = [
+            "",
+            "-x",
+            "a b",
+            "a\nb",
+            "a\0b",
+            "../x",
+            "$(touch /tmp/x)",
+            "a/b",
+            "é",
+            "a;b",
+            "`x`",
+        ];
+        for text in hostile {
+            assert!(text.parse::<ContainerId>().is_err(), "{text:?}");
+            assert!(text.parse::<Hostname>().is_err(), "{text:?}");
+            assert!(text.parse::<Owner>().is_err(), "{text:?}");
+        }
+        for text in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a b",
+            "a\n",
+            "abcdefghijklmnop",
+            "a:b",
+        ] {
+            assert!(text.parse::<Ifname>().is_err(), "{text:?}");
+        }
+        let long = "x".repeat(65536);
+        assert!(long.parse::<Hostname>().is_err() && long.parse::<ContainerId>().is_err());
+    }
+
+    #[test]
+    fn a_host_name_gives_a_label() {
+        let label = |text: &str| text.parse::<Hostname>().unwrap().label(6);
+        assert_eq!(label("Alpha.example.org"), "alpha");
+        assert_eq!(label("abcde-fgh"), "abcde");
+    }
+}

@@ -1,0 +1,51 @@
+//! Newtypes whose wire form is a string: one place for their serde.
+
+/// Gives a type that has `FromStr` and `Display` the matching JSON string form.
+macro_rules! as_json_string {
+    ($($type:ty),* $(,)?) => {$(
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(from)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+pub(crate) use as_json_string;
+
+/// Why a piece of text is not what it should be: `"VALUE" is not WHAT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotA {
+    value: String,
+    what: &'static str,
+}
+
+impl NotA {
+    /// `value` is not `what`, which says the form that is wanted.
+    pub fn new(value: &str, what: &'static str) -> NotA {
+        NotA {
+            value: value.to_owned(),
+            what,
+        }
+    }
+}
+
+impl std::fmt::Display for NotA {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "\"{}\" is not {}",
+            crate::error::OneLine(&self.value),
+            self.what
+        )
+    }
+}
+
+impl std::error::Error for NotA {}
