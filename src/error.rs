@@ -27,6 +27,8 @@ pub enum Kind {
     TimedOut,
     /// Reading or writing failed.
     Io,
+    /// Whoever read the output has left; no failure, but a reason to stop.
+    ReaderLeft,
     /// The suite contradicts itself.
     Bug,
 }
@@ -47,13 +49,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error that says `what` could not be done, in the words of the field and in lower case.
     pub fn new(kind: Kind, what: impl fmt::Display) -> Error {
-        Error {
-            kind,
-            at: Vec::new(),
-            what: what.to_string(),
-            why: None,
-            remedy: None,
-        }
+        Error { kind, at: Vec::new(), what: what.to_string(), why: None, remedy: None }
     }
 
     /// The same error with the reason that the kernel, a server or a parser gave.
@@ -203,9 +199,6 @@ mod tests {
         let missing = std::fs::File::open("/nonexistent/file").doing("open lease file");
         let error = missing.unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound);
-        assert_eq!(
-            error.to_string(),
-            "open lease file: no such file or directory"
-        );
+        assert_eq!(error.to_string(), "open lease file: no such file or directory");
     }
 }

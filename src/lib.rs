@@ -8,5 +8,10 @@
 #![forbid(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
+pub mod adapter;
+pub mod cli;
 pub mod error;
+pub mod logic;
+pub mod pipe;
 pub mod record;
+pub mod stage;

@@ -36,13 +36,6 @@ wire! {
 impl Checkpoint {
     /// The end of a listing of `count` records.
     pub fn new(of: Of, count: u64) -> Checkpoint {
-        Checkpoint {
-            of,
-            count,
-            follow: false,
-            source: None,
-            owner: None,
-            rest: Default::default(),
-        }
+        Checkpoint { of, count, follow: false, source: None, owner: None, rest: Default::default() }
     }
 }

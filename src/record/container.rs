@@ -102,8 +102,7 @@ pub enum Status {
 impl Container {
     /// The identity from which MAC address and DUID are derived.
     pub fn identity(&self) -> Key {
-        self.key
-            .unwrap_or_else(|| Key::derive("container", &[self.id.as_str().as_bytes()]))
+        self.key.unwrap_or_else(|| Key::derive("container", &[self.id.as_str().as_bytes()]))
     }
 
     /// Whether the container runs now.
@@ -330,10 +329,7 @@ impl FromStr for Volume {
         if ok {
             Ok(Volume(text.into()))
         } else {
-            Err(NotA::new(
-                text,
-                "a volume ([/host/path or name:]/container/path[:options])",
-            ))
+            Err(NotA::new(text, "a volume ([/host/path or name:]/container/path[:options])"))
         }
     }
 }
@@ -422,13 +418,7 @@ mod tests {
         for bad in ["", "data", "../x:/data", "./x:/data", "/a:b", "/a:/b:ro:x"] {
             assert!(bad.parse::<Volume>().is_err(), "{bad:?}");
         }
-        for text in [
-            "no",
-            "always",
-            "unless-stopped",
-            "on-failure",
-            "on-failure:3",
-        ] {
+        for text in ["no", "always", "unless-stopped", "on-failure", "on-failure:3"] {
             assert_eq!(text.parse::<Restart>().unwrap().to_string(), text);
         }
         assert!("on-failure:-1".parse::<Restart>().is_err());

@@ -63,24 +63,7 @@ impl Mac {
     /// The link-local address with the modified EUI-64 of this address (RFC 4291 appendix A).
     pub fn link_local(&self) -> std::net::Ipv6Addr {
         let [a, b, c, d, e, f] = self.0;
-        std::net::Ipv6Addr::from([
-            0xfe,
-            0x80,
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            a ^ 2,
-            b,
-            c,
-            0xff,
-            0xfe,
-            d,
-            e,
-            f,
-        ])
+        std::net::Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
     }
 }
 
@@ -144,22 +127,12 @@ mod tests {
 
     #[test]
     fn duid_takes_what_the_rfc_allows_and_no_more() {
-        assert_eq!(
-            "00:03:00:01:AA".parse::<Duid>().unwrap().to_string(),
-            "00:03:00:01:aa"
-        );
+        assert_eq!("00:03:00:01:AA".parse::<Duid>().unwrap().to_string(), "00:03:00:01:aa");
         let longest = vec!["ff"; 130].join(":");
         assert!(longest.parse::<Duid>().is_ok());
-        for bad in [
-            "",
-            "00",
-            "00:03",
-            "0003",
-            "00:03:0",
-            "00:03:zz",
-            "00:03:+1",
-            &(longest + ":00"),
-        ] {
+        for bad in
+            ["", "00", "00:03", "0003", "00:03:0", "00:03:zz", "00:03:+1", &(longest + ":00")]
+        {
             assert!(bad.parse::<Duid>().is_err(), "{bad}");
         }
     }

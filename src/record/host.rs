@@ -38,11 +38,7 @@ impl Host {
 
     /// The host as a container refers to it.
     pub fn as_ref(&self) -> HostRef {
-        HostRef {
-            id: self.id.clone(),
-            url: Some(self.url.clone()),
-            rest: Default::default(),
-        }
+        HostRef { id: self.id.clone(), url: Some(self.url.clone()), rest: Default::default() }
     }
 }
 

@@ -72,10 +72,7 @@ impl FromStr for Image {
         if valid(text) {
             Ok(Image(text.into()))
         } else {
-            Err(NotA::new(
-                text,
-                "an image reference ([registry/]name[:tag][@digest])",
-            ))
+            Err(NotA::new(text, "an image reference ([registry/]name[:tag][@digest])"))
         }
     }
 }
@@ -94,16 +91,12 @@ fn valid(text: &str) -> bool {
     let tag_ok = tag.is_none_or(|tag| {
         (1..=128).contains(&tag.len())
             && !tag.starts_with(['.', '-'])
-            && tag
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+            && tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
     });
     let digest_ok = digest.is_none_or(|digest| match digest.split_once(':') {
         Some((kind, hex)) => {
             kind.starts_with(|c: char| c.is_ascii_alphabetic())
-                && kind
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"+._-".contains(&b))
+                && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"+._-".contains(&b))
                 && hex.len() >= 32
                 && hex.bytes().all(|b| b.is_ascii_hexdigit())
         }
@@ -116,12 +109,8 @@ fn valid(text: &str) -> bool {
 fn component(part: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let ends = part.bytes().next().is_some_and(word) && part.bytes().last().is_some_and(word);
-    ends && part
-        .bytes()
-        .all(|b| word(b) || matches!(b, b'.' | b'_' | b'-'))
-        && !["..", "._", "_.", "___", ".-", "-.", "_-", "-_"]
-            .iter()
-            .any(|two| part.contains(two))
+    ends && part.bytes().all(|b| word(b) || matches!(b, b'.' | b'_' | b'-'))
+        && !["..", "._", "_.", "___", ".-", "-.", "_-", "-_"].iter().any(|two| part.contains(two))
 }
 
 impl fmt::Display for Image {
@@ -140,25 +129,19 @@ mod tests {
     fn references_are_read_as_docker_reads_them() {
         let canonical = |text: &str| text.parse::<Image>().unwrap().canonical();
         assert_eq!(canonical("busybox"), "docker.io/library/busybox:latest");
-        assert_eq!(
-            canonical("library/busybox:1"),
-            "docker.io/library/busybox:1"
-        );
+        assert_eq!(canonical("library/busybox:1"), "docker.io/library/busybox:1");
         assert_eq!(canonical("localhost:5000/app"), "localhost:5000/app:latest");
         assert_eq!(canonical("ghcr.io/a/b__c:v1"), "ghcr.io/a/b__c:v1");
         let digest = format!("sha256:{}", "0".repeat(64));
-        assert_eq!(
-            canonical(&format!("a:1@{digest}")),
-            format!("docker.io/library/a@{digest}")
-        );
+        assert_eq!(canonical(&format!("a:1@{digest}")), format!("docker.io/library/a@{digest}"));
         assert_eq!("localhost:5000/app".parse::<Image>().unwrap().tag(), None);
     }
 
     #[test]
     fn what_docker_refuses_is_refused() {
-        for bad in [
-            "", " ", "App", "a b", "-x", "a:", "a:-t", "a@sha256", "a//b", "a..b", "a/", "$(x)",
-        ] {
+        for bad in
+            ["", " ", "App", "a b", "-x", "a:", "a:-t", "a@sha256", "a//b", "a..b", "a/", "$(x)"]
+        {
             assert!(bad.parse::<Image>().is_err(), "{bad:?}");
         }
     }

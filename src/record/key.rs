@@ -23,10 +23,7 @@ impl Key {
     /// DUID alone where clients take a new number at each start.
     pub fn of_client(duid: &Duid, iaid: Option<u32>) -> Key {
         let iaid = iaid.map(u32::to_be_bytes);
-        Key::derive(
-            "client",
-            &[duid.as_bytes(), iaid.as_ref().map_or(&[], |bytes| bytes)],
-        )
+        Key::derive("client", &[duid.as_bytes(), iaid.as_ref().map_or(&[], |bytes| bytes)])
     }
 
     /// The key of a DHCPv4 client: of its client identifier, or its hardware address without one.
@@ -51,9 +48,7 @@ impl Key {
 
     /// The stable DUID-UUID (RFC 6355) for what this key names, as a version 8 UUID (RFC 9562).
     pub fn duid(&self) -> Duid {
-        let mut uuid: [u8; 16] = digest("duid", &[&self.0])[..16]
-            .try_into()
-            .expect("16 of 32");
+        let mut uuid: [u8; 16] = digest("duid", &[&self.0])[..16].try_into().expect("16 of 32");
         uuid[6] = (uuid[6] & 0x0f) | 0x80;
         uuid[8] = (uuid[8] & 0x3f) | 0x80;
         Duid::from_uuid(uuid)
@@ -134,22 +129,13 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_into_each_other() {
-        assert_ne!(
-            Key::derive("x", &[b"ab", b"c"]),
-            Key::derive("x", &[b"a", b"bc"])
-        );
+        assert_ne!(Key::derive("x", &[b"ab", b"c"]), Key::derive("x", &[b"a", b"bc"]));
     }
 
     #[test]
     fn text_that_is_no_key_is_refused() {
-        for bad in [
-            "",
-            "abc",
-            "ABCDEFGHIJKLM",
-            "abcdefghijkl1",
-            "abcdefghijklmn",
-            "../../../../a",
-        ] {
+        for bad in ["", "abc", "ABCDEFGHIJKLM", "abcdefghijkl1", "abcdefghijklmn", "../../../../a"]
+        {
             assert!(bad.parse::<Key>().is_err(), "{bad}");
         }
     }

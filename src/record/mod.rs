@@ -40,10 +40,7 @@ use serde::Serialize;
 
 /// Any record.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "records are handled one at a time"
-)]
+#[allow(clippy::large_enum_variant, reason = "records are handled one at a time")]
 pub enum Record {
     /// What a DHCP server has given to a client.
     Lease(Lease),

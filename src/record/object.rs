@@ -28,10 +28,7 @@ impl Object {
 
     /// The JSON text of the field's value; nothing if there is no such field.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|(n, _)| &**n == name)
-            .map(|(_, v)| v.get())
+        self.fields.iter().find(|(n, _)| &**n == name).map(|(_, v)| v.get())
     }
 
     /// Whether there is a field of that name, be it null.
@@ -59,9 +56,7 @@ impl Object {
 
     /// The fields in their order: name and JSON text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields
-            .iter()
-            .map(|(name, value)| (&**name, value.get()))
+        self.fields.iter().map(|(name, value)| (&**name, value.get()))
     }
 
     /// Whether there are no fields.
@@ -71,9 +66,7 @@ impl Object {
 
     /// Writes the fields into a map that is being written.
     pub fn write_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        self.fields
-            .iter()
-            .try_for_each(|(name, value)| map.serialize_entry(&**name, value))
+        self.fields.iter().try_for_each(|(name, value)| map.serialize_entry(&**name, value))
     }
 }
 
@@ -81,9 +74,7 @@ impl Object {
 impl PartialEq for Object {
     fn eq(&self, other: &Object) -> bool {
         self.fields.len() == other.fields.len()
-            && self
-                .iter()
-                .all(|(name, value)| other.get(name) == Some(value))
+            && self.iter().all(|(name, value)| other.get(name) == Some(value))
     }
 }
 
@@ -118,18 +109,11 @@ fn repeated(fields: &[(Box<str>, Box<RawValue>)]) -> Option<&str> {
         let twice = |(at, field): &(usize, &(Box<str>, _))| {
             fields[..*at].iter().any(|earlier| earlier.0 == field.0)
         };
-        return fields
-            .iter()
-            .enumerate()
-            .find(twice)
-            .map(|(_, (name, _))| &**name);
+        return fields.iter().enumerate().find(twice).map(|(_, (name, _))| &**name);
     }
     let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
     names.sort_unstable();
-    names
-        .windows(2)
-        .find(|pair| pair[0] == pair[1])
-        .map(|pair| pair[0])
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 impl Serialize for Object {
@@ -150,10 +134,7 @@ pub struct Fields {
 impl Fields {
     /// Starts taking fields out of `object`.
     pub fn of(object: Object) -> Fields {
-        Fields {
-            object,
-            wrong: Vec::new(),
-        }
+        Fields { object, wrong: Vec::new() }
     }
 
     /// A field that must be there.
@@ -173,8 +154,7 @@ impl Fields {
         match serde_json::from_str(raw.get()) {
             Ok(value) => Some(value),
             Err(why) => {
-                self.wrong
-                    .push(format!("field {name:?}: {}", told(&why, raw.get())));
+                self.wrong.push(format!("field {name:?}: {}", told(&why, raw.get())));
                 None
             }
         }
@@ -182,26 +162,15 @@ impl Fields {
 
     /// The fields that nobody took, or what was wrong with those that were taken.
     pub fn finish(self) -> Result<Object, String> {
-        if self.wrong.is_empty() {
-            Ok(self.object)
-        } else {
-            Err(self.wrong.join(", "))
-        }
+        if self.wrong.is_empty() { Ok(self.object) } else { Err(self.wrong.join(", ")) }
     }
 }
 
 /// A parser's message without its position inside the field, and with the value if it lacks it.
 fn told(why: &serde_json::Error, value: &str) -> String {
     let text = why.to_string();
-    let text = text
-        .rsplit_once(" at line ")
-        .map_or(&*text, |(text, _)| text)
-        .to_owned();
-    if text.contains('"') || value.len() > 80 {
-        text
-    } else {
-        format!("{text} in {value}")
-    }
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text).to_owned();
+    if text.contains('"') || value.len() > 80 { text } else { format!("{text} in {value}") }
 }
 
 /// Whether a value says no more than its absence would.
@@ -323,9 +292,6 @@ mod tests {
             assert!(wrong.contains(part), "{wrong}");
         }
         let null = Object::parse(r#"{"size":null}"#).unwrap();
-        assert_eq!(
-            Sample::try_from(null).unwrap_err(),
-            "field \"size\" is null"
-        );
+        assert_eq!(Sample::try_from(null).unwrap_err(), "field \"size\" is null");
     }
 }

@@ -49,10 +49,7 @@ impl FromStr for Port {
 
     fn from_str(text: &str) -> Result<Port, NotA> {
         port(text).ok_or_else(|| {
-            NotA::new(
-                text,
-                "a port ([address:]host:container[/tcp|udp|sctp], 0 to 65535)",
-            )
+            NotA::new(text, "a port ([address:]host:container[/tcp|udp|sctp], 0 to 65535)")
         })
     }
 }
@@ -78,12 +75,7 @@ fn port(text: &str) -> Option<Port> {
         }
     };
     let container = number(container).filter(|port| *port != 0)?;
-    Some(Port {
-        address,
-        host: number(host)?,
-        container,
-        transport,
-    })
+    Some(Port { address, host: number(host)?, container, transport })
 }
 
 /// A port number of digits alone: no sign, no space.
@@ -121,19 +113,10 @@ impl FromStr for Expose {
 
     fn from_str(text: &str) -> Result<Expose, NotA> {
         match format!("0:{text}").parse::<Port>() {
-            Ok(Port {
-                address: None,
-                container,
-                transport,
-                ..
-            }) if !text.contains(':') => Ok(Expose {
-                container,
-                transport,
-            }),
-            _ => Err(NotA::new(
-                text,
-                "a container port (1 to 65535[/tcp|udp|sctp])",
-            )),
+            Ok(Port { address: None, container, transport, .. }) if !text.contains(':') => {
+                Ok(Expose { container, transport })
+            }
+            _ => Err(NotA::new(text, "a container port (1 to 65535[/tcp|udp|sctp])")),
         }
     }
 }
@@ -155,13 +138,7 @@ mod tests {
 
     #[test]
     fn ports_are_written_as_they_are_read() {
-        for text in [
-            "80:8080",
-            "0:53/udp",
-            "127.0.0.1:80:80",
-            "[fd00::1]:443:8443",
-            "1:2/sctp",
-        ] {
+        for text in ["80:8080", "0:53/udp", "127.0.0.1:80:80", "[fd00::1]:443:8443", "1:2/sctp"] {
             assert_eq!(text.parse::<Port>().unwrap().to_string(), text);
         }
         assert_eq!("80:80/tcp".parse::<Port>().unwrap().to_string(), "80:80");
@@ -172,18 +149,9 @@ mod tests {
 
     #[test]
     fn what_is_no_port_is_refused() {
-        for bad in [
-            "",
-            "80",
-            "80:",
-            ":80",
-            "80:0",
-            "80:65536",
-            "80:+1",
-            "a:b",
-            "fd00::1:80:80",
-            "1:2/x",
-        ] {
+        for bad in
+            ["", "80", "80:", ":80", "80:0", "80:65536", "80:+1", "a:b", "fd00::1:80:80", "1:2/x"]
+        {
             assert!(bad.parse::<Port>().is_err(), "{bad:?}");
         }
         for bad in ["", "0", "80:80", "1.2.3.4:80", "80/x"] {

@@ -30,21 +30,13 @@ pub struct NotA {
 impl NotA {
     /// `value` is not `what`, which says the form that is wanted.
     pub fn new(value: &str, what: &'static str) -> NotA {
-        NotA {
-            value: value.to_owned(),
-            what,
-        }
+        NotA { value: value.to_owned(), what }
     }
 }
 
 impl std::fmt::Display for NotA {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "\"{}\" is not {}",
-            crate::error::OneLine(&self.value),
-            self.what
-        )
+        write!(f, "\"{}\" is not {}", crate::error::OneLine(&self.value), self.what)
     }
 }
 

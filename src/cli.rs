@@ -1,0 +1,109 @@
+//! The words that the programs' command lines share, and how a program starts.
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::error::Result;
+use crate::pipe::{Exit, Report, run};
+use crate::record::NotA;
+
+/// Parses the command line and does the work: the whole of a program's `main`.
+///
+/// `--help` and `--version` end with 0, a command line that makes no sense with 64.
+pub fn main<A: Parser>(program: &'static str, work: fn(A, &Report) -> Result<()>) -> ExitCode {
+    let args = match A::try_parse() {
+        Ok(args) => args,
+        Err(why) => {
+            let told = why.print();
+            return match why.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if told.is_ok() => Exit::Done,
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Io,
+                _ => Exit::Usage,
+            }
+            .into();
+        }
+    };
+    let report = Report::new(program);
+    run(&report, AssertUnwindSafe(|| work(args, &report))).into()
+}
+
+/// How the output is written.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Show {
+    /// Print a table for people instead of records
+    #[arg(long)]
+    pub table: bool,
+}
+
+/// How many records are worked on at the same time.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Jobs {
+    /// Work on up to N records at the same time
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub concurrency: std::num::NonZeroUsize,
+}
+
+/// A length of time on the command line: a number with `ms`, `s`, `m`, `h` or `d` behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = NotA;
+
+    fn from_str(text: &str) -> Result<Span, NotA> {
+        let wrong = || NotA::new(text, "a duration (such as 500ms, 90s, 5m, 1h or 2d)");
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+        let unit_ms = match &text[digits..] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(unit_ms).map(|ms| Span(Duration::from_millis(ms))).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+        match units.iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(f, "{}{name}", ms / unit),
+            None => f.write_str("0s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["500ms", "90s", "5m", "1h", "2d", "0s"] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+        for bad in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "5 s",
+            "5w",
+            "99999999999999999999s",
+            "9999999999999999999d",
+        ] {
+            assert!(bad.parse::<Span>().is_err(), "{bad:?}");
+        }
+    }
+}

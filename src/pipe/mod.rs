@@ -1,0 +1,110 @@
+//! How records travel: reading and writing them, what people are told, how a program ends.
+
+mod progress;
+mod reader;
+mod report;
+mod scan;
+mod status;
+mod table;
+mod writer;
+
+pub use progress::Progress;
+pub use reader::{Found, LONGEST, Reader};
+pub use report::Report;
+pub use status::{EXITS, Exit};
+pub use writer::Writer;
+
+use crate::error::{Error, Kind, Result};
+use crate::record::Record;
+
+/// Where records go: as NDJSON to the next program, or as a table to a person.
+pub struct Output {
+    writer: Writer,
+    table: Option<table::Table>,
+}
+
+impl Output {
+    /// Standard output.
+    pub fn stdout(table: bool) -> Result<Output> {
+        Ok(Output { writer: Writer::stdout()?, table: table.then(Default::default) })
+    }
+
+    /// Appends one record. Call [`Output::flush`] before waiting for anything.
+    pub fn write(&mut self, record: &Record) -> Result<()> {
+        match &mut self.table {
+            Some(table) => table.row(&mut self.writer, record),
+            None => self.writer.write(record),
+        }
+    }
+
+    /// Hands over what was written. A table that waits to learn its widths waits on.
+    pub fn flush(&mut self) -> Result<()> {
+        self.writer.flush()
+    }
+
+    /// The listing is complete: nothing waits any more.
+    pub fn settle(&mut self) -> Result<()> {
+        if let Some(table) = &mut self.table {
+            table.flush(&mut self.writer)?;
+        }
+        self.writer.flush()
+    }
+}
+
+/// The three streams of a filter.
+pub struct Stdio {
+    /// Standard input.
+    pub reader: Reader,
+    /// Standard output.
+    pub output: Output,
+    /// Standard error.
+    pub report: Report,
+}
+
+impl Stdio {
+    /// The process's own streams.
+    pub fn open(report: &Report, table: bool) -> Result<Stdio> {
+        let output = Output::stdout(table)?;
+        Ok(Stdio { reader: Reader::stdin()?, output, report: report.clone() })
+    }
+
+    /// The next record of standard input; nothing at its end. Hands the output over before it
+    /// waits. What is no record is told, remembered for the exit status, and passed over.
+    pub fn read(&mut self) -> Result<Option<Record>> {
+        loop {
+            match self.reader.read(&mut || self.output.flush())? {
+                Found::Record(_, record) => {
+                    self.report.used();
+                    return Ok(Some(record));
+                }
+                Found::Bad(why) => self.report.failed(&why),
+                Found::End => return Ok(None),
+            }
+        }
+    }
+
+    /// Writes a record.
+    pub fn write(&mut self, record: &Record) -> Result<()> {
+        self.output.write(record)
+    }
+
+    /// Writes out whatever waits: the input has ended.
+    pub fn finish(mut self) -> Result<()> {
+        self.output.settle()
+    }
+}
+
+/// Runs a program's work and turns its outcome, a panic included, into an exit status.
+pub fn run(report: &Report, work: impl FnOnce() -> Result<()> + std::panic::UnwindSafe) -> Exit {
+    let program = report.program();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let text = panic.payload_as_str().unwrap_or("no message");
+        let error = Error::new(Kind::Bug, "bug").why(format_args!("{text} ({place})"));
+        Report::new(program).note(&error.remedy("please report it"));
+    }));
+    match std::panic::catch_unwind(work) {
+        Ok(outcome) => report.exit(outcome),
+        Err(_) => Exit::Bug,
+    }
+}

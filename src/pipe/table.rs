@@ -1,0 +1,168 @@
+//! Records as a table for people, behind `--table`.
+
+use serde_json::Value;
+
+use super::Writer;
+use crate::error::{OneLine, Result};
+use crate::record::{Binding, Change, Container, Lease, Record};
+
+/// Rows that are gathered to find the width of the columns; later rows use the same widths.
+const SAMPLE: usize = 1000;
+
+/// Lines up the fields of records that people look for; one table for each kind in a run of them.
+#[derive(Default)]
+pub struct Table {
+    head: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+    widths: Vec<usize>,
+}
+
+impl Table {
+    /// Takes a record; it may be printed at once or wait for the widths to be known.
+    pub fn row(&mut self, to: &mut Writer, record: &Record) -> Result<()> {
+        let Some((head, row)) = columns(record) else {
+            return self.flush(to);
+        };
+        if head != self.head {
+            self.flush(to)?;
+            self.head = head;
+            self.widths = Vec::new();
+        }
+        self.rows.push(row);
+        if self.widths.is_empty() && self.rows.len() < SAMPLE { Ok(()) } else { self.flush(to) }
+    }
+
+    /// Prints what waits.
+    pub fn flush(&mut self, to: &mut Writer) -> Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        if self.widths.is_empty() {
+            let widest = |column: usize| {
+                let cells = self.rows.iter().map(|row| row[column].chars().count());
+                cells.max().unwrap_or(0).max(self.head[column].len())
+            };
+            self.widths = (0..self.head.len()).map(widest).collect();
+            to.line(&line(self.head.iter().copied(), &self.widths))?;
+        }
+        for row in self.rows.drain(..) {
+            to.line(&line(row.iter().map(String::as_str), &self.widths))?;
+        }
+        Ok(())
+    }
+}
+
+fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (cell, width) in cells.zip(widths) {
+        line.push_str(&format!("{cell:width$}  "));
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// The heading and the cells for a record; nothing for one that has no row.
+fn columns(record: &Record) -> Option<(&'static [&'static str], Vec<String>)> {
+    let (head, cells): (&'static [&'static str], Vec<String>) = match record {
+        Record::Lease(lease) => (LEASE, lease_row(lease)),
+        Record::Container(container) => (CONTAINER, container_row(container)),
+        Record::Change(change) => (CHANGE, change_row(change)),
+        Record::Binding(binding) => (BINDING, binding_row(binding)),
+        Record::Host(host) => (HOST, vec![host.id.clone(), host.url.clone(), word(&host.state)]),
+        Record::Checkpoint(_) | Record::Other(_) => return None,
+    };
+    Some((head, cells.iter().map(|cell| OneLine(cell).to_string()).collect()))
+}
+
+const LEASE: &[&str] = &["EVENT", "ADDRESS", "HOSTNAME", "EXPIRES", "KEY", "DUID"];
+const CONTAINER: &[&str] = &["CONTAINER", "IMAGE", "STATE", "HOST", "CLIENT", "ADDRESSES"];
+const CHANGE: &[&str] = &["ACTION", "CONTAINER", "HOST", "STATUS", "ADDRESSES", "WHY"];
+const BINDING: &[&str] = &["CLIENT", "CONTAINER", "ADDRESS", "SINCE", "UNTIL"];
+const HOST: &[&str] = &["HOST", "URL", "STATE"];
+
+fn lease_row(lease: &Lease) -> Vec<String> {
+    vec![
+        word(&Some(lease.event)),
+        lease
+            .prefix_len
+            .map_or(lease.address.to_string(), |len| format!("{}/{len}", lease.address)),
+        text(&lease.hostname),
+        lease.expires_at.map_or("never".to_owned(), |at| at.to_string()),
+        lease.key.to_string(),
+        text(&lease.duid),
+    ]
+}
+
+fn container_row(container: &Container) -> Vec<String> {
+    vec![
+        container.id.to_string(),
+        container.image.to_string(),
+        word(&container.state),
+        host(container),
+        container.lease.as_ref().map_or("-".to_owned(), |lease| lease.address.to_string()),
+        addresses(container),
+    ]
+}
+
+fn change_row(change: &Change) -> Vec<String> {
+    let fields: Vec<&str> = change.why.iter().map(|why| why.field.as_str()).collect();
+    let why = match &change.error {
+        Some(error) => error.clone(),
+        None if fields.is_empty() => "-".to_owned(),
+        None => fields.join(","),
+    };
+    vec![
+        change.action.to_string(),
+        change.container.id.to_string(),
+        host(&change.container),
+        word(&change.status),
+        addresses(&change.container),
+        why,
+    ]
+}
+
+fn binding_row(binding: &Binding) -> Vec<String> {
+    vec![
+        binding.lease.address.to_string(),
+        binding.container.to_string(),
+        binding.address.to_string(),
+        binding.since.to_string(),
+        text(&binding.until),
+    ]
+}
+
+fn host(container: &Container) -> String {
+    container.host.as_ref().map_or("-".to_owned(), |host| host.id.clone())
+}
+
+fn addresses(container: &Container) -> String {
+    let of = |address: &crate::record::Address| address.address.to_string();
+    let all: Vec<String> =
+        container.interfaces.iter().flat_map(|i| i.addresses.iter().map(of)).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join(",") }
+}
+
+fn text<T: ToString>(value: &Option<T>) -> String {
+    value.as_ref().map_or("-".to_owned(), T::to_string)
+}
+
+/// An enumeration's word as it stands in records.
+fn word<T: serde::Serialize>(value: &Option<T>) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        _ => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_cells_stay_on_their_line() {
+        assert_eq!(line(["A", "B"].into_iter(), &[3, 1]), "A    B");
+        let text = r#"{"kind":"host","id":"a\nb","url":"unix:///x"}"#;
+        let record: Record = crate::record::Object::parse(text).unwrap().try_into().unwrap();
+        assert_eq!(columns(&record).unwrap().1, ["a\\nb", "unix:///x", "-"]);
+    }
+}

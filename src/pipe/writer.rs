@@ -1,0 +1,105 @@
+//! Writing records: whole lines, and nothing held back while the program waits.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use serde::Serialize;
+
+use crate::error::{Error, Kind, Result};
+
+/// Bytes that are gathered before they are written, when more input is there already.
+const GATHER: usize = 64 * 1024;
+
+/// Writes NDJSON. What is handed over in one `write` to the system are whole records.
+pub struct Writer<W = File> {
+    to: W,
+    lines: Vec<u8>,
+}
+
+impl Writer<File> {
+    /// A writer to standard output.
+    pub fn stdout() -> Result<Writer> {
+        let fd = io::stdout().as_fd().try_clone_to_owned().map_err(|e| failure(&e))?;
+        Ok(Writer::new(File::from(fd)))
+    }
+}
+
+impl<W: Write> Writer<W> {
+    /// A writer to `to`, which should not gather bytes itself.
+    pub fn new(to: W) -> Writer<W> {
+        Writer { to, lines: Vec::with_capacity(GATHER + 4096) }
+    }
+
+    /// Appends one record. It reaches the reader at the next [`Writer::flush`], or before.
+    ///
+    /// # Errors
+    /// `ReaderLeft` when nobody reads any more, `Io` when the output cannot be written.
+    pub fn write<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<()> {
+        serde_json::to_writer(&mut self.lines, record)
+            .map_err(|e| Error::new(Kind::Bug, "write record as JSON").why(e))?;
+        self.lines.push(b'\n');
+        if self.lines.len() >= GATHER { self.flush() } else { Ok(()) }
+    }
+
+    /// Appends a line of text for people.
+    pub fn line(&mut self, text: &str) -> Result<()> {
+        self.lines.extend_from_slice(text.as_bytes());
+        self.lines.push(b'\n');
+        if self.lines.len() >= GATHER { self.flush() } else { Ok(()) }
+    }
+
+    /// Hands everything over. Call it before waiting for anything.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let written = self.to.write_all(&self.lines).and_then(|()| self.to.flush());
+        self.lines.clear();
+        written.map_err(|e| failure(&e))
+    }
+}
+
+fn failure(why: &io::Error) -> Error {
+    if why.kind() == io::ErrorKind::BrokenPipe {
+        return Error::new(Kind::ReaderLeft, "write standard output").why("its reader has left");
+    }
+    let text = Error::io("write standard output", why);
+    if text.kind() == Kind::Io {
+        text
+    } else {
+        Error::new(Kind::Io, "write standard output").why(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Remembers the pieces that it was given.
+    #[derive(Default)]
+    struct Pieces(Vec<Vec<u8>>);
+
+    impl Write for Pieces {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_piece_is_made_of_whole_records() {
+        let mut writer = Writer::new(Pieces::default());
+        for _ in 0..5_000 {
+            writer.write(&"x".repeat(97)).unwrap();
+        }
+        writer.flush().unwrap();
+        assert!(writer.to.0.len() < 20);
+        assert!(writer.to.0.iter().all(|piece| piece.ends_with(b"\n")));
+        assert_eq!(writer.to.0.iter().map(Vec::len).sum::<usize>(), 5_000 * 100);
+    }
+}

@@ -1,0 +1,229 @@
+//! The loop of the programs that act on changes: many at a time, one container's in their order.
+//!
+//! Records that are no changes pass through at once. A change that failed earlier passes through
+//! as well. A checkpoint is a barrier: it goes on when all before it is done, so that whoever
+//! reads it may take what came before for the whole.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Kind, Result};
+use crate::pipe::{Output, Progress, Report, Stdio};
+use crate::record::{Action, Change, Checkpoint, Container, ContainerId, Record, State, Status};
+
+/// What a program does with the records that concern it.
+pub trait Work: Sync {
+    /// Does the program's part of one change and puts what it learnt into it. Called on several
+    /// threads at once, never on two for one container.
+    fn change(&self, change: &mut Change) -> Result<()>;
+
+    /// All changes before this checkpoint are done. What is returned goes out ahead of it.
+    fn checkpoint(&self, _checkpoint: &Checkpoint) -> Result<Vec<Record>> {
+        Ok(Vec::new())
+    }
+}
+
+/// A change that waits or is worked on, and whether it came as a bare container.
+struct Task {
+    change: Change,
+    bare: bool,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Containers that have a task and none that is worked on, in the order of their tasks.
+    ready: VecDeque<ContainerId>,
+    tasks: HashMap<ContainerId, VecDeque<Task>>,
+    busy: HashSet<ContainerId>,
+    /// Tasks that wait or are worked on.
+    open: usize,
+    ended: bool,
+    stop: Option<Error>,
+}
+
+struct Shared<'a> {
+    queue: Mutex<Queue>,
+    /// Something is ready, or nothing will be any more.
+    ready: Condvar,
+    /// A task was finished.
+    finished: Condvar,
+    output: Mutex<(Output, Progress)>,
+    report: &'a Report,
+}
+
+/// Serves standard input to its end.
+///
+/// # Errors
+/// When a stream fails, or the reader leaves; the changes in hand are finished first.
+pub fn serve(stdio: Stdio, jobs: NonZeroUsize, work: &impl Work) -> Result<()> {
+    let Stdio { mut reader, output, report } = stdio;
+    let shared = Shared {
+        queue: Mutex::default(),
+        ready: Condvar::new(),
+        finished: Condvar::new(),
+        output: Mutex::new((output, Progress::new("changes done"))),
+        report: &report,
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.get() {
+            scope.spawn(|| shared.worker(work));
+        }
+        let outcome = shared.feed(&mut reader, work, jobs.get() * 4);
+        lock(&shared.queue).ended = true;
+        shared.ready.notify_all();
+        outcome
+    })?;
+    if let Some(why) = lock(&shared.queue).stop.take() {
+        return Err(why);
+    }
+    lock(&shared.output).0.settle()
+}
+
+impl Shared<'_> {
+    /// Reads records until the end and hands the changes to the workers, at most `most` waiting.
+    fn feed(&self, reader: &mut crate::pipe::Reader, work: &impl Work, most: usize) -> Result<()> {
+        use crate::pipe::Found;
+        loop {
+            let record = match reader.read(&mut || lock(&self.output).0.flush())? {
+                Found::End => break,
+                Found::Bad(why) => {
+                    self.report.failed(&why);
+                    continue;
+                }
+                Found::Record(_, record) => record,
+            };
+            self.report.used();
+            match record {
+                Record::Change(change) if !change.has_failed() => {
+                    self.submit(Task { change, bare: false }, most)?;
+                }
+                Record::Container(container) if container.status != Some(Status::Failed) => {
+                    self.submit(Task { change: asked(container), bare: true }, most)?;
+                }
+                Record::Checkpoint(checkpoint) => {
+                    self.wait_until(|queue| queue.open == 0)?;
+                    let told = work.checkpoint(&checkpoint);
+                    match told {
+                        Ok(records) => records.iter().try_for_each(|record| self.write(record))?,
+                        Err(why) => self.report.failed(&why),
+                    }
+                    self.write(&Record::Checkpoint(checkpoint))?;
+                    lock(&self.output).0.settle()?;
+                }
+                other => self.write(&other)?,
+            }
+        }
+        self.wait_until(|queue| queue.open == 0)
+    }
+
+    fn submit(&self, task: Task, most: usize) -> Result<()> {
+        self.wait_until(|queue| queue.open < most)?;
+        let mut queue = lock(&self.queue);
+        let id = task.change.container.id.clone();
+        queue.open += 1;
+        let idle = !queue.busy.contains(&id) && !queue.tasks.contains_key(&id);
+        queue.tasks.entry(id.clone()).or_default().push_back(task);
+        if idle {
+            queue.ready.push_back(id);
+            self.ready.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for the queue to be as it is wanted; an error of a worker ends the wait.
+    fn wait_until(&self, fine: impl Fn(&Queue) -> bool) -> Result<()> {
+        let mut queue = lock(&self.queue);
+        while !fine(&queue) && queue.stop.is_none() {
+            queue = self.finished.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.stop.clone().map_or(Ok(()), Err)
+    }
+
+    fn worker(&self, work: &impl Work) {
+        while let Some(task) = self.take() {
+            let id = task.change.container.id.clone();
+            let outcome = self.finish(task, work);
+            let mut queue = lock(&self.queue);
+            queue.open -= 1;
+            queue.busy.remove(&id);
+            if queue.tasks.contains_key(&id) {
+                queue.ready.push_back(id);
+                self.ready.notify_one();
+            }
+            if let Err(why) = outcome {
+                queue.stop.get_or_insert(why);
+                self.ready.notify_all();
+            }
+            self.finished.notify_all();
+        }
+    }
+
+    /// The next task; nothing when there will be none.
+    fn take(&self) -> Option<Task> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if queue.stop.is_some() || (queue.ended && queue.ready.is_empty()) {
+                return None;
+            }
+            if let Some(id) = queue.ready.pop_front() {
+                let tasks = queue.tasks.get_mut(&id)?;
+                let task = tasks.pop_front()?;
+                if tasks.is_empty() {
+                    queue.tasks.remove(&id);
+                }
+                queue.busy.insert(id);
+                return Some(task);
+            }
+            queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Works on one change and writes what became of it.
+    fn finish(&self, task: Task, work: &impl Work) -> Result<()> {
+        let Task { change, bare } = task;
+        let mut done = change.clone();
+        let attempt = std::panic::AssertUnwindSafe(|| work.change(&mut done));
+        let outcome = std::panic::catch_unwind(attempt)
+            .unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the work on this change panicked")));
+        let change = match outcome {
+            Ok(()) => {
+                done.status = Some(Status::Done);
+                done
+            }
+            Err(why) => {
+                self.report.failed(&why.clone().at(&change.container.id));
+                done.failed(&why)
+            }
+        };
+        lock(&self.output).1.tick();
+        self.write(&if bare { answered(change) } else { Record::Change(change) })?;
+        lock(&self.output).0.flush()
+    }
+
+    fn write(&self, record: &Record) -> Result<()> {
+        lock(&self.output).0.write(record)
+    }
+}
+
+/// What a bare container asks for: that it be there, or, when it is `absent`, that it go.
+fn asked(container: Container) -> Change {
+    match container.state {
+        Some(State::Absent) => Change::new(Action::Remove, container),
+        _ => Change::new(Action::Add, container),
+    }
+}
+
+/// The bare container again, with what became of it.
+fn answered(change: Change) -> Record {
+    let Change { mut container, status, error, error_kind, .. } = change;
+    container.status = status;
+    container.error = error;
+    container.error_kind = error_kind;
+    Record::Container(container)
+}
+
+/// A lock that a panicking worker cannot take along: what it guards is whole between statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
