@@ -85,6 +85,11 @@ impl Error {
         Error::new(kind, what).why(plain(why))
     }
 
+    /// The same error as a mistake on the command line, which named what is not there.
+    pub fn into_usage(self) -> Error {
+        Error { kind: Kind::Usage, ..self }
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         self.kind

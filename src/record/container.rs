@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{NotA, as_json_string};
 use super::{ContainerId, Duid, Expose, Hostname, Image, Interface, Key, Owner, Port};
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::wire;
 
 wire! {
@@ -103,6 +103,27 @@ impl Container {
     /// The identity from which MAC address and DUID are derived.
     pub fn identity(&self) -> Key {
         self.key.unwrap_or_else(|| Key::derive("container", &[self.id.as_str().as_bytes()]))
+    }
+
+    /// The container as it was declared: without where it is and what became of it.
+    pub fn declared(&self) -> Container {
+        Container {
+            host: None,
+            state: None,
+            docker: None,
+            interfaces: Vec::new(),
+            status: None,
+            error: None,
+            error_kind: None,
+            ..self.clone()
+        }
+    }
+
+    /// Marks the container as failed for the reason given.
+    pub fn fail(&mut self, why: &Error) {
+        self.status = Some(Status::Failed);
+        self.error = Some(why.to_string());
+        self.error_kind = Some(why.kind());
     }
 
     /// Whether the container runs now.

@@ -173,6 +173,11 @@ fn told(why: &serde_json::Error, value: &str) -> String {
     if text.contains('"') || value.len() > 80 { text } else { format!("{text} in {value}") }
 }
 
+/// A field's name on the wire: its name in Rust without the mark of a name that is a keyword.
+pub fn wire_name(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
+
 /// Whether a value says no more than its absence would.
 pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -220,7 +225,7 @@ macro_rules! wire {
                 use serde::ser::SerializeMap;
                 let mut map = to.serialize_map(None)?;
                 $(map.serialize_entry("kind", $kind)?;)?
-                $($crate::wire!(@write $how map self.$field, stringify!($field));)*
+                $($crate::wire!(@write $how map self.$field, $crate::record::wire_name(stringify!($field)));)*
                 self.rest.write_into(&mut map)?;
                 map.end()
             }
@@ -229,11 +234,11 @@ macro_rules! wire {
     (@type req $type:ty) => { $type };
     (@type opt $type:ty) => { Option<$type> };
     (@type many $type:ty) => { $type };
-    (@take req $fields:ident $field:ident) => { $fields.required(stringify!($field)) };
-    (@take opt $fields:ident $field:ident) => { $fields.optional(stringify!($field)) };
-    (@take many $fields:ident $field:ident) => { $fields.optional(stringify!($field)) };
+    (@take req $fields:ident $field:ident) => { $fields.required($crate::record::wire_name(stringify!($field))) };
+    (@take opt $fields:ident $field:ident) => { $fields.optional($crate::record::wire_name(stringify!($field))) };
+    (@take many $fields:ident $field:ident) => { $fields.optional($crate::record::wire_name(stringify!($field))) };
     (@done req $field:ident) => {
-        $field.ok_or_else(|| format!("field {:?} is null", stringify!($field)))?
+        $field.ok_or_else(|| format!("field {:?} is null", $crate::record::wire_name(stringify!($field))))?
     };
     (@done opt $field:ident) => { $field };
     (@done many $field:ident) => { $field.unwrap_or_default() };

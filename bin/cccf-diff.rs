@@ -1,0 +1,66 @@
+//! cccf-diff: what is wanted, and what is there → what is to be done.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use leasepipe::cli::{self, Show, Span};
+use leasepipe::error::Result;
+use leasepipe::logic::reconcile::{MaxRemove, Policy};
+use leasepipe::pipe::{Report, Stdio};
+use leasepipe::record::Owner;
+use leasepipe::stage::cccf_diff::{self, Sides};
+
+/// Wanted containers (and current ones) → changes: add, remove, replace, keep
+///
+/// Compares the containers on standard input with those that --current tells of. Each listing,
+/// closed by a checkpoint, is compared in full; what comes behind it is one container's news. A
+/// stream that ends without a checkpoint may have lost its tail, so nothing is removed by it.
+///
+/// When both sides follow, this is the reconcile loop: a change is asked for once, and again only
+/// when the current side has not shown its effect within --settle, later each time. A container
+/// that is killed or removed by hand comes back.
+///
+/// Containers without an owner were not made by the suite and are never removed or replaced.
+#[derive(clap::Parser)]
+#[command(version, after_long_help = EXAMPLE)]
+pub struct Args {
+    /// What is there: a file, or a stream such as <(docker-cccf --follow)
+    #[arg(long, value_name = "FILE")]
+    current: PathBuf,
+    /// Take the end of standard input for the end of a full listing
+    #[arg(long)]
+    complete: bool,
+    /// Consider only containers of this pipe; without it, of every pipe
+    #[arg(long, value_name = "NAME")]
+    owner: Option<Owner>,
+    /// Refuse a listing that would remove more than so many, or such a share of four or more
+    #[arg(long, value_name = "N|N%", default_value = "50%")]
+    max_remove: MaxRemove,
+    /// Remove however many it is
+    #[arg(long)]
+    force: bool,
+    /// Ask again for a change that does not show within this time; then after twice as long
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    settle: Span,
+    #[command(flatten)]
+    show: Show,
+}
+
+const EXAMPLE: &str = "Example:
+  lease-watch --source dnsmasq:FILE --follow | lease-cccf --template app.json \\
+    | cccf-diff --current <(docker-cccf --owner edge --follow)";
+
+fn main() -> ExitCode {
+    cli::main(env!("CARGO_BIN_NAME"), run)
+}
+
+fn run(args: Args, report: &Report) -> Result<()> {
+    let policy = Policy {
+        settle: args.settle.0,
+        max_remove: args.max_remove,
+        force: args.force,
+        owner: args.owner,
+    };
+    let sides = Sides { current: &args.current, complete: args.complete };
+    cccf_diff::run(Stdio::open(report, args.show.table)?, &sides, policy)
+}
