@@ -22,7 +22,7 @@ use leasepipe::stage::cccf_diff::{self, Sides};
 ///
 /// Containers without an owner were not made by the suite and are never removed or replaced.
 #[derive(clap::Parser)]
-#[command(version, after_long_help = EXAMPLE)]
+#[command(name = "cccf-diff", version, after_long_help = EXAMPLE)]
 pub struct Args {
     /// What is there: a file, or a stream such as <(docker-cccf --follow)
     #[arg(long, value_name = "FILE")]
@@ -51,7 +51,7 @@ const EXAMPLE: &str = "Example:
     | cccf-diff --current <(docker-cccf --owner edge --follow)";
 
 fn main() -> ExitCode {
-    cli::main(env!("CARGO_BIN_NAME"), run)
+    cli::main(run)
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {

@@ -16,7 +16,7 @@ use leasepipe::stage::cccf_host;
 /// host record says of its use and what passes through, which cccf-diff writes in the order that
 /// this needs: removals, what stays, what is new.
 #[derive(clap::Parser)]
-#[command(version, after_long_help = EXAMPLE)]
+#[command(name = "cccf-host", version, after_long_help = EXAMPLE)]
 pub struct Args {
     /// File with host records; without it, this machine's own engine is the only host
     #[arg(long, value_name = "FILE")]
@@ -29,7 +29,7 @@ const EXAMPLE: &str = "Example:
   cccf-diff --current <(docker-cccf --owner edge) < app.json | cccf-host --hosts hosts.json";
 
 fn main() -> ExitCode {
-    cli::main(env!("CARGO_BIN_NAME"), run)
+    cli::main(run)
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {

@@ -20,7 +20,7 @@ use leasepipe::stage::lease_cccf;
 /// type. lease.name is the client's host name and its key, and is appended to an id that holds
 /// neither lease.key nor lease.name.
 #[derive(clap::Parser)]
-#[command(version, after_long_help = EXAMPLE)]
+#[command(name = "lease-cccf", version, after_long_help = EXAMPLE)]
 pub struct Args {
     /// File with one container document, or several, or an array of them
     #[arg(long, value_name = "FILE")]
@@ -36,7 +36,7 @@ const EXAMPLE: &str = "Example:
   lease-watch --source dnsmasq:/var/lib/misc/dnsmasq.leases | lease-cccf --template app.json";
 
 fn main() -> ExitCode {
-    cli::main(env!("CARGO_BIN_NAME"), run)
+    cli::main(run)
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {

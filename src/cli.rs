@@ -13,10 +13,11 @@ use crate::error::Result;
 use crate::pipe::{Exit, Report, run};
 use crate::record::NotA;
 
-/// Parses the command line and does the work: the whole of a program's `main`.
+/// Parses the command line and does the work: the whole of a program's `main`. The program is
+/// called what its command line definition says.
 ///
 /// `--help` and `--version` end with 0, a command line that makes no sense with 64.
-pub fn main<A: Parser>(program: &'static str, work: fn(A, &Report) -> Result<()>) -> ExitCode {
+pub fn main<A: Parser>(work: fn(A, &Report) -> Result<()>) -> ExitCode {
     let args = match A::try_parse() {
         Ok(args) => args,
         Err(why) => {
@@ -29,7 +30,7 @@ pub fn main<A: Parser>(program: &'static str, work: fn(A, &Report) -> Result<()>
             .into();
         }
     };
-    let report = Report::new(program);
+    let report = Report::new(A::command().get_name());
     run(&report, AssertUnwindSafe(|| work(args, &report))).into()
 }
 

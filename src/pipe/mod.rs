@@ -96,12 +96,12 @@ impl Stdio {
 
 /// Runs a program's work and turns its outcome, a panic included, into an exit status.
 pub fn run(report: &Report, work: impl FnOnce() -> Result<()> + std::panic::UnwindSafe) -> Exit {
-    let program = report.program();
+    let hook = report.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let text = panic.payload_as_str().unwrap_or("no message");
         let error = Error::new(Kind::Bug, "bug").why(format_args!("{text} ({place})"));
-        Report::new(program).note(&error.remedy("please report it"));
+        hook.note(&error.remedy("please report it"));
     }));
     match std::panic::catch_unwind(work) {
         Ok(outcome) => report.exit(outcome),

@@ -10,20 +10,20 @@ use crate::error::{Error, Kind};
 /// Tells people what went wrong and remembers that it did. Clones share one memory.
 #[derive(Clone, Debug)]
 pub struct Report {
-    program: &'static str,
+    program: Arc<str>,
     failures: Arc<AtomicU64>,
     used: Arc<AtomicU64>,
 }
 
 impl Report {
     /// A report in the name of `program`.
-    pub fn new(program: &'static str) -> Report {
-        Report { program, failures: Arc::default(), used: Arc::default() }
+    pub fn new(program: &str) -> Report {
+        Report { program: program.into(), failures: Arc::default(), used: Arc::default() }
     }
 
     /// The name of the program.
-    pub fn program(&self) -> &'static str {
-        self.program
+    pub fn program(&self) -> &str {
+        &self.program
     }
 
     /// Tells something that does not change how the program ends.
