@@ -1,0 +1,317 @@
+//! The Docker engine, through its HTTP interface.
+//!
+//! Calls block, and an [`Engine`] may be shared by many threads. Paths carry no version, so an
+//! engine answers in its own newest one; every part of an answer that is used here is there since
+//! API 1.41 (engine 20.10).
+//!
+//! Docker takes the beginning of an id for a name. So a container is looked up by name once, the
+//! answer's name is compared, and from there on its whole id is used.
+
+mod create;
+mod error;
+mod events;
+mod label;
+mod read;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bollard::models::{ContainerCreateBody, ImageConfig};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::StreamExt;
+use tokio::runtime::Runtime;
+
+pub use create::{Kernel, body};
+pub use label::{DECLARED, KEY, OWNER, PREFIX, declared};
+pub use read::Found;
+
+use crate::error::{Error, Kind, Result};
+use crate::record::{ContainerId, Image, Owner};
+use error::{failure, is_missing, status};
+use read::Inspected;
+
+/// How long the engine may take to begin its answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long it may take to begin fetching an image, which it does only once a registry has answered.
+const PULL_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How many containers are asked after at a time.
+const AT_A_TIME: usize = 8;
+
+/// A connection to one engine.
+pub struct Engine {
+    docker: Docker,
+    runtime: Runtime,
+    url: String,
+    kernel: Kernel,
+    /// What images say, by their own id, which names their content.
+    images: Mutex<HashMap<String, ImageConfig>>,
+}
+
+/// What became of the wish for a new container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It is made; this is its id.
+    Made(String),
+    /// Another one has the name, or is being made with it.
+    NameTaken,
+    /// There is no such image here.
+    ImageMissing,
+}
+
+impl Engine {
+    /// Connects to the engine that listens at `url`, `unix://PATH`, and makes sure that it answers.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing answers there, `NotPermitted` when the socket is closed to this
+    /// user, `Usage` for a URL that is none, `Refused` for a way that is not supported.
+    pub fn connect(url: &str) -> Result<Engine> {
+        let path = socket(url)?;
+        let doing = || format!("connect to {url}");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|why| Error::io(doing(), &why))?;
+        let docker = Docker::connect_with_unix(path, PATIENCE.as_secs(), API_DEFAULT_VERSION)
+            .map_err(|why| failure(doing(), &why))?;
+        let engine = Engine {
+            docker,
+            runtime,
+            url: url.to_owned(),
+            kernel: Kernel::here(),
+            images: Mutex::default(),
+        };
+        engine.runtime.block_on(engine.docker.ping()).map_err(|why| failure(doing(), &why))?;
+        Ok(engine)
+    }
+
+    /// Where the engine listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What is known of the kernel under the engine.
+    pub fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
+    /// The ids of the containers: all of them, or those that run; of one owner, or of anybody.
+    pub fn list(&self, owner: Option<&Owner>, all: bool) -> Result<Vec<String>> {
+        let mut filters = HashMap::new();
+        if let Some(owner) = owner {
+            filters.insert("label", vec![format!("{OWNER}={owner}")]);
+        }
+        let options = ListContainersOptionsBuilder::default().all(all).filters(&filters).build();
+        let listed = self
+            .runtime
+            .block_on(self.docker.list_containers(Some(options)))
+            .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
+        Ok(listed.into_iter().filter_map(|summary| summary.id).collect())
+    }
+
+    /// The container of that name; nothing when there is none.
+    pub fn find(&self, name: &ContainerId) -> Result<Option<Found>> {
+        let found = self.runtime.block_on(self.inspect(name.as_str()))?;
+        Ok(found.filter(|found| found.container.id == *name))
+    }
+
+    /// The containers with these ids, in their order. One that is not there, or cannot be read, is
+    /// nothing or an error in its place.
+    pub fn look(&self, docker_ids: &[String]) -> Vec<Result<Option<Found>>> {
+        self.runtime.block_on(
+            futures_util::stream::iter(docker_ids)
+                .map(|id| self.inspect(id))
+                .buffered(AT_A_TIME)
+                .collect(),
+        )
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Option<Found>> {
+        let doing = || format!("inspect container {name}");
+        let inspected = match self.docker.inspect_container(name, None).await {
+            Ok(answer) => Inspected::of(answer)?,
+            Err(why) if is_missing(&why) => return Ok(None),
+            Err(why) => return Err(failure(doing(), &why)),
+        };
+        let document = match inspected.declared() {
+            Some(document) => document,
+            None => inspected.derived(&self.image(&inspected.image_id).await?)?,
+        };
+        Ok(Some(inspected.found(document)))
+    }
+
+    /// What an image says; nothing at all when it was taken away under its containers.
+    async fn image(&self, id: &str) -> Result<ImageConfig> {
+        let known = || self.images.lock().unwrap_or_else(|poison| poison.into_inner());
+        if let Some(config) = known().get(id) {
+            return Ok(config.clone());
+        }
+        let config = match self.docker.inspect_image(id).await {
+            Ok(image) => image.config.unwrap_or_default(),
+            Err(why) if is_missing(&why) => return Ok(ImageConfig::default()),
+            Err(why) => return Err(failure(format_args!("inspect image {id}"), &why)),
+        };
+        known().insert(id.to_owned(), config.clone());
+        Ok(config)
+    }
+
+    /// Makes a container called `name`, and does not start it.
+    pub fn create(&self, name: &ContainerId, body: ContainerCreateBody) -> Result<Created> {
+        let options = CreateContainerOptionsBuilder::default().name(name.as_str()).build();
+        match self.runtime.block_on(self.docker.create_container(Some(options), body)) {
+            Ok(made) => Ok(Created::Made(made.id)),
+            Err(why) => match (status(&why), why.to_string().to_lowercase()) {
+                (Some(409), _) => Ok(Created::NameTaken),
+                (Some(404), text) if text.contains("no such image") => Ok(Created::ImageMissing),
+                _ => Err(failure("create container", &why)),
+            },
+        }
+    }
+
+    /// Starts a container; does nothing to one that runs.
+    pub fn start(&self, docker_id: &str) -> Result<()> {
+        self.runtime
+            .block_on(self.docker.start_container(docker_id, None))
+            .map_err(|why| failure("start container", &why))
+    }
+
+    /// Lets a frozen container go on; does nothing to one that is not frozen.
+    pub fn unpause(&self, docker_id: &str) -> Result<()> {
+        match self.runtime.block_on(self.docker.unpause_container(docker_id)) {
+            Err(why) if status(&why) != Some(409) => Err(failure("unpause container", &why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks a container to end, waits so long for it, and ends it then.
+    pub fn stop(&self, docker_id: &str, wait: Duration) -> Result<()> {
+        let seconds = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        let docker = self.docker.clone().with_timeout(wait.saturating_add(PATIENCE));
+        match self.runtime.block_on(docker.stop_container(docker_id, Some(options))) {
+            Err(why) if !is_missing(&why) => Err(failure("stop container", &why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a container away, with its anonymous volumes, whatever state it is in, and returns
+    /// once it is gone. One that is gone already is no error.
+    pub fn remove(&self, docker_id: &str) -> Result<()> {
+        let options = RemoveContainerOptionsBuilder::default().v(true).force(true).build();
+        match self.runtime.block_on(self.docker.remove_container(docker_id, Some(options))) {
+            Ok(()) => Ok(()),
+            Err(why) if is_missing(&why) => Ok(()),
+            // Somebody else is taking it away.
+            Err(why) if status(&why) == Some(409) => self.wait_gone(docker_id),
+            Err(why) => Err(failure("remove container", &why)),
+        }
+    }
+
+    /// Waits until a container that is being taken away is gone.
+    pub fn wait_gone(&self, docker_id: &str) -> Result<()> {
+        let options = WaitContainerOptionsBuilder::default().condition("removed").build();
+        let gone = async {
+            let mut wait = std::pin::pin!(self.docker.wait_container(docker_id, Some(options)));
+            match wait.next().await {
+                Some(Err(why)) if status(&why).is_some_and(|s| s != 404) => {
+                    Err(failure("wait for container to go", &why))
+                }
+                _ => Ok(()),
+            }
+        };
+        self.runtime.block_on(async {
+            match tokio::time::timeout(PATIENCE, gone).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Error::new(Kind::TimedOut, "wait for container to go")),
+            }
+        })
+    }
+
+    /// Whether the image is here.
+    pub fn has_image(&self, image: &Image) -> Result<bool> {
+        match self.runtime.block_on(self.docker.inspect_image(image.as_str())) {
+            Ok(_) => Ok(true),
+            Err(why) if is_missing(&why) => Ok(false),
+            Err(why) => Err(failure(format_args!("inspect image {image}"), &why)),
+        }
+    }
+
+    /// Fetches an image from its registry.
+    ///
+    /// # Errors
+    /// `NotFound`, whatever the reason is that it cannot be had.
+    pub fn pull(&self, image: &Image) -> Result<()> {
+        let version = image.digest().or(image.tag()).unwrap_or("latest");
+        let options = CreateImageOptionsBuilder::default()
+            .from_image(image.repository())
+            .tag(version)
+            .build();
+        let docker = self.docker.clone().with_timeout(PULL_PATIENCE);
+        let pulled = self.runtime.block_on(async {
+            let mut steps = docker.create_image(Some(options), None, None);
+            while let Some(step) = steps.next().await {
+                step?;
+            }
+            Ok(())
+        });
+        pulled.map_err(|why| {
+            error::no_image(
+                format_args!("image \"{image}\" is not on the host and cannot be fetched"),
+                &why,
+            )
+        })
+    }
+}
+
+/// The path of the socket that a URL names.
+fn socket(url: &str) -> Result<&str> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    match (scheme, url.strip_prefix("unix://")) {
+        (_, Some(path)) if path.starts_with('/') => Ok(path),
+        (Some(scheme @ ("tcp" | "http" | "https" | "ssh")), _) => {
+            Err(Error::new(Kind::Refused, format_args!("connect to {url}"))
+                .why(format_args!("{scheme}:// is not supported yet"))
+                .remedy("use unix:// with the path of a socket"))
+        }
+        _ => Err(Error::new(Kind::Usage, format_args!("host \"{url}\""))
+            .why("it is not unix:// with an absolute path")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_socket_or_says_why_not() {
+        assert_eq!(socket("unix:///run/docker.sock").unwrap(), "/run/docker.sock");
+        for (url, kind) in [
+            ("tcp://h:2375", Kind::Refused),
+            ("ssh://h", Kind::Refused),
+            ("unix://relative", Kind::Usage),
+            ("/run/docker.sock", Kind::Usage),
+            ("", Kind::Usage),
+        ] {
+            assert_eq!(socket(url).unwrap_err().kind(), kind, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_engine_that_is_not_there_is_unavailable() {
+        let error = Engine::connect("unix:///nonexistent/docker.sock").err().unwrap();
+        assert_eq!(error.kind(), Kind::Unavailable);
+        let empty = std::env::temp_dir().join(format!("lp-docker-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&empty);
+        drop(std::os::unix::net::UnixListener::bind(&empty).unwrap());
+        let error = Engine::connect(&format!("unix://{}", empty.display())).err().unwrap();
+        std::fs::remove_file(&empty).unwrap();
+        assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+        assert!(error.to_string().contains("onnection refused"), "{error}");
+    }
+}
