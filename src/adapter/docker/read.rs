@@ -179,7 +179,10 @@ fn started_at(state: &ContainerState) -> Option<Timestamp> {
 }
 
 fn ended(state: &ContainerState) -> Option<String> {
-    if state.status != Some(ContainerStateStatusEnum::EXITED) {
+    if !matches!(
+        state.status?,
+        ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::RESTARTING
+    ) {
         return None;
     }
     let status = state.exit_code.unwrap_or_default();

@@ -1,0 +1,49 @@
+//! container-run: changes in, the same changes out, done.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use leasepipe::cli::{self, Jobs, Show};
+use leasepipe::error::Result;
+use leasepipe::pipe::{Report, Stdio};
+use leasepipe::record::Owner;
+use leasepipe::stage::container_run;
+
+/// change → change: make, start and remove containers with Docker
+///
+/// Reads changes from standard input, does what they ask through the Docker engine of their host
+/// (unix:///var/run/docker.sock when none is named), and writes them with what Docker knows of the
+/// container. A container without a change around it is one to add, or with state "absent" one to
+/// remove. What failed goes on with status "failed" and an error.
+///
+/// Only containers that this program made are ever replaced or removed: they carry the labels
+/// leasepipe.owner and leasepipe.declared, and the latter names them. One that was renamed by hand
+/// is nobody's any more.
+///
+/// A container is removed by SIGKILL, with its anonymous volumes, unless it declares stop_timeout:
+/// then it gets its stop signal and so many seconds first. Docker's own default of ten seconds
+/// would be spent in full by every process 1 that has no handler for the signal, and the next
+/// container of that name would wait for it.
+#[derive(Parser)]
+#[command(
+    version,
+    after_long_help = "Example:\n  cccf-diff --current current.json < wanted.json | cccf-host | container-run --table"
+)]
+struct Args {
+    /// Make containers that name no owner for this one
+    #[arg(long, value_name = "NAME", default_value = "leasepipe")]
+    owner: Owner,
+    #[command(flatten)]
+    jobs: Jobs,
+    #[command(flatten)]
+    show: Show,
+}
+
+fn main() -> ExitCode {
+    cli::main("container-run", run)
+}
+
+fn run(args: Args, report: &Report) -> Result<()> {
+    let stdio = Stdio::open(report, args.show.table)?;
+    container_run::run(stdio, args.jobs.concurrency, args.owner)
+}

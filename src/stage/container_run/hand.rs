@@ -1,0 +1,191 @@
+//! What is done to one container on one engine.
+//!
+//! Every step looks at what is there before it acts, so a run that was killed anywhere is finished
+//! by the next. A name is taken by making a container with it: the engine lets one maker win, and
+//! who comes late looks at what the winner made.
+
+use std::time::Duration;
+
+use crate::adapter::docker::{Created, Engine, Found, body, declared};
+use crate::error::{Error, Kind, Result};
+use crate::record::{Container, Image, Owner, State};
+
+/// How often a name may turn out to be neither free nor anybody's, because others are at work.
+const TRIES: u32 = 30;
+
+/// By how much each wait between tries is longer than the one before.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Acts for one owner on one engine.
+pub(super) struct Hand<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) owner: &'a Owner,
+}
+
+impl Hand<'_> {
+    /// Makes sure that the container is there, as it is declared, and runs.
+    pub(super) fn add(&self, wanted: &Container) -> Result<Found> {
+        for tries in 0..TRIES {
+            let body = body(wanted, self.owner, self.engine.kernel())?;
+            match self.engine.create(&wanted.id, body)? {
+                Created::Made(id) => return self.begin(&id),
+                Created::ImageMissing => self.engine.pull(&wanted.image)?,
+                Created::NameTaken => match self.meet(wanted)? {
+                    Some(found) => return Ok(found),
+                    None => std::thread::sleep(PAUSE * tries),
+                },
+            }
+        }
+        Err(Error::new(Kind::TimedOut, "create container")
+            .why("others keep taking its name and giving it up"))
+    }
+
+    /// Makes sure that the container runs, whatever it was declared as.
+    pub(super) fn keep(&self, wanted: &Container) -> Result<Found> {
+        match self.engine.find(&wanted.id)? {
+            Some(found) if self.is_ours(&found) && stays(&found) => match self.make_run(&found) {
+                Err(_) if self.is_gone(&found) => self.add(wanted),
+                outcome => outcome,
+            },
+            _ => self.add(wanted),
+        }
+    }
+
+    /// Makes sure that the container is gone. A newer one of the same name is left alone.
+    pub(super) fn remove(&self, gone: &Container) -> Result<()> {
+        let Some(found) = self.engine.find(&gone.id)? else {
+            return Ok(());
+        };
+        if gone.docker.as_ref().is_some_and(|docker| docker.id != found.docker_id) {
+            return Ok(());
+        }
+        self.refuse_foreign(&found)?;
+        self.take_away(&found)
+    }
+
+    /// Makes sure that the image is on the engine's host.
+    pub(super) fn have_image(&self, image: &Image) -> Result<()> {
+        if self.engine.has_image(image)? { Ok(()) } else { self.engine.pull(image) }
+    }
+
+    /// Starts the container that was just made, or unmakes it.
+    fn begin(&self, docker_id: &str) -> Result<Found> {
+        let why = match self.engine.start(docker_id) {
+            Ok(()) => return self.running(docker_id),
+            Err(why) => why,
+        };
+        // Whether it started is not known then.
+        if matches!(why.kind(), Kind::Unavailable | Kind::TimedOut) {
+            return Err(why);
+        }
+        match self.engine.remove(docker_id) {
+            Ok(()) => Err(why),
+            Err(also) => Err(why.remedy(format_args!("and it could not be unmade: {also}"))),
+        }
+    }
+
+    /// Looks at the container that has the name of the wanted one. Nothing when it has gone, or
+    /// had to go.
+    fn meet(&self, wanted: &Container) -> Result<Option<Found>> {
+        let Some(found) = self.engine.find(&wanted.id)? else {
+            return Ok(None);
+        };
+        self.refuse_foreign(&found)?;
+        if found.container.state == Some(State::Removing) {
+            self.engine.wait_gone(&found.docker_id)?;
+            Ok(None)
+        } else if stays(&found) && same(&found.container, wanted) {
+            match self.make_run(&found) {
+                Err(_) if self.is_gone(&found) => Ok(None),
+                outcome => outcome.map(Some),
+            }
+        } else {
+            self.take_away(&found)?;
+            Ok(None)
+        }
+    }
+
+    fn make_run(&self, found: &Found) -> Result<Found> {
+        match found.container.state {
+            Some(State::Running) => return Ok(found.clone()),
+            Some(State::Paused) => self.engine.unpause(&found.docker_id)?,
+            _ => self.engine.start(&found.docker_id)?,
+        }
+        self.running(&found.docker_id)
+    }
+
+    /// The container as it is after its start.
+    fn running(&self, docker_id: &str) -> Result<Found> {
+        let error = Error::new(Kind::Refused, "start container");
+        let looked = self.engine.look(&[docker_id.to_owned()]).pop().unwrap_or(Ok(None))?;
+        match looked {
+            Some(found) if found.container.is_running() => Ok(found),
+            Some(Found { ended: Some(how), .. }) => {
+                Err(error.why(format_args!("its command ended at once with {how}")))
+            }
+            Some(_) => Err(error.why("it does not run after its start")),
+            None => Err(error.why("it went away after its start")),
+        }
+    }
+
+    /// Ends and removes the container, politely if it is declared how long that may take.
+    fn take_away(&self, found: &Found) -> Result<()> {
+        if let (Some(seconds), true) = (found.container.stop_timeout, found.container.is_running())
+        {
+            // One that cannot be stopped is removed all the same.
+            let _ = self.engine.stop(&found.docker_id, Duration::from_secs(seconds.into()));
+        }
+        self.engine.remove(&found.docker_id)
+    }
+
+    fn is_gone(&self, found: &Found) -> bool {
+        let now = self.engine.find(&found.container.id);
+        now.is_ok_and(|now| now.is_none_or(|now| now.docker_id != found.docker_id))
+    }
+
+    fn is_ours(&self, found: &Found) -> bool {
+        found.container.owner.as_ref() == Some(self.owner)
+    }
+
+    fn refuse_foreign(&self, found: &Found) -> Result<()> {
+        let taken = Error::new(Kind::Refused, "name is taken");
+        match &found.container.owner {
+            None => Err(taken.why("by a container that leasepipe did not make")),
+            Some(owner) if owner == self.owner => Ok(()),
+            Some(owner) => Err(taken.why(format_args!("by a container of owner \"{owner}\""))),
+        }
+    }
+}
+
+/// Whether a container is not on its way out.
+fn stays(found: &Found) -> bool {
+    !matches!(found.container.state, Some(State::Removing | State::Dead))
+}
+
+/// Whether one container can stand for another: they are declared as the same. The owner is not
+/// in it: it is compared before, and a document need not name it.
+fn same(a: &Container, b: &Container) -> bool {
+    let [a, b] = [a, b].map(|c| Container { owner: None, ..declared(c) });
+    let value = |document: &Container| serde_json::to_value(document).ok();
+    a == b || value(&a).is_some_and(|a| value(&b).is_some_and(|b| a == b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_found_out_later_makes_no_difference() {
+        let read = |text: &str| serde_json::from_str::<Container>(text).unwrap();
+        let wanted = read(r#"{"id":"a","image":"b","x":{"n":1,"m":[2]},"y":1e400}"#);
+        let there = read(
+            r#"{"id":"a","image":"b","x":{"n":1,"m":[2]},"y":1e400,"owner":"o","state":"running",
+                "host":{"id":"h"},"docker":{"id":"0"}}"#,
+        );
+        assert!(same(&wanted, &there));
+        assert!(!same(&wanted, &read(r#"{"id":"a","image":"b","x":{"n":1,"m":[3]},"y":1e400}"#)));
+        let [a, b] = [r#""x":{"n":1,"m":2}"#, r#""x": { "m": 2, "n": 1 }"#]
+            .map(|x| read(&format!(r#"{{"id":"a","image":"b",{x}}}"#)));
+        assert!(same(&a, &b));
+    }
+}
