@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
@@ -57,6 +59,22 @@ impl<W: Write> Writer<W> {
         let written = self.to.write_all(&self.lines).and_then(|()| self.to.flush());
         self.lines.clear();
         written.map_err(|e| failure(&e))
+    }
+}
+
+/// Blocks until nobody reads standard output any more. For ever if it is no pipe, socket or
+/// terminal. A program that waits for something else than its input learns from this that it can
+/// stop.
+pub fn reader_leaves() {
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
+    loop {
+        match poll(&mut watched, PollTimeout::NONE) {
+            Ok(_) if watched[0].revents().is_some_and(|r| r.intersects(gone)) => return,
+            Ok(_) | Err(Errno::EINTR) => (),
+            Err(_) => return,
+        }
     }
 }
 

@@ -4,4 +4,5 @@ pub mod cccf_diff;
 pub mod cccf_host;
 pub mod changes;
 pub mod container_run;
+pub mod docker_cccf;
 pub mod lease_cccf;

@@ -99,7 +99,7 @@ impl Inspected {
             labels: labels(config, image),
             restart: host.restart_policy.as_ref().and_then(restart),
             network_mode: network_mode(host),
-            dns: host.dns.iter().flatten().filter_map(parsed).collect(),
+            dns: host.dns.iter().flatten().filter_map(|text| parsed(text)).collect(),
             sysctls: sorted(&host.sysctls),
             cap_add: capabilities(&host.cap_add),
             cap_drop: capabilities(&host.cap_drop),
@@ -258,7 +258,7 @@ fn volumes(config: &ContainerConfig, host: &HostConfig, image: &ImageConfig) -> 
             _ => None,
         }
     });
-    let anonymous = beyond(&config.volumes, &image.volumes).cloned();
+    let anonymous = beyond(&config.volumes, &image.volumes).map(str::to_owned);
     let mut volumes: Vec<Volume> =
         binds.chain(mounts).chain(anonymous).filter_map(|text| text.parse().ok()).collect();
     volumes.sort_unstable();
@@ -307,9 +307,9 @@ fn sorted(map: &Option<HashMap<String, String>>) -> BTreeMap<String, String> {
 fn beyond<'a>(
     all: &'a Option<Vec<String>>,
     image: &'a Option<Vec<String>>,
-) -> impl Iterator<Item = &'a String> {
+) -> impl Iterator<Item = &'a str> {
     let image = image.as_deref().unwrap_or_default();
-    all.iter().flatten().filter(move |item| !image.contains(item))
+    all.iter().flatten().filter(|item| !image.contains(item)).map(String::as_str)
 }
 
 /// A value that is set and not the image's.
@@ -318,7 +318,7 @@ fn unlike(value: &Option<String>, image: &Option<String>) -> Option<String> {
     (image.as_deref() != Some(value)).then(|| value.to_owned())
 }
 
-fn parsed<T: FromStr>(text: &String) -> Option<T> {
+fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 

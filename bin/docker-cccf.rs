@@ -1,0 +1,73 @@
+//! docker-cccf: the containers of Docker hosts as documents.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use leasepipe::cli::{self, Show, Span};
+use leasepipe::error::Result;
+use leasepipe::pipe::{Output, Report};
+use leasepipe::record::{Host, Owner};
+use leasepipe::stage::docker_cccf::{self, Options};
+
+/// Docker hosts → container: what is there, as CCCF, and what changes
+///
+/// Writes one container for each that the Docker engines have, then a checkpoint. A container that
+/// container-run made is the document that was declared, whatever its state; any other is what was
+/// asked for beyond its image, and listed only while it runs. Each has its host, its state and what
+/// Docker knows of it. A container that was renamed by hand counts as one that somebody else made.
+///
+/// With --follow, each container is written again whenever Docker tells of a change, and with state
+/// "absent" when it is gone. After any gap, such as a restart of an engine, everything is listed
+/// again with a new checkpoint. With several hosts a listing waits until all of them answer.
+#[derive(Parser)]
+#[command(
+    version,
+    after_long_help = "Example:\n  cccf-diff --current <(docker-cccf --owner edge) < wanted.json | container-run"
+)]
+struct Args {
+    /// List only this owner's containers
+    #[arg(long, value_name = "NAME")]
+    owner: Option<Owner>,
+    /// List also containers that somebody else made and that do not run
+    #[arg(long)]
+    all: bool,
+    /// Ask the engines of the hosts in FILE
+    #[arg(long, value_name = "FILE")]
+    hosts: Option<PathBuf>,
+    /// Ask the engine at URL; the host's id is "local"
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "hosts",
+        default_value = "unix:///var/run/docker.sock"
+    )]
+    host: String,
+    /// Go on with what changes
+    #[arg(long)]
+    follow: bool,
+    /// List everything anew this often
+    #[arg(long, value_name = "DURATION", requires = "follow")]
+    resync: Option<Span>,
+    #[command(flatten)]
+    show: Show,
+}
+
+fn main() -> ExitCode {
+    cli::main("docker-cccf", run)
+}
+
+fn run(args: Args, report: &Report) -> Result<()> {
+    let hosts = match &args.hosts {
+        Some(file) => docker_cccf::read_hosts(file)?,
+        None => vec![Host { url: args.host, ..Host::local() }],
+    };
+    let options = Options {
+        hosts,
+        owner: args.owner,
+        all: args.all,
+        follow: args.follow,
+        resync: args.resync.map(|span| span.0),
+    };
+    docker_cccf::run(Output::stdout(args.show.table)?, report, &options)
+}

@@ -1,0 +1,258 @@
+//! List, then watch: one thread for each host listens, and one tells.
+//!
+//! An event says "look again" and nothing else. What a stream of records says, taken together, is
+//! at every moment what a listing would say: what leaves the listing is told as `absent`, also when
+//! it left while nobody listened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::{Options, checkpoint, left_out, listing, on};
+use crate::adapter::docker::{Engine, Found};
+use crate::error::{Error, Kind, Result};
+use crate::pipe::{Output, Report};
+use crate::record::{Container, Host, Object, Owner, Record, State};
+
+/// The first wait before an engine is tried again; it doubles up to the second.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// A stream that lasted so long was no failure to begin one.
+const LASTED: Duration = Duration::from_secs(10);
+
+/// The wait before a listing that failed is made again, if nothing else comes between.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Lists, and tells what changes until nobody reads any more.
+pub(super) fn run(output: Output, report: &Report, options: &Options) -> Result<()> {
+    let (to, news) = mpsc::channel();
+    for (at, host) in options.hosts.iter().enumerate() {
+        let (url, owner, to) = (host.url.clone(), options.owner.clone(), to.clone());
+        std::thread::spawn(move || listen(at, &url, owner.as_ref(), &to));
+    }
+    std::thread::spawn(move || {
+        crate::pipe::reader_leaves();
+        let _ = to.send(News::ReaderLeft);
+    });
+    let teller = Teller {
+        output,
+        report,
+        options,
+        hosts: options.hosts.iter().map(|_| Reached::NotYet).collect(),
+        told: HashMap::new(),
+        list_at: None,
+    };
+    teller.tell(&news)
+}
+
+/// What a listening thread has to say; a host is told by its place in the list.
+enum News {
+    /// The engine answers, and from here on nothing is missed.
+    Up(usize, Arc<Engine>),
+    /// The container with this id should be looked at.
+    Changed(usize, String),
+    /// The engine does not answer any more.
+    Down(usize, Error),
+    /// Nobody reads what is told.
+    ReaderLeft,
+}
+
+/// Listens to one engine, for ever.
+fn listen(at: usize, url: &str, owner: Option<&Owner>, to: &Sender<News>) {
+    let mut pause = BACK_OFF.0;
+    loop {
+        // Before the listing that `Up` brings about: between them nothing is missed.
+        let since = Timestamp::now();
+        let begun = Instant::now();
+        let why = match Engine::connect(url).map(Arc::new) {
+            Ok(engine) if to.send(News::Up(at, engine.clone())).is_ok() => {
+                let mut changed = |id| to.send(News::Changed(at, id)).is_ok();
+                engine.watch(owner, since, &mut changed)
+            }
+            Ok(_) => return,
+            Err(why) => why,
+        };
+        if to.send(News::Down(at, why)).is_err() {
+            return;
+        }
+        if begun.elapsed() > LASTED {
+            pause = BACK_OFF.0;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(BACK_OFF.1);
+    }
+}
+
+/// How it stands with one host.
+enum Reached {
+    /// It did not answer yet, and nothing was told of that.
+    NotYet,
+    /// It answers.
+    Up(Arc<Engine>),
+    /// It does not answer, which was told.
+    Down,
+}
+
+struct Teller<'a> {
+    output: Output,
+    report: &'a Report,
+    options: &'a Options,
+    hosts: Vec<Reached>,
+    /// What was told last of each container, by its host's place and its engine's own id.
+    told: HashMap<(usize, String), Container>,
+    /// When everything is to be listed next.
+    list_at: Option<Instant>,
+}
+
+impl Teller<'_> {
+    fn tell(mut self, news: &Receiver<News>) -> Result<()> {
+        loop {
+            let first = match self.list_at {
+                None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => news.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            let mut changed: Vec<(usize, String)> = Vec::new();
+            for news in first.ok().into_iter().chain(news.try_iter()) {
+                match news {
+                    News::ReaderLeft => return Ok(()),
+                    News::Up(at, engine) => self.up(at, engine),
+                    News::Down(at, why) => self.down(at, why)?,
+                    News::Changed(at, id) => changed.push((at, id)),
+                }
+            }
+            if self.list_at.is_some_and(|at| at <= Instant::now()) {
+                self.list()?;
+            }
+            self.look(changed)?;
+            self.output.flush()?;
+        }
+    }
+
+    fn up(&mut self, at: usize, engine: Arc<Engine>) {
+        if let Reached::Down = self.hosts[at] {
+            let what = format!("{} answers again", engine.url());
+            self.report.note(&Error::new(Kind::Unavailable, what).remedy("listing anew"));
+        }
+        self.hosts[at] = Reached::Up(engine);
+        self.list_at = Some(Instant::now());
+    }
+
+    /// # Errors
+    /// When waiting cannot help: the engine was never reached, for a reason of its own.
+    fn down(&mut self, at: usize, why: Error) -> Result<()> {
+        let passing = matches!(why.kind(), Kind::Unavailable | Kind::TimedOut | Kind::Io);
+        match std::mem::replace(&mut self.hosts[at], Reached::Down) {
+            Reached::NotYet if !passing => return Err(why),
+            Reached::NotYet | Reached::Up(_) => self.report.note(&why),
+            Reached::Down => (),
+        }
+        Ok(())
+    }
+
+    /// Tells everything anew, and that it was everything, once every host answers.
+    fn list(&mut self) -> Result<()> {
+        self.list_at = None;
+        let mut listed = Vec::new();
+        for (at, host) in self.options.hosts.iter().enumerate() {
+            let Reached::Up(engine) = &self.hosts[at] else {
+                return Ok(());
+            };
+            match listing(engine, self.options, self.report) {
+                Ok(found) => listed.extend(
+                    found.into_iter().map(|found| ((at, found.docker_id.clone()), on(host, found))),
+                ),
+                Err(why) => {
+                    self.report.note(&why.at(&host.id));
+                    self.list_at = Some(Instant::now() + AGAIN);
+                    return Ok(());
+                }
+            }
+        }
+        let before = std::mem::replace(&mut self.told, listed.iter().cloned().collect());
+        for (key, container) in before {
+            if !self.told.contains_key(&key) {
+                self.tell_gone(key.0, container)?;
+            }
+        }
+        let count = listed.len() as u64;
+        for (_, container) in listed {
+            self.output.write(&Record::Container(container))?;
+        }
+        self.output.write(&Record::Checkpoint(checkpoint(count, self.options)))?;
+        self.list_at = self.options.resync.map(|every| Instant::now() + every);
+        self.output.settle()
+    }
+
+    /// Looks at containers again, each once, and tells what is new.
+    fn look(&mut self, changed: Vec<(usize, String)>) -> Result<()> {
+        for at in 0..self.hosts.len() {
+            let Reached::Up(engine) = &self.hosts[at] else {
+                continue;
+            };
+            let mut ids: Vec<String> = Vec::new();
+            for (_, id) in changed.iter().filter(|(of, _)| *of == at) {
+                if !ids.contains(id) {
+                    ids.push(id.clone());
+                }
+            }
+            let looked = if ids.is_empty() { Vec::new() } else { engine.look(&ids) };
+            for (id, looked) in ids.into_iter().zip(looked) {
+                match looked {
+                    Ok(found) => self.tell_changed(at, id, found)?,
+                    Err(why) if why.kind() == Kind::BadInput => {
+                        self.report.failed(&left_out(why));
+                    }
+                    Err(why) => {
+                        self.report.note(&why);
+                        self.list_at.get_or_insert(Instant::now() + AGAIN);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_changed(&mut self, at: usize, id: String, found: Option<Found>) -> Result<()> {
+        let host: &Host = &self.options.hosts[at];
+        let container =
+            found.map(|found| on(host, found)).filter(|container| self.options.lists(container));
+        let key = (at, id);
+        let before = self.told.remove(&key);
+        if let Some(container) = &container {
+            self.told.insert(key, container.clone());
+        }
+        match (before, container) {
+            (None, None) => Ok(()),
+            (Some(before), Some(now)) if before == now => Ok(()),
+            (Some(before), Some(now)) if before.id != now.id => {
+                self.tell_gone(at, before)?;
+                self.output.write(&Record::Container(now))
+            }
+            (_, Some(now)) => self.output.write(&Record::Container(now)),
+            (Some(before), None) => self.tell_gone(at, before),
+        }
+    }
+
+    /// Tells that a container is there no more, unless another one has its name by now.
+    fn tell_gone(&mut self, at: usize, gone: Container) -> Result<()> {
+        if self.told.iter().any(|((of, _), other)| *of == at && other.id == gone.id) {
+            return Ok(());
+        }
+        self.output.write(&Record::Container(absent(&gone)))
+    }
+}
+
+/// What is left to say of a container that is gone.
+fn absent(gone: &Container) -> Container {
+    let mut bare = Object::default();
+    bare.set("id", &gone.id);
+    bare.set("image", &gone.image);
+    let mut bare = Container::try_from(bare).unwrap_or_else(|_| gone.clone());
+    bare.host = gone.host.clone();
+    bare.owner = gone.owner.clone();
+    bare.state = Some(State::Absent);
+    bare
+}
