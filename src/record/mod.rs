@@ -32,7 +32,7 @@ pub use interface::{Address, Interface, Origin};
 pub use key::Key;
 pub use lease::{Family, Lease, LeaseEvent, LeaseState, LeaseType};
 pub use name::{ContainerId, Hostname, Ifname, Owner};
-pub use object::{Fields, Object, is_default, wire_name};
+pub use object::{Fields, Object, is_default};
 pub use port::{Expose, Port, Transport};
 pub use text::NotA;
 

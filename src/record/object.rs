@@ -173,11 +173,6 @@ fn told(why: &serde_json::Error, value: &str) -> String {
     if text.contains('"') || value.len() > 80 { text } else { format!("{text} in {value}") }
 }
 
-/// A field's name on the wire: its name in Rust without the mark of a name that is a keyword.
-pub fn wire_name(field: &'static str) -> &'static str {
-    field.strip_prefix("r#").unwrap_or(field)
-}
-
 /// Whether a value says no more than its absence would.
 pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -225,20 +220,21 @@ macro_rules! wire {
                 use serde::ser::SerializeMap;
                 let mut map = to.serialize_map(None)?;
                 $(map.serialize_entry("kind", $kind)?;)?
-                $($crate::wire!(@write $how map self.$field, $crate::record::wire_name(stringify!($field)));)*
+                $($crate::wire!(@write $how map self.$field, $crate::wire!(@name $field));)*
                 self.rest.write_into(&mut map)?;
                 map.end()
             }
         }
     };
+    (@name $field:ident) => { stringify!($field).trim_start_matches("r#") };
     (@type req $type:ty) => { $type };
     (@type opt $type:ty) => { Option<$type> };
     (@type many $type:ty) => { $type };
-    (@take req $fields:ident $field:ident) => { $fields.required($crate::record::wire_name(stringify!($field))) };
-    (@take opt $fields:ident $field:ident) => { $fields.optional($crate::record::wire_name(stringify!($field))) };
-    (@take many $fields:ident $field:ident) => { $fields.optional($crate::record::wire_name(stringify!($field))) };
+    (@take req $fields:ident $field:ident) => { $fields.required($crate::wire!(@name $field)) };
+    (@take opt $fields:ident $field:ident) => { $fields.optional($crate::wire!(@name $field)) };
+    (@take many $fields:ident $field:ident) => { $fields.optional($crate::wire!(@name $field)) };
     (@done req $field:ident) => {
-        $field.ok_or_else(|| format!("field {:?} is null", $crate::record::wire_name(stringify!($field))))?
+        $field.ok_or_else(|| format!("field {:?} is null", $crate::wire!(@name $field)))?
     };
     (@done opt $field:ident) => { $field };
     (@done many $field:ident) => { $field.unwrap_or_default() };
@@ -278,12 +274,14 @@ mod tests {
             opt name: String,
             /// Empty when absent.
             many tags: Vec<String>,
+            /// A word that Rust keeps for itself.
+            opt r#type: String,
         }
     }
 
     #[test]
     fn a_record_keeps_unknown_fields_and_writes_no_null() {
-        let text = r#"{"kind":"sample","size":3,"colour":{"r":1}}"#;
+        let text = r#"{"kind":"sample","size":3,"type":"a","colour":{"r":1}}"#;
         let sample: Sample = serde_json::from_str(text).unwrap();
         assert_eq!(sample.name, None);
         assert_eq!(serde_json::to_string(&sample).unwrap(), text);
