@@ -84,9 +84,33 @@ impl fmt::Display for Span {
     }
 }
 
+/// How often something is done: a length of time, or `none` (or a length of 0) for never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Every(pub Option<Duration>);
+
+impl FromStr for Every {
+    type Err = NotA;
+
+    fn from_str(text: &str) -> Result<Every, NotA> {
+        match text {
+            "none" | "0" => Ok(Every(None)),
+            text => text.parse().map(|Span(time)| Every(Some(time).filter(|time| !time.is_zero()))),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_often_may_be_never() {
+        assert_eq!("5m".parse(), Ok(Every(Some(Duration::from_secs(300)))));
+        for never in ["none", "0", "0s"] {
+            assert_eq!(never.parse(), Ok(Every(None)));
+        }
+        assert!("often".parse::<Every>().is_err());
+    }
 
     #[test]
     fn durations_are_written_as_they_are_read() {

@@ -2,6 +2,7 @@
 
 pub mod clients;
 pub mod diff;
+pub mod leases;
 pub mod place;
 pub mod reconcile;
 pub mod template;

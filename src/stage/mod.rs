@@ -6,3 +6,4 @@ pub mod changes;
 pub mod container_run;
 pub mod docker_cccf;
 pub mod lease_cccf;
+pub mod lease_watch;

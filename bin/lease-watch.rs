@@ -1,0 +1,75 @@
+//! lease-watch: the leases of a DHCP server → lease records.
+
+use std::process::ExitCode;
+
+use leasepipe::cli::{self, Every, Show, Span};
+use leasepipe::error::Result;
+use leasepipe::logic::leases::KeyBy;
+use leasepipe::pipe::Report;
+use leasepipe::stage::lease_watch::{Options, Source, run};
+
+/// A DHCP server's leases → lease records, once or for as long as it runs
+///
+/// Lists every lease that has not ended, then writes a checkpoint. With --follow it goes on with what
+/// becomes of them: add, renew, change, expire, release.
+///
+/// dnsmasq rewrites its lease file in place, so the file may be found empty or half written. It counts
+/// only when two readings agree that it is whole; while it is missing, unreadable or half written,
+/// what is leased is unknown: nothing ends and no checkpoint is written. An empty file is never
+/// whole: it is what a half-written one looks like, and a DHCPv6 server's file holds its DUID.
+///
+/// A line that cannot be read is told and passed over, and every other lease is served. Such a line
+/// may once have been a lease, so until a reading without one has been had no checkpoint is written;
+/// after that, a lease that is missing beside a new such line is kept until its known end.
+#[derive(clap::Parser)]
+#[command(version, after_long_help = EXAMPLE)]
+pub struct Args {
+    /// Where the leases are: dnsmasq's lease file
+    #[arg(long, value_name = "dnsmasq:FILE")]
+    source: Source,
+    /// What makes two DHCPv6 leases one client's
+    #[arg(long, value_name = "WHAT", default_value = "duid-iaid")]
+    key: Key,
+    /// Go on with changes after the listing
+    #[arg(long)]
+    follow: bool,
+    /// With --follow, list everything again this often; "none" for never
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    resync: Every,
+    /// How long to wait for a lease file to be whole
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    timeout: Span,
+    #[command(flatten)]
+    show: Show,
+}
+
+/// What makes two DHCPv6 leases one client's.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Key {
+    /// The DUID and the number of the identity association
+    DuidIaid,
+    /// The DUID alone, for clients that take a new number at each start
+    Duid,
+}
+
+const EXAMPLE: &str = "Example:
+  lease-watch --source dnsmasq:/var/lib/misc/dnsmasq.leases | lease-cccf --template app.json";
+
+fn main() -> ExitCode {
+    cli::main(env!("CARGO_BIN_NAME"), work)
+}
+
+fn work(args: Args, report: &Report) -> Result<()> {
+    let options = Options {
+        source: args.source,
+        key_by: match args.key {
+            Key::DuidIaid => KeyBy::DuidIaid,
+            Key::Duid => KeyBy::Duid,
+        },
+        follow: args.follow,
+        resync: args.resync.0,
+        timeout: args.timeout.0,
+        table: args.show.table,
+    };
+    run(&options, report)
+}

@@ -1,0 +1,4 @@
+//! dnsmasq as a DHCP server: what it has leased, and what it is to reserve.
+
+pub mod leases;
+pub mod watch;

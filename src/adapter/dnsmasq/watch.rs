@@ -1,0 +1,446 @@
+//! Reading dnsmasq's lease file whole, while dnsmasq rewrites it.
+//!
+//! dnsmasq writes the file anew for every change, in place: it cuts the file to nothing, writes it
+//! in pieces of its buffer's size, and calls fsync. There is no lock, no rename and no mark at the
+//! end, so a reader may find nothing, a line without its end, or whole lines with others missing.
+//! And a server that is killed, or whose disk is full, leaves the file that way. Hence:
+//!
+//! - A file that is empty, or does not end with a newline, is never whole. With DHCPv6 dnsmasq's
+//!   file is never empty: it holds the server's DUID from the first start on. With DHCPv4 alone it
+//!   is empty when nothing is leased, which cannot be told from a torn one and is not believed.
+//! - Once the line with the server's DUID was seen, a file without it is not whole.
+//! - A reading counts when a second one, some milliseconds later, finds the same inode, size, times
+//!   and bytes, and inotify saw nothing between the beginning of the first and the end of the second.
+//! - Whole lines with others missing are seen when dnsmasq is held up between two pieces that meet
+//!   at a line's end. The file's size is then a multiple of the buffer's. For such a size, be it
+//!   by chance, the two readings are [`GAP_AT_PIECE`] apart.
+//!
+//! A server that never rests leaves no time for two readings. What *is* in the file needs no second
+//! reading: a reading during which inotify saw nothing holds no line that dnsmasq did not write,
+//! because cutting the file is seen before the first piece of the new text is written. So after
+//! [`STARVED`] such a reading is handed out as [`Seen::Part`]: leases to be added, none to be ended.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+
+use super::leases::has_server_duid;
+use crate::error::{Doing, Error, Kind, Result};
+
+/// How long nothing may have happened before it is worth reading.
+const QUIET: Duration = Duration::from_millis(2);
+
+/// Time between two readings; more than the grain of a file's times on most kernels.
+const GAP: Duration = Duration::from_millis(5);
+
+/// Time between two readings of a file that may end between two of dnsmasq's writes.
+pub const GAP_AT_PIECE: Duration = Duration::from_secs(1);
+
+/// Every C library's buffer for a stream is a multiple of this many bytes.
+const PIECE: usize = 1024;
+
+/// After so long without rest the leases that are there are handed out.
+pub const STARVED: Duration = Duration::from_millis(100);
+
+/// How often the file is looked at where inotify says nothing, as on network file systems.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A lease file is not larger than this: some six million leases.
+const LARGEST: u64 = 512 * 1024 * 1024;
+
+/// What became of waiting for the file.
+#[derive(Debug)]
+pub enum Seen {
+    /// The file is whole and differs from when it was last handed out; its text.
+    Whole(Vec<u8>),
+    /// The file does not come to rest. Every line here was written by dnsmasq; others may be missing.
+    Part(Vec<u8>),
+    /// It is not there, or cannot be read. What is leased is unknown.
+    Missing(Error),
+    /// The time is up, and the file is as it was last handed out.
+    Same,
+    /// The time is up, and the file is not whole, for the reason given. What is leased is unknown.
+    Torn(&'static str),
+    /// The time is up, or nearly, and the file is changing.
+    Changing,
+    /// Whoever reads the program's output has left.
+    ReaderLeft,
+}
+
+/// The lease file of a running dnsmasq, which need not exist yet.
+pub struct LeaseFile {
+    path: PathBuf,
+    name: OsString,
+    inotify: Inotify,
+    directory: Option<WatchDescriptor>,
+    file: Option<WatchDescriptor>,
+    /// Whether there is reason to read it again.
+    due: bool,
+    /// Since when the file has not been as it was last handed out; absent while it is.
+    since: Option<Instant>,
+    /// Why the last reading was not whole.
+    torn: Option<&'static str>,
+    stamp: Option<Stamp>,
+    /// Names the text that was last handed out as whole.
+    print: Option<u64>,
+    hasher: RandomState,
+    had_duid: bool,
+    parted: Option<Instant>,
+}
+
+/// What says that a file is another than before, or was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+enum Woken {
+    Changed,
+    ReaderLeft,
+    Time,
+}
+
+impl LeaseFile {
+    /// Begins to watch the file at `path`, whether it is there or not.
+    ///
+    /// # Errors
+    /// When the kernel has no watch left to give.
+    pub fn new(path: &Path) -> Result<LeaseFile> {
+        let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
+        let inotify = Inotify::init(flags).map_err(|why| {
+            Error::io(format_args!("watch {}", path.display()), &why.into())
+                .remedy("raise fs.inotify.max_user_instances if it is used up")
+        })?;
+        Ok(LeaseFile {
+            path: path.to_owned(),
+            name: path.file_name().unwrap_or_default().to_owned(),
+            inotify,
+            directory: None,
+            file: None,
+            due: true,
+            since: Some(Instant::now()),
+            torn: None,
+            stamp: None,
+            print: None,
+            hasher: RandomState::new(),
+            had_duid: false,
+            parted: None,
+        })
+    }
+
+    /// Makes the next whole reading count although nothing in the file has changed.
+    pub fn look_again(&mut self) {
+        self.print = None;
+        self.due = true;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Waits for the file to be whole and different, but no longer than `until`; and for the
+    /// program's reader to leave, when its end of the pipe is given.
+    ///
+    /// # Errors
+    /// When waiting itself fails.
+    pub fn next(&mut self, until: Instant, reader: Option<BorrowedFd>) -> Result<Seen> {
+        loop {
+            if self.due {
+                if let Some(seen) = self.look()? {
+                    return Ok(seen);
+                }
+            }
+            if Instant::now() >= until {
+                return Ok(self.time_is_up());
+            }
+            if self.due {
+                continue;
+            }
+            let tick = Instant::now() + TICK;
+            match self.wait(until.min(tick), reader)? {
+                Woken::Changed => self.changed(),
+                Woken::ReaderLeft => return Ok(Seen::ReaderLeft),
+                Woken::Time if Stamp::of_path(&self.path) != self.stamp => self.changed(),
+                Woken::Time => (),
+            }
+        }
+    }
+
+    fn changed(&mut self) {
+        self.due = true;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn time_is_up(&self) -> Seen {
+        match (self.since, self.torn) {
+            (None, _) => Seen::Same,
+            (Some(_), Some(why)) => Seen::Torn(why),
+            (Some(_), None) => Seen::Changing,
+        }
+    }
+
+    /// Tries once to read the file whole. Nothing is returned when it is worth no words yet.
+    fn look(&mut self) -> Result<Option<Seen>> {
+        self.due = false;
+        let mut file = match self.open() {
+            Ok(file) => file,
+            Err(why) => {
+                self.torn = None;
+                self.print = None;
+                self.since.get_or_insert_with(Instant::now);
+                return Ok(Some(Seen::Missing(why)));
+            }
+        };
+        self.watch(&file);
+        while self.stirs_within(QUIET)? {
+            if self.is_starved() {
+                break;
+            }
+        }
+        let before = Stamp::of(&file);
+        let mut text = Vec::new();
+        if let Err(why) = read_all(&mut file, &mut text) {
+            return Ok(Some(Seen::Missing(Error::io("read lease file", &why))));
+        }
+        if self.stirs_within(Duration::ZERO)? || Stamp::of(&file) != before {
+            self.due = true;
+            return Ok(None);
+        }
+        self.stamp = before;
+        let gap = match form(&text, self.had_duid) {
+            Ok(gap) => gap,
+            Err(why) => {
+                self.torn = Some(why);
+                return Ok(self.part(text));
+            }
+        };
+        let print = self.hasher.hash_one(&text);
+        if self.print == Some(print) {
+            self.rest();
+            return Ok(None);
+        }
+        let stirred = self.stirs_within(gap)?;
+        if stirred || !self.still_holds(&text, before)? {
+            self.due = true;
+            self.torn = None;
+            return Ok(self.part(text));
+        }
+        self.rest();
+        self.print = Some(print);
+        self.had_duid |= has_server_duid(&text);
+        Ok(Some(Seen::Whole(text)))
+    }
+
+    /// The file is as it was last handed out.
+    fn rest(&mut self) {
+        self.since = None;
+        self.torn = None;
+        self.parted = None;
+    }
+
+    fn is_starved(&self) -> bool {
+        let enough = |since: Instant| since.elapsed() >= STARVED;
+        self.since.is_some_and(enough) && self.parted.is_none_or(enough)
+    }
+
+    /// The whole lines of an undisturbed reading, when it is time to make do with them.
+    fn part(&mut self, mut text: Vec<u8>) -> Option<Seen> {
+        let end = memchr::memrchr(b'\n', &text)? + 1;
+        if !self.is_starved() || self.file.is_none() {
+            return None;
+        }
+        self.parted = Some(Instant::now());
+        self.print = None;
+        text.truncate(end);
+        Some(Seen::Part(text))
+    }
+
+    /// Reads again: whether the path still leads to the same file, and that to the same bytes.
+    fn still_holds(&mut self, text: &[u8], stamp: Option<Stamp>) -> Result<bool> {
+        let Ok(mut file) = self.open() else { return Ok(false) };
+        let same = same_bytes(&mut file, text).unwrap_or(false);
+        Ok(same && Stamp::of(&file) == stamp && !self.stirs_within(Duration::ZERO)?)
+    }
+
+    /// Opens the file. It must be a regular one: a pipe or a device could hold the program up.
+    fn open(&mut self) -> Result<File> {
+        if self.directory.is_none() {
+            self.watch_directory();
+        }
+        let what = "open lease file";
+        let opened = File::options()
+            .read(true)
+            .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
+            .open(&self.path)
+            .and_then(|file| Ok((file.metadata()?, file)));
+        let (metadata, file) = match opened {
+            Ok(opened) => opened,
+            Err(why) => {
+                self.stamp = Stamp::of_path(&self.path);
+                return Err(why).doing(what);
+            }
+        };
+        self.stamp = Some(Stamp::new(&metadata));
+        let refused = |why: &str| Err(Error::new(Kind::Unavailable, what).why(why));
+        if !metadata.is_file() {
+            return refused("not a regular file");
+        }
+        if metadata.len() > LARGEST {
+            return refused("larger than 512 MiB");
+        }
+        Ok(file)
+    }
+
+    /// Has the kernel tell of files that come, go and are renamed. A directory that is not there,
+    /// or may not be read, is made up for by looking now and then.
+    fn watch_directory(&mut self) {
+        let directory = match self.path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let events = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MOVE
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_ONLYDIR;
+        self.directory = self.inotify.add_watch(directory, events).ok();
+    }
+
+    /// Has the kernel tell of writes to exactly this file. dnsmasq keeps it open, so there is no
+    /// event of its being closed.
+    fn watch(&mut self, file: &File) {
+        let events = AddWatchFlags::IN_MODIFY
+            | AddWatchFlags::IN_ATTRIB
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF;
+        let same_file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let watch = self.inotify.add_watch(same_file.as_str(), events).ok();
+        if let Some(old) = self.file.filter(|old| Some(*old) != watch) {
+            // It is gone already when its file was deleted.
+            let _ = self.inotify.rm_watch(old);
+        }
+        self.file = watch;
+    }
+
+    /// Whether anything happens to the file within that time. Returns at once when it does.
+    fn stirs_within(&mut self, time: Duration) -> Result<bool> {
+        match self.wait(Instant::now() + time, None)? {
+            Woken::Changed => Ok(true),
+            Woken::Time | Woken::ReaderLeft => Ok(false),
+        }
+    }
+
+    fn wait(&mut self, until: Instant, reader: Option<BorrowedFd>) -> Result<Woken> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout =
+                PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX);
+            let mut fds = vec![PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
+            fds.extend(reader.map(|reader| PollFd::new(reader, PollFlags::empty())));
+            match poll(&mut fds, timeout) {
+                Ok(0) => return Ok(Woken::Time),
+                Err(Errno::EINTR) => continue,
+                Err(why) => return Err(why).doing("wait for the lease file"),
+                Ok(_) => (),
+            }
+            if fds.get(1).and_then(PollFd::any).unwrap_or(false) {
+                return Ok(Woken::ReaderLeft);
+            }
+            if self.drain()? {
+                return Ok(Woken::Changed);
+            }
+        }
+    }
+
+    /// Takes all events that wait; whether one of them concerns the file.
+    fn drain(&mut self) -> Result<bool> {
+        let mut concerned = false;
+        loop {
+            let events = match self.inotify.read_events() {
+                Ok(events) => events,
+                Err(Errno::EAGAIN) => return Ok(concerned),
+                Err(Errno::EINTR) => continue,
+                Err(why) => return Err(why).doing("wait for the lease file"),
+            };
+            for event in events {
+                let of_directory = Some(event.wd) == self.directory;
+                concerned |= match &event.name {
+                    Some(name) => of_directory && *name == self.name,
+                    None => of_directory || Some(event.wd) == self.file,
+                };
+                concerned |= event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+                if of_directory && event.name.is_none() {
+                    // Moved or deleted: the path leads elsewhere now.
+                    let _ = self.inotify.rm_watch(event.wd);
+                    self.directory = None;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a text can be a whole file, and how far apart two readings of it must be; or why not.
+fn form(text: &[u8], had_duid: bool) -> Result<Duration, &'static str> {
+    if text.is_empty() {
+        return Err("it is empty");
+    }
+    if !text.ends_with(b"\n") {
+        return Err("its last line has no end");
+    }
+    if had_duid && !has_server_duid(text) {
+        return Err("the line with the server's DUID is missing");
+    }
+    Ok(if text.len().is_multiple_of(PIECE) { GAP_AT_PIECE } else { GAP })
+}
+
+fn read_all(file: &mut File, text: &mut Vec<u8>) -> io::Result<()> {
+    text.reserve(file.metadata()?.len() as usize + 1);
+    file.take(LARGEST + 1).read_to_end(text).map(drop)
+}
+
+fn same_bytes(file: &mut File, text: &[u8]) -> io::Result<bool> {
+    let mut rest = text;
+    let mut piece = vec![0; 128 * 1024];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(rest.is_empty()),
+            Ok(got) => match rest.strip_prefix(&piece[..got]) {
+                Some(behind) => rest = behind,
+                None => return Ok(false),
+            },
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => (),
+            Err(why) => return Err(why),
+        }
+    }
+}
+
+impl Stamp {
+    fn new(metadata: &std::fs::Metadata) -> Stamp {
+        Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn of(file: &File) -> Option<Stamp> {
+        file.metadata().ok().as_ref().map(Stamp::new)
+    }
+
+    fn of_path(path: &Path) -> Option<Stamp> {
+        std::fs::metadata(path).ok().as_ref().map(Stamp::new)
+    }
+}
