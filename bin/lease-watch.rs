@@ -22,7 +22,7 @@ use leasepipe::stage::lease_watch::{Options, Source, run};
 /// may once have been a lease, so until a reading without one has been had no checkpoint is written;
 /// after that, a lease that is missing beside a new such line is kept until its known end.
 #[derive(clap::Parser)]
-#[command(version, after_long_help = EXAMPLE)]
+#[command(name = "lease-watch", version, after_long_help = EXAMPLE)]
 pub struct Args {
     /// Where the leases are: dnsmasq's lease file
     #[arg(long, value_name = "dnsmasq:FILE")]
