@@ -40,7 +40,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    cli::main("container-run", run)
+    cli::main(run)
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {

@@ -54,7 +54,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    cli::main("docker-cccf", run)
+    cli::main(run)
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {

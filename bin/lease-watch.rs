@@ -56,7 +56,7 @@ const EXAMPLE: &str = "Example:
   lease-watch --source dnsmasq:/var/lib/misc/dnsmasq.leases | lease-cccf --template app.json";
 
 fn main() -> ExitCode {
-    cli::main(env!("CARGO_BIN_NAME"), work)
+    cli::main(work)
 }
 
 fn work(args: Args, report: &Report) -> Result<()> {
