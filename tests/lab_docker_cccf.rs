@@ -1,0 +1,322 @@
+//! docker-cccf on a real Docker engine.
+
+mod lab;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lab::{Docker, PATIENCE, Running, bin, eventually, run};
+use serde_json::{Value, json};
+
+const IMAGE: &str = "leasepipe/example";
+
+fn follow(docker: &Docker) -> Running {
+    Running::start(Command::new(bin!("docker-cccf")).args(["--follow", "--owner", docker.owner()]))
+}
+
+#[track_caller]
+fn make(docker: &Docker, record: &Value) -> Value {
+    let mut program = Command::new(bin!("container-run"));
+    let done = run(program.args(["--owner", docker.owner()]), record.to_string());
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    done.records().remove(0)
+}
+
+fn document(docker: &Docker, name: &str) -> Value {
+    json!({"id": format!("{}-{name}", docker.owner()), "image": IMAGE, "network_mode": "none"})
+}
+
+fn is_checkpoint(record: &Value) -> bool {
+    record["kind"] == "checkpoint"
+}
+
+#[test]
+fn a_container_made_by_hand_is_what_was_asked_for() {
+    let Some(docker) = Docker::or_skip("a_container_made_by_hand_is_what_was_asked_for") else {
+        return;
+    };
+    let name = format!("{}-hand", docker.owner());
+    let label = format!("bystander-of={}", docker.owner());
+    docker.docker(&[
+        "run",
+        "-d",
+        "--name",
+        &name,
+        "--label",
+        &label,
+        "--network=none",
+        "-e",
+        "A=1 2",
+        "-v",
+        "/data",
+        "-v",
+        "/tmp:/host:ro",
+        "--restart=on-failure:2",
+        "--memory=64m",
+        "--cpus=0.25",
+        "--cap-add=NET_ADMIN",
+        "--workdir=/tmp",
+        "--hostname=w",
+        "--expose=99/udp",
+        IMAGE,
+        "sleep",
+        "1000",
+    ]);
+    let plain = docker.bystander("plain");
+    let list = |arguments: &[&str]| {
+        let done = run(Command::new(bin!("docker-cccf")).args(arguments), "");
+        assert_eq!(done.status, Some(0), "{}", done.stderr);
+        let mut records = done.records();
+        let checkpoint = records.pop().unwrap();
+        assert_eq!(checkpoint["count"], records.len());
+        records
+    };
+    let find = |records: &[Value], name: &str| {
+        let found = records.iter().find(|record| record["id"] == name).cloned();
+        found.map(|mut record| {
+            record.as_object_mut().unwrap().retain(|key, _| !["docker", "host"].contains(&&**key));
+            record
+        })
+    };
+    let labels = json!({"bystander-of": docker.owner()});
+    let all = list(&[]);
+    assert_eq!(
+        find(&all, &name).unwrap(),
+        json!({
+            "id": name, "image": IMAGE, "cmd": ["sleep", "1000"], "env": ["A=1 2"],
+            "expose": ["99/udp"], "volumes": ["/data", "/tmp:/host:ro"], "workdir": "/tmp",
+            "hostname": "w", "labels": labels, "restart": "on-failure:2", "network_mode": "none",
+            "cap_add": ["NET_ADMIN"], "memory": 67108864, "cpus": 0.25, "state": "running"
+        })
+    );
+    assert_eq!(
+        find(&all, &plain).unwrap(),
+        json!({"id": plain, "image": "leasepipe/example:latest", "labels": labels,
+               "network_mode": "none", "state": "running"})
+    );
+    // Only what runs, unless all are asked for; only one's own, if one names oneself.
+    docker.docker(&["kill", &plain]);
+    assert!(find(&list(&[]), &plain).is_none());
+    assert!(find(&list(&["--all"]), &plain).is_some());
+    assert_eq!(list(&["--all", "--owner", docker.owner()]).len(), 0);
+    // One's own is listed in any state.
+    let ours = make(&docker, &document(&docker, "ours"));
+    docker.docker(&["kill", ours["id"].as_str().unwrap()]);
+    let listed = list(&["--owner", docker.owner()]);
+    assert_eq!((listed.len(), &listed[0]["state"]), (1, &json!("exited")));
+}
+
+#[test]
+fn following_tells_what_happens() {
+    let Some(docker) = Docker::or_skip("following_tells_what_happens") else { return };
+    let before = make(&docker, &document(&docker, "before"));
+    let mut follow = follow(&docker);
+    let listed = follow.next();
+    assert_eq!((&listed["id"], &listed["docker"]), (&before["id"], &before["docker"]));
+    let checkpoint = follow.next();
+    assert_eq!(
+        checkpoint,
+        json!({"kind": "checkpoint", "of": "container", "count": 1, "follow": true,
+               "owner": docker.owner()})
+    );
+    let made = make(&docker, &document(&docker, "a"));
+    let name = made["id"].as_str().unwrap();
+    let told = follow.until("its start", |r| r["id"] == name && r["state"] == "running");
+    assert_eq!(told["docker"], made["docker"]);
+    docker.docker(&["kill", name]);
+    let told = follow.until("its end", |r| r["id"] == name && r["state"] == "exited");
+    assert_eq!(told["docker"].get("pid"), None);
+    docker.docker(&["start", name]);
+    let told = follow.until("its second start", |r| r["id"] == name && r["state"] == "running");
+    assert_ne!(told["docker"]["started_at"], made["docker"]["started_at"]);
+    docker.docker(&["restart", name]);
+    let again = follow.until("its restart", |r| {
+        r["id"] == name
+            && r["state"] == "running"
+            && r["docker"]["started_at"] != told["docker"]["started_at"]
+    });
+    assert_eq!(again["docker"]["id"], told["docker"]["id"]);
+    docker.docker(&["rm", "-f", name]);
+    let gone = follow.until("its removal", |r| r["id"] == name && r["state"] == "absent");
+    assert_eq!((&gone["image"], gone.get("docker")), (&json!(IMAGE), None));
+    // Others do not concern it, and nothing is said twice.
+    docker.bystander("other");
+    docker.docker(&["exec", before["id"].as_str().unwrap(), "true"]);
+    assert!(follow.is_silent(Duration::from_millis(700)));
+}
+
+#[test]
+fn everything_is_listed_anew_as_often_as_asked() {
+    let Some(docker) = Docker::or_skip("everything_is_listed_anew") else { return };
+    make(&docker, &document(&docker, "a"));
+    let mut follow = Running::start(Command::new(bin!("docker-cccf")).args([
+        "--follow",
+        "--resync",
+        "300ms",
+        "--owner",
+        docker.owner(),
+    ]));
+    for _ in 0..3 {
+        assert_eq!(follow.next()["state"], "running");
+        assert!(is_checkpoint(&follow.next()));
+    }
+}
+
+#[test]
+fn listings_are_whole_while_containers_come_and_go() {
+    let Some(docker) = Docker::or_skip("listings_are_whole_while_containers_come_and_go") else {
+        return;
+    };
+    let stays = make(&docker, &document(&docker, "stays"));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for worker in 0..2 {
+            let (docker, stop) = (&docker, &stop);
+            scope.spawn(move || {
+                let id = format!("churn{worker}");
+                let label = format!("leasepipe.owner={}", docker.owner());
+                while !stop.load(Ordering::Relaxed) {
+                    docker.docker(&[
+                        "create",
+                        "--label",
+                        &label,
+                        "--name",
+                        &format!("{}-{id}", docker.owner()),
+                        IMAGE,
+                    ]);
+                    docker.docker(&["rm", "-f", &format!("{}-{id}", docker.owner())]);
+                }
+            });
+        }
+        let mut outcomes = Vec::new();
+        for _ in 0..60 {
+            let list = ["--owner", docker.owner()];
+            outcomes.push(run(Command::new(bin!("docker-cccf")).args(list), ""));
+        }
+        stop.store(true, Ordering::Relaxed);
+        for done in outcomes {
+            assert_eq!(done.status, Some(0), "{}", done.stderr);
+            let records = done.records();
+            assert!(records.iter().any(|record| record["id"] == stays["id"]));
+            assert!(is_checkpoint(records.last().unwrap()));
+        }
+    });
+}
+
+/// An engine of a test's own, which it may end and start again.
+struct Engine {
+    dir: PathBuf,
+    child: Child,
+}
+
+impl Engine {
+    fn start(dir: &Path) -> Child {
+        let at = |name: &str| dir.join(name).display().to_string();
+        let log = std::fs::File::create(at("log")).unwrap();
+        Command::new("dockerd")
+            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .args([
+                "--containerd-namespace",
+                "lpt",
+                "--containerd-plugins-namespace",
+                "lpt-plugins",
+            ])
+            .args(["--data-root", &at("data"), "--exec-root", &at("exec")])
+            .args(["--pidfile", &at("pid"), "--host", &format!("unix://{}", at("sock"))])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    fn new(name: &str) -> Engine {
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir(&dir).unwrap();
+        let child = Engine::start(&dir);
+        let engine = Engine { dir, child };
+        engine.wait_up();
+        engine
+    }
+
+    fn url(&self) -> String {
+        format!("unix://{}", self.dir.join("sock").display())
+    }
+
+    fn docker(&self, arguments: &[&str]) -> bool {
+        let mut docker = Command::new("docker");
+        docker.env("DOCKER_HOST", self.url()).args(arguments);
+        docker.stdout(Stdio::null()).stderr(Stdio::null());
+        docker.status().is_ok_and(|status| status.success())
+    }
+
+    fn wait_up(&self) {
+        eventually("the engine answers", PATIENCE, || self.docker(&["version"]).then_some(()));
+    }
+
+    fn end(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.end();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+#[test]
+fn after_a_gap_everything_is_listed_anew() {
+    let test = "after_a_gap_everything_is_listed_anew";
+    let Some(docker) = Docker::or_skip(test) else { return };
+    let mut engine = Engine::new(&format!("{}-engine", docker.owner()));
+    let image = engine.dir.join("image.tar");
+    docker.docker(&["save", "-o", image.to_str().unwrap(), IMAGE]);
+    assert!(engine.docker(&["load", "-i", image.to_str().unwrap()]));
+    let mut follow = Running::start(Command::new(bin!("docker-cccf")).args([
+        "--follow",
+        "--owner",
+        docker.owner(),
+        "--host",
+        &engine.url(),
+    ]));
+    assert!(is_checkpoint(&follow.next()));
+    let host = json!({"id": "local", "url": engine.url()});
+    let mut ids = Vec::new();
+    for name in ["stays", "goes"] {
+        let mut wanted = document(&docker, name);
+        wanted["host"] = host.clone();
+        let made = make(&docker, &wanted);
+        follow.until("its start", |r| r["id"] == made["id"] && r["state"] == "running");
+        ids.push(made["docker"]["id"].as_str().unwrap().to_owned());
+    }
+    engine.end();
+    // What happens while nobody can tell of it.
+    std::fs::remove_dir_all(engine.dir.join("data/containers").join(&ids[1])).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    engine.child = Engine::start(&engine.dir);
+    engine.wait_up();
+    let mut since = Vec::new();
+    while !since.last().is_some_and(is_checkpoint) {
+        since.push(follow.next());
+    }
+    // The last word on each.
+    let last = |name: &str| {
+        let id = format!("{}-{name}", docker.owner());
+        since.iter().rfind(|record| record["id"] == *id).cloned().unwrap_or_default()
+    };
+    assert_eq!(last("goes")["state"], "absent", "{since:?}");
+    assert_eq!(last("stays")["state"], "exited", "{since:?}");
+    assert_eq!(since.last().unwrap()["count"], 1);
+    assert_eq!(last("stays")["docker"]["id"], ids[0]);
+    let kept = json!({"kind": "change", "action": "keep", "container": last("stays")});
+    make(&docker, &kept);
+    follow.until("its start after the gap", |r| r["state"] == "running");
+    assert!(engine.docker(&["rm", "-f", &ids[0]]));
+    follow.until("its removal", |r| r["state"] == "absent");
+}
