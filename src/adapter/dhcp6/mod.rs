@@ -6,12 +6,20 @@
 //! and never longer than `give_up_after`.
 
 mod lease;
+mod machine;
+mod message;
+mod offers;
+mod sieve;
+mod socket;
+mod timing;
+mod verdict;
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Within};
 use crate::record::{Duid, Ifname};
+use machine::{Machine, Outcome, Task};
 
 pub use lease::{Held, Lease, LeasedAddress, Lifetime};
 
@@ -60,37 +68,60 @@ impl Client {
     ///
     /// Errors: `Refused` when every server that answered said no, `TimedOut` when none answered.
     pub fn lease(&self, link: Link<'_>) -> Result<Lease> {
-        self.pending(link)
+        self.run_for_lease(link, Task::Lease)
     }
 
     /// Asks the server that gave the lease for more time.
     ///
-    /// Where the server has lost the lease it is requested anew, so the address may be another one.
-    pub fn renew(&self, link: Link<'_>, _held: &Held) -> Result<Lease> {
-        self.pending(link)
+    /// A server that knows nothing of the lease is asked for it anew, so the address may be another
+    /// one. Errors: `TimedOut` leaves the lease as it was, for [`Client::rebind`] after T2.
+    pub fn renew(&self, link: Link<'_>, held: &Held) -> Result<Lease> {
+        self.run_for_lease(link, Task::Renew(held.clone()))
     }
 
-    /// Asks any server for more time.
-    pub fn rebind(&self, link: Link<'_>, _held: &Held) -> Result<Lease> {
-        self.pending(link)
+    /// Asks any server for more time. Otherwise like [`Client::renew`].
+    pub fn rebind(&self, link: Link<'_>, held: &Held) -> Result<Lease> {
+        self.run_for_lease(link, Task::Rebind(held.clone()))
     }
 
     /// Gives the lease back. Done when the server has answered, whatever it says.
-    pub fn release(&self, link: Link<'_>, _held: &Held) -> Result<()> {
-        self.pending(link)
+    ///
+    /// The address must not be in use any more. Any link on which the server can be reached will do,
+    /// so a host can give back what a container had that is gone.
+    pub fn release(&self, link: Link<'_>, held: &Held) -> Result<()> {
+        self.run(link, Task::Release(held.clone())).map(|_| ())
     }
 
-    /// Tells the server that `addresses` are in use by another. Done when it has answered.
-    pub fn decline(&self, link: Link<'_>, _held: &Held, _addresses: &[Ipv6Addr]) -> Result<()> {
-        self.pending(link)
+    /// Tells the server that these of the held addresses are in use by somebody else. Done when it
+    /// has answered, whatever it says.
+    pub fn decline(&self, link: Link<'_>, held: &Held, addresses: &[Ipv6Addr]) -> Result<()> {
+        let held = Held { server: held.server.clone(), addresses: addresses.to_vec() };
+        self.run(link, Task::Decline(held)).map(|_| ())
     }
 
-    /// Whether `addresses` still fit the link, if any server says so.
-    pub fn confirm(&self, link: Link<'_>, _addresses: &[Ipv6Addr]) -> Result<bool> {
-        self.pending(link)
+    /// Whether `addresses` still fit the link, as a server there says.
+    ///
+    /// Errors: `TimedOut` when no server can tell; the lease then stays as it is.
+    pub fn confirm(&self, link: Link<'_>, addresses: &[Ipv6Addr]) -> Result<bool> {
+        match self.run(link, Task::Confirm(addresses.to_vec()))? {
+            Outcome::OnLink(on_link) => Ok(on_link),
+            _ => Err(out_of_step(link)),
+        }
     }
 
-    fn pending<T>(&self, link: Link<'_>) -> Result<T> {
-        Err(Error::new(Kind::Bug, "speak DHCPv6").at(link.name))
+    fn run_for_lease(&self, link: Link<'_>, task: Task) -> Result<Lease> {
+        match self.run(link, task)? {
+            Outcome::Leased(lease) => Ok(lease),
+            _ => Err(out_of_step(link)),
+        }
     }
+
+    fn run(&self, link: Link<'_>, task: Task) -> Result<Outcome> {
+        let machine = Machine::new(self.clone(), task, socket::seed());
+        socket::run(machine, link, self.give_up_after).within(link.name)
+    }
+}
+
+fn out_of_step(link: Link<'_>) -> Error {
+    Error::new(Kind::Bug, "speak DHCPv6").why("the outcome is of another exchange").at(link.name)
 }

@@ -1,0 +1,241 @@
+//! The messages that this client sends and reads, in types of its own over dhcproto's wire format.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use dhcproto::v6::{self, DhcpOption, DhcpOptions, MessageType, OptionCode};
+use dhcproto::{Decodable, Encodable};
+
+use super::lease::Lifetime;
+use super::sieve::sift;
+use crate::record::{Duid, Hostname};
+
+/// How many name servers, and how many search domains, are taken from one message.
+const MOST_NAMES: usize = 32;
+
+/// The number that ties answers to a question (RFC 8415 section 8).
+pub(super) type Xid = [u8; 3];
+
+/// A message from the client to servers.
+pub(super) struct Query<'a> {
+    pub kind: MessageType,
+    pub xid: Xid,
+    pub client: &'a Duid,
+    /// The one server that is meant; absent when any may answer.
+    pub server: Option<&'a Duid>,
+    pub iaid: u32,
+    /// The addresses that it is about.
+    pub addresses: &'a [Ipv6Addr],
+    pub rapid_commit: bool,
+    /// Since the first message of the exchange.
+    pub elapsed: Duration,
+}
+
+impl Query<'_> {
+    /// The message as it goes on the wire.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut options = DhcpOptions::new();
+        options.insert(DhcpOption::ClientId(self.client.as_bytes().to_vec()));
+        if let Some(server) = self.server {
+            options.insert(DhcpOption::ServerId(server.as_bytes().to_vec()));
+        }
+        options.insert(self.association());
+        options.insert(DhcpOption::ElapsedTime(self.hundredths()));
+        if self.rapid_commit {
+            options.insert(DhcpOption::RapidCommit);
+        }
+        if self.asks_for_options() {
+            // Section 21.24: a client must ask for SOL_MAX_RT in any Option Request that it sends.
+            let opts = vec![
+                OptionCode::DomainNameServers,
+                OptionCode::DomainSearchList,
+                OptionCode::SolMaxRt,
+            ];
+            options.insert(DhcpOption::ORO(v6::ORO { opts }));
+        }
+        let mut message = v6::Message::new_with_id(self.kind, self.xid);
+        message.set_opts(options);
+        message.to_vec().expect("a vector takes all that is written to it")
+    }
+
+    /// Sections 21.4 and 21.6: a client leaves T1, T2 and the lifetimes at 0, for the server to set.
+    fn association(&self) -> DhcpOption {
+        let address = |&addr| {
+            let opts = DhcpOptions::new();
+            DhcpOption::IAAddr(v6::IAAddr { addr, preferred_life: 0, valid_life: 0, opts })
+        };
+        let opts = self.addresses.iter().map(address).collect();
+        DhcpOption::IANA(v6::IANA { id: self.iaid, t1: 0, t2: 0, opts })
+    }
+
+    /// Section 21.9: hundredths of a second, 0xffff for all that is longer.
+    fn hundredths(&self) -> u16 {
+        u16::try_from(self.elapsed.as_millis() / 10).unwrap_or(u16::MAX)
+    }
+
+    /// Sections 18.2.1, 18.2.2, 18.2.4 and 18.2.5 want an Option Request; the others have no use for it.
+    fn asks_for_options(&self) -> bool {
+        use MessageType::{Rebind, Renew, Request, Solicit};
+        matches!(self.kind, Solicit | Request | Renew | Rebind)
+    }
+}
+
+/// A message from a server to the client.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub kind: MessageType,
+    pub xid: Xid,
+    pub client: Option<Duid>,
+    pub server: Option<Duid>,
+    /// Section 18.2.1: without a Preference option it is 0.
+    pub preference: u8,
+    pub rapid_commit: bool,
+    pub status: Status,
+    pub associations: Vec<Association>,
+    pub dns_servers: Vec<Ipv6Addr>,
+    pub search: Vec<Hostname>,
+    /// The server's limit for the time between two Solicits, where it sets one that is allowed.
+    pub sol_max_rt: Option<Duration>,
+}
+
+/// What an answer says of one IA_NA.
+#[derive(Debug)]
+pub(super) struct Association {
+    pub iaid: u32,
+    pub t1: u32,
+    pub t2: u32,
+    pub status: Status,
+    pub addresses: Vec<Offered>,
+}
+
+/// What an answer says of one address.
+#[derive(Debug)]
+pub(super) struct Offered {
+    pub address: Ipv6Addr,
+    pub preferred: Lifetime,
+    pub valid: Lifetime,
+    pub status: Status,
+}
+
+/// A status code and the server's words for it (section 21.13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Status {
+    pub code: v6::Status,
+    text: String,
+}
+
+impl Answer {
+    /// The message in a datagram; nothing when it is none that could be relied on.
+    pub fn decode(datagram: &[u8]) -> Option<Answer> {
+        let message = v6::Message::from_bytes(&sift(datagram)?).ok()?;
+        let mut answer = Answer::empty(message.msg_type(), message.xid());
+        for option in message.opts().iter() {
+            answer.take(option);
+        }
+        answer.status = Status::among(message.opts());
+        Some(answer)
+    }
+
+    fn empty(kind: MessageType, xid: Xid) -> Answer {
+        Answer {
+            kind,
+            xid,
+            client: None,
+            server: None,
+            preference: 0,
+            rapid_commit: false,
+            status: Status::success(),
+            associations: Vec::new(),
+            dns_servers: Vec::new(),
+            search: Vec::new(),
+            sol_max_rt: None,
+        }
+    }
+
+    fn take(&mut self, option: &DhcpOption) {
+        match option {
+            DhcpOption::ClientId(bytes) => self.client = Duid::new(bytes),
+            DhcpOption::ServerId(bytes) => self.server = Duid::new(bytes),
+            DhcpOption::IANA(ia) => self.associations.push(Association::from(ia)),
+            DhcpOption::Preference(preference) => self.preference = *preference,
+            DhcpOption::RapidCommit => self.rapid_commit = true,
+            DhcpOption::DomainNameServers(servers) => {
+                self.dns_servers = servers.iter().copied().take(MOST_NAMES).collect();
+            }
+            DhcpOption::DomainSearchList(names) => {
+                let hostname = |name: &str| name.trim_end_matches('.').parse().ok();
+                let names = names.iter().filter_map(|name| hostname(&name.to_ascii()));
+                self.search = names.take(MOST_NAMES).collect();
+            }
+            DhcpOption::Unknown(other) if other.code() == OptionCode::SolMaxRt => {
+                self.sol_max_rt = sol_max_rt(other.data());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Section 21.24: a value outside of 60 to 86400 seconds must be ignored.
+fn sol_max_rt(data: &[u8]) -> Option<Duration> {
+    let secs = u32::from_be_bytes(data.try_into().ok()?);
+    (60..=86400).contains(&secs).then(|| Duration::from_secs(secs.into()))
+}
+
+impl From<&v6::IANA> for Association {
+    fn from(ia: &v6::IANA) -> Association {
+        let offered = |option: &DhcpOption| match option {
+            DhcpOption::IAAddr(address) => Some(Offered::from(address)),
+            _ => None,
+        };
+        Association {
+            iaid: ia.id,
+            t1: ia.t1,
+            t2: ia.t2,
+            status: Status::among(&ia.opts),
+            addresses: ia.opts.iter().filter_map(offered).collect(),
+        }
+    }
+}
+
+impl From<&v6::IAAddr> for Offered {
+    fn from(address: &v6::IAAddr) -> Offered {
+        Offered {
+            address: address.addr,
+            preferred: Lifetime::from_secs(address.preferred_life),
+            valid: Lifetime::from_secs(address.valid_life),
+            status: Status::among(&address.opts),
+        }
+    }
+}
+
+impl Status {
+    fn success() -> Status {
+        Status { code: v6::Status::Success, text: String::new() }
+    }
+
+    /// Section 21.13: where there is no Status Code option, the status is Success.
+    fn among(options: &DhcpOptions) -> Status {
+        match options.get(OptionCode::StatusCode) {
+            Some(DhcpOption::StatusCode(status)) => {
+                Status { code: status.status, text: status.msg.clone() }
+            }
+            _ => Status::success(),
+        }
+    }
+
+    pub fn is_success(&self) -> bool {
+        self.code == v6::Status::Success
+    }
+}
+
+/// The code's name in the RFC and the server's own words.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.code)?;
+        if !self.text.is_empty() {
+            write!(f, " (\"{}\")", self.text)?;
+        }
+        Ok(())
+    }
+}
