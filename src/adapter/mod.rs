@@ -4,3 +4,7 @@
 pub mod dhcp6;
 pub mod dnsmasq;
 pub mod docker;
+pub mod ndp;
+pub mod netlink;
+pub mod netns;
+pub mod sysctl;

@@ -1,0 +1,217 @@
+//! Links: finding them, making a veth pair, plugging and deleting.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage,
+};
+use nix::errno::Errno;
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+
+use super::{Netlink, failed};
+use crate::error::{Error, Kind, Result};
+use crate::record::{Ifname, Mac};
+
+/// A link as the kernel shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in its namespace.
+    pub index: u32,
+    /// Its hardware address; absent when it is not Ethernet.
+    pub mac: Option<Mac>,
+    /// Its largest packet in bytes.
+    pub mtu: u32,
+    /// Whether it is switched on.
+    pub up: bool,
+    /// Whether it can carry anything: for a bridge, whether a port can.
+    pub carrier: bool,
+    /// The number of the bridge that it is plugged into.
+    pub master: Option<u32>,
+    /// For a veth, the number of its other end, in that end's namespace.
+    pub peer: Option<u32>,
+    /// What it is.
+    pub sort: Sort,
+}
+
+/// What a link is, as far as the suite cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// One end of a veth pair.
+    Veth,
+    /// A bridge.
+    Bridge(Bridge),
+    /// Anything else.
+    Other,
+}
+
+/// How a bridge is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bridge {
+    /// For how long a new port is kept silent, in hundredths of a second; 0 when it runs no
+    /// spanning tree.
+    pub silence_cs: u32,
+    /// Whether its frames go through the host's ip6tables.
+    pub filtered: bool,
+}
+
+/// One end of a veth pair that is to be made.
+#[derive(Clone, Debug)]
+pub struct End<'a> {
+    /// Its name.
+    pub name: &'a Ifname,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Whether it is switched on at once.
+    pub up: bool,
+}
+
+impl Netlink {
+    /// The link of this name, if there is one.
+    pub fn find_link(&self, name: &Ifname) -> Result<Option<Link>> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_string()));
+        match self.ask(RouteNetlinkMessage::GetLink(message), 0) {
+            Ok(answers) => Ok(answers.into_iter().find_map(read)),
+            Err(e) if e.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
+            Err(e) => Err(failed(format_args!("look for interface {name}"), &e)),
+        }
+    }
+
+    /// Makes a veth pair in one step: `here` in this namespace, plugged into the bridge with the
+    /// number `master`, and `there` in the namespace `netns`. Nothing is made when it fails.
+    ///
+    /// # Errors
+    /// `Refused` when either name is taken.
+    pub fn make_veth(
+        &self,
+        here: &End<'_>,
+        there: &End<'_>,
+        netns: BorrowedFd<'_>,
+        master: u32,
+        mtu: u32,
+    ) -> Result<()> {
+        let mut peer = end(there, mtu);
+        peer.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
+        let mut message = end(here, mtu);
+        message.attributes.push(LinkAttribute::Controller(master));
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]));
+        let doing = format!("create veth {}", here.name);
+        self.call(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+            .map_err(|e| match e.raw_os_error() {
+                Some(code) if code == Errno::EEXIST as i32 => {
+                    Error::new(Kind::Refused, doing).why("its name or its peer's is taken")
+                }
+                _ => failed(doing, &e),
+            })
+    }
+
+    /// Plugs the link with the number `index` into the bridge with the number `master`.
+    pub fn plug(&self, index: u32, master: u32) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.push(LinkAttribute::Controller(master));
+        self.call(RouteNetlinkMessage::SetLink(message), 0)
+            .map_err(|e| failed("plug into bridge", &e))
+    }
+
+    /// Switches the link with the number `index` on.
+    pub fn switch_on(&self, index: u32) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+        self.call(RouteNetlinkMessage::SetLink(message), 0)
+            .map_err(|e| failed("switch interface on", &e))
+    }
+
+    /// Deletes the link with the number `index`, and with one end of a veth pair the other.
+    /// Whether it was still there.
+    pub fn delete_link(&self, index: u32) -> Result<bool> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        match self.call(RouteNetlinkMessage::DelLink(message), 0) {
+            Ok(()) => Ok(true),
+            Err(e) if e.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(false),
+            Err(e) => Err(failed("delete interface", &e)),
+        }
+    }
+}
+
+/// The part of the request that both ends have.
+fn end(end: &End<'_>, mtu: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    if end.up {
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+    }
+    message.attributes.push(LinkAttribute::IfName(end.name.to_string()));
+    message.attributes.push(LinkAttribute::Address(end.mac.as_bytes().to_vec()));
+    message.attributes.push(LinkAttribute::Mtu(mtu));
+    message
+}
+
+/// A link out of the kernel's message.
+fn read(message: RouteNetlinkMessage) -> Option<Link> {
+    let RouteNetlinkMessage::NewLink(message) = message else { return None };
+    if message.header.interface_family == AddressFamily::Bridge {
+        return None;
+    }
+    let flags = message.header.flags;
+    let mut link = Link {
+        index: message.header.index,
+        mac: None,
+        mtu: 0,
+        up: flags.contains(LinkFlags::Up),
+        carrier: flags.contains(LinkFlags::LowerUp),
+        master: None,
+        peer: None,
+        sort: Sort::Other,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(Mac::new),
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Controller(index) => link.master = Some(index),
+            LinkAttribute::Link(index) => link.peer = Some(index),
+            LinkAttribute::LinkInfo(infos) => link.sort = sort(&infos),
+            _ => (),
+        }
+    }
+    Some(link)
+}
+
+fn sort(infos: &[LinkInfo]) -> Sort {
+    let mut sort = Sort::Other;
+    for info in infos {
+        match info {
+            LinkInfo::Kind(InfoKind::Veth) => sort = Sort::Veth,
+            LinkInfo::Kind(InfoKind::Bridge) => sort = Sort::Bridge(Bridge::default()),
+            LinkInfo::Data(InfoData::Bridge(infos)) => sort = Sort::Bridge(bridge(infos)),
+            _ => (),
+        }
+    }
+    sort
+}
+
+fn bridge(infos: &[InfoBridge]) -> Bridge {
+    let mut bridge = Bridge::default();
+    let mut spanning_tree = false;
+    for info in infos {
+        match info {
+            InfoBridge::StpState(state) => spanning_tree = *state != BridgeStpState::Disabled,
+            InfoBridge::ForwardDelay(delay) => bridge.silence_cs = *delay,
+            InfoBridge::NfCallIp6Tables(filtered) => bridge.filtered = *filtered,
+            _ => (),
+        }
+    }
+    if !spanning_tree {
+        bridge.silence_cs = 0;
+    }
+    bridge
+}

@@ -1,0 +1,131 @@
+//! The kernel's links, addresses, neighbours and routes, over rtnetlink(7).
+//!
+//! A [`Netlink`] belongs to the network namespace of the thread that opens it and stays with it,
+//! whichever thread uses it later. All calls block. Waiting is by the kernel's own notices, never
+//! by asking again and again.
+
+mod address;
+mod link;
+mod neighbour;
+mod route;
+
+use std::io;
+use std::pin::Pin;
+use std::time::Instant;
+
+use futures_util::{FutureExt, Stream, StreamExt};
+use rtnetlink::packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use tokio::runtime::{Builder, Runtime};
+
+pub use address::{Dad, Found, Lifetimes};
+pub use link::{Bridge, End, Link, Sort};
+
+use crate::error::{Doing, Error, Kind, Result};
+
+const REMEDY: &str = "run as root or grant CAP_NET_ADMIN and CAP_SYS_ADMIN";
+
+/// What a netlink socket hands out beside the answers to requests; only that it does is of use.
+type Notices = Pin<Box<dyn Stream<Item = ()> + Send>>;
+
+/// A connection to the kernel's routing family in one network namespace.
+pub struct Netlink {
+    runtime: Runtime,
+    handle: Handle,
+    notices: Notices,
+}
+
+impl Netlink {
+    /// A connection in the network namespace of the calling thread.
+    pub fn open() -> Result<Netlink> {
+        Netlink::listening(&[])
+    }
+
+    /// The same, which also hears when links, IPv6 addresses and IPv6 routes change.
+    pub fn watch() -> Result<Netlink> {
+        use MulticastGroup::{Ipv6Ifaddr, Ipv6Route, Link};
+        Netlink::listening(&[Link, Ipv6Ifaddr, Ipv6Route])
+    }
+
+    fn listening(groups: &[MulticastGroup]) -> Result<Netlink> {
+        let doing = "open netlink socket";
+        let runtime = Builder::new_current_thread().enable_all().build().doing(doing)?;
+        let entered = runtime.enter();
+        let (connection, handle, notices) = new_multicast_connection(groups).doing(doing)?;
+        drop(entered);
+        runtime.spawn(connection);
+        let notices = Box::pin(notices.map(drop));
+        Ok(Netlink { runtime, handle, notices })
+    }
+
+    /// Sends a request with `flags` and waits until the kernel has done it.
+    fn call(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        self.ask(request, flags | NLM_F_ACK).map(drop)
+    }
+
+    /// Everything of one sort.
+    fn dump(&self, request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.ask(request, NLM_F_DUMP)
+    }
+
+    /// Sends a request and gathers the answers.
+    fn ask(
+        &self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let mut message = NetlinkMessage::from(request);
+        message.header.flags = NLM_F_REQUEST | flags;
+        let mut handle = self.handle.clone();
+        let mut answers = handle.request(message).map_err(io::Error::other)?;
+        self.runtime.block_on(async {
+            let mut found = Vec::new();
+            while let Some(answer) = answers.next().await {
+                match answer.payload {
+                    NetlinkPayload::Error(error) if error.code.is_some() => {
+                        return Err(error.to_io());
+                    }
+                    NetlinkPayload::InnerMessage(message) => found.push(message),
+                    _ => (),
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Waits until `look` finds something: it is asked at once and whenever something changes.
+    /// Nothing when `until` comes first. Needs [`Netlink::watch`].
+    pub fn wait_for<T>(
+        &mut self,
+        until: Instant,
+        mut look: impl FnMut(&Netlink) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        loop {
+            while let Some(Some(())) = self.notices.next().now_or_never() {}
+            if let Some(found) = look(self)? {
+                return Ok(Some(found));
+            }
+            let (runtime, notices) = (&self.runtime, &mut self.notices);
+            let notice = runtime.block_on(async {
+                tokio::time::timeout_at(until.into(), notices.next()).await
+            });
+            match notice {
+                Ok(Some(_)) => (),
+                Ok(None) => return Err(Error::new(Kind::Io, "read netlink").why("it was closed")),
+                Err(_late) => return look(self),
+            }
+        }
+    }
+}
+
+/// The kernel's refusal as an error of the suite.
+fn failed(doing: impl std::fmt::Display, why: &io::Error) -> Error {
+    let error = Error::io(doing, why);
+    match error.kind() {
+        Kind::NotPermitted => error.remedy(REMEDY),
+        _ => error,
+    }
+}
