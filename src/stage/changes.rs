@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
 
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Progress, Report, Stdio};
@@ -17,6 +18,22 @@ pub trait Work: Sync {
     /// Does the program's part of one change and puts what it learnt into it. Called on several
     /// threads at once, never on two for one container.
     fn change(&self, change: &mut Change) -> Result<()>;
+
+    /// A change or container passes untouched because an earlier stage failed on it.
+    fn passed(&self, _record: &Record) {}
+
+    /// Whether what was done may yet turn out not to hold, so that [`Work::verdict`] has to wait.
+    fn is_provisional(&self, _change: &Change) -> bool {
+        false
+    }
+
+    /// Waits until it is clear whether a change that was written out as done holds, and mends it
+    /// if not. Whether it became another one, which is then written out again; if it cannot be
+    /// mended it is written out again as failed. Called on a thread of its own. The container's
+    /// next change waits for it, a checkpoint does not, and the end of the program does.
+    fn verdict(&self, _change: &mut Change) -> Result<bool> {
+        Ok(false)
+    }
 
     /// All changes before this checkpoint are done. What is returned goes out ahead of it.
     fn checkpoint(&self, _checkpoint: &Checkpoint) -> Result<Vec<Record>> {
@@ -67,7 +84,7 @@ pub fn serve(stdio: Stdio, jobs: NonZeroUsize, work: &impl Work) -> Result<()> {
     };
     std::thread::scope(|scope| {
         for _ in 0..jobs.get() {
-            scope.spawn(|| shared.worker(work));
+            scope.spawn(|| shared.worker(scope, work));
         }
         let outcome = shared.feed(&mut reader, work, jobs.get() * 4);
         lock(&shared.queue).ended = true;
@@ -111,7 +128,12 @@ impl Shared<'_> {
                     self.write(&Record::Checkpoint(checkpoint))?;
                     lock(&self.output).0.settle()?;
                 }
-                other => self.write(&other)?,
+                other => {
+                    if matches!(other, Record::Change(_) | Record::Container(_)) {
+                        work.passed(&other);
+                    }
+                    self.write(&other)?;
+                }
             }
         }
         self.wait_until(|queue| queue.open == 0)
@@ -140,23 +162,35 @@ impl Shared<'_> {
         queue.stop.clone().map_or(Ok(()), Err)
     }
 
-    fn worker(&self, work: &impl Work) {
+    fn worker<'scope, W: Work>(&'scope self, scope: &'scope Scope<'scope, '_>, work: &'scope W) {
         while let Some(task) = self.take() {
             let id = task.change.container.id.clone();
             let outcome = self.finish(task, work);
-            let mut queue = lock(&self.queue);
-            queue.open -= 1;
-            queue.busy.remove(&id);
-            if queue.tasks.contains_key(&id) {
-                queue.ready.push_back(id);
-                self.ready.notify_one();
-            }
-            if let Err(why) = outcome {
-                queue.stop.get_or_insert(why);
-                self.ready.notify_all();
-            }
+            lock(&self.queue).open -= 1;
             self.finished.notify_all();
+            match outcome {
+                Ok(Some(provisional)) => {
+                    scope.spawn(move || self.free(&id, self.verdict(provisional, work)));
+                }
+                Ok(None) => self.free(&id, Ok(())),
+                Err(why) => self.free(&id, Err(why)),
+            }
         }
+    }
+
+    /// Lets the container's next change be worked on, or stops everything.
+    fn free(&self, id: &ContainerId, outcome: Result<()>) {
+        let mut queue = lock(&self.queue);
+        queue.busy.remove(id);
+        if queue.tasks.contains_key(id) {
+            queue.ready.push_back(id.clone());
+            self.ready.notify_one();
+        }
+        if let Err(why) = outcome {
+            queue.stop.get_or_insert(why);
+            self.ready.notify_all();
+        }
+        self.finished.notify_all();
     }
 
     /// The next task; nothing when there will be none.
@@ -179,31 +213,59 @@ impl Shared<'_> {
         }
     }
 
-    /// Works on one change and writes what became of it.
-    fn finish(&self, task: Task, work: &impl Work) -> Result<()> {
+    /// Works on one change and writes what became of it. Hands it back if that is provisional.
+    fn finish(&self, task: Task, work: &impl Work) -> Result<Option<Task>> {
         let Task { change, bare } = task;
         let mut done = change.clone();
-        let attempt = std::panic::AssertUnwindSafe(|| work.change(&mut done));
-        let outcome = std::panic::catch_unwind(attempt)
-            .unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the work on this change panicked")));
-        let change = match outcome {
+        let outcome = guarded(|| work.change(&mut done));
+        let provisional = outcome.is_ok() && work.is_provisional(&done);
+        let task = Task { change: self.judged(done, outcome), bare };
+        lock(&self.output).1.tick();
+        self.answer(&task)?;
+        Ok(provisional.then_some(task))
+    }
+
+    /// Waits for the verdict on one change and writes it again if it is another one then.
+    fn verdict(&self, task: Task, work: &impl Work) -> Result<()> {
+        let Task { mut change, bare } = task;
+        let outcome = guarded(|| work.verdict(&mut change));
+        match outcome {
+            Ok(false) => Ok(()),
+            Ok(true) => self.answer(&Task { change, bare }),
+            Err(why) => self.answer(&Task { change: self.judged(change, Err(why)), bare }),
+        }
+    }
+
+    /// The change with what became of it, which is also told if it failed.
+    fn judged(&self, mut change: Change, outcome: Result<()>) -> Change {
+        match outcome {
             Ok(()) => {
-                done.status = Some(Status::Done);
-                done
+                change.status = Some(Status::Done);
+                change
             }
             Err(why) => {
                 self.report.failed(&why.clone().at(&change.container.id));
-                done.failed(&why)
+                change.failed(&why)
             }
-        };
-        lock(&self.output).1.tick();
-        self.write(&if bare { answered(change) } else { Record::Change(change) })?;
+        }
+    }
+
+    fn answer(&self, task: &Task) -> Result<()> {
+        let change = task.change.clone();
+        let record = if task.bare { answered(change) } else { Record::Change(change) };
+        self.write(&record)?;
         lock(&self.output).0.flush()
     }
 
     fn write(&self, record: &Record) -> Result<()> {
         lock(&self.output).0.write(record)
     }
+}
+
+/// The outcome of work on a change; a panic is one of its bugs.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the work on this change panicked")))
 }
 
 /// What a bare container asks for: that it be there, or, when it is `absent`, that it go.
