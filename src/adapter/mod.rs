@@ -1,6 +1,7 @@
 //! One module for each outside system. An adapter translates and does not decide; it knows no
 //! other adapter, and whatever is asynchronous in it ends inside it.
 
+pub mod attachments;
 pub mod dhcp6;
 pub mod dnsmasq;
 pub mod docker;

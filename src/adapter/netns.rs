@@ -64,9 +64,7 @@ impl Netns {
         let process = File::open(format!("/proc/{pid}")).doing(&doing)?;
         let look = |name| openat(&process, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
         let mut cgroups = String::new();
-        File::from(look("cgroup").doing(&doing)?)
-            .read_to_string(&mut cgroups)
-            .doing(&doing)?;
+        File::from(look("cgroup").doing(&doing)?).read_to_string(&mut cgroups).doing(&doing)?;
         if id.len() != 64 || !cgroups.contains(id) {
             let why = "the process does not belong to the container";
             return Err(Error::new(Kind::NotFound, doing).why(why));

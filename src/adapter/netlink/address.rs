@@ -152,4 +152,3 @@ fn read(message: RouteNetlinkMessage, index: u32) -> Option<Found> {
         duplicate: flags.contains(AddressFlags::Dadfailed),
     })
 }
-

@@ -102,13 +102,14 @@ impl Netlink {
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]));
         let doing = format!("create veth {}", here.name);
-        self.call(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
-            .map_err(|e| match e.raw_os_error() {
+        self.call(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL).map_err(|e| {
+            match e.raw_os_error() {
                 Some(code) if code == Errno::EEXIST as i32 => {
                     Error::new(Kind::Refused, doing).why("its name or its peer's is taken")
                 }
                 _ => failed(doing, &e),
-            })
+            }
+        })
     }
 
     /// Plugs the link with the number `index` into the bridge with the number `master`.

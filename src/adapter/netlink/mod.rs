@@ -109,9 +109,8 @@ impl Netlink {
                 return Ok(Some(found));
             }
             let (runtime, notices) = (&self.runtime, &mut self.notices);
-            let notice = runtime.block_on(async {
-                tokio::time::timeout_at(until.into(), notices.next()).await
-            });
+            let notice = runtime
+                .block_on(async { tokio::time::timeout_at(until.into(), notices.next()).await });
             match notice {
                 Ok(Some(_)) => (),
                 Ok(None) => return Err(Error::new(Kind::Io, "read netlink").why("it was closed")),

@@ -1,0 +1,278 @@
+//! What unionize remembers of each interface that it made: one small file each.
+//!
+//! A file is there from before its link is made until after that is gone and its lease given
+//! back, so whatever a killed run leaves behind can be found and finished. A file is replaced as a
+//! whole: what is read is the old or the new, never a part.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::Ipv6Addr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::error::{Doing, Error, Kind, Result};
+use crate::record::{Address, Container, Duid, Ifname, Key, Mac};
+use crate::wire;
+
+/// The form of the files that this version reads and writes.
+pub const VERSION: u32 = 1;
+
+wire! {
+    /// One interface of one container.
+    pub struct Attachment {
+        /// The form of the file: [`VERSION`].
+        req version: u32,
+        /// The container: who it is, not how it was declared.
+        req container: Container,
+        /// The interface's name inside the container.
+        req interface: Ifname,
+        /// The name of its other end on the host; names the file.
+        req link: Ifname,
+        /// The bridge that the other end is plugged into.
+        req bridge: Ifname,
+        /// The hardware address inside.
+        req mac: Mac,
+        /// What a DHCPv6 server has leased to it; absent before and without.
+        opt lease: Leased,
+        /// Addresses that the operator gave.
+        many addresses: Vec<Address>,
+        /// The router that the default route leads to.
+        opt router: Ipv6Addr,
+    }
+}
+
+wire! {
+    /// A DHCPv6 lease.
+    pub struct Leased {
+        /// The DUID that the client shows.
+        req duid: Duid,
+        /// The number of its identity association.
+        req iaid: u32,
+        /// The server's DUID.
+        req server: Duid,
+        /// The addresses.
+        many addresses: Vec<Address>,
+        /// When the server answered.
+        req obtained_at: Timestamp,
+        /// When to ask that server for more time; absent means never.
+        opt renew_at: Timestamp,
+        /// When to ask any server for more time; absent means never.
+        opt rebind_at: Timestamp,
+    }
+}
+
+/// The directory with the files.
+#[derive(Clone, Debug)]
+pub struct Attachments {
+    dir: PathBuf,
+}
+
+/// Nobody else works on an attachment while this is held.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "closing it ends the lock")] File);
+
+impl Attachments {
+    /// The directory at `dir`, made if it is not there and readable for nobody else.
+    pub fn open(dir: &Path) -> Result<Attachments> {
+        let doing = || format!("make directory {}", dir.display());
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).doing(doing())?;
+        Ok(Attachments { dir: dir.to_owned() })
+    }
+
+    /// Waits until no other process works on the attachment `link`, and keeps others off it.
+    ///
+    /// It is a lock on one byte of one file, whose place is a hash of the name: there is nothing
+    /// to clean up, and the lock ends with the process.
+    pub fn lock(&self, link: &Ifname) -> Result<Held> {
+        let path = self.dir.join(".lock");
+        let doing = || format!("lock {}", path.display());
+        let mut open = OpenOptions::new();
+        open.create(true).truncate(false).write(true).mode(0o600);
+        let file = open.open(&path).doing(doing())?;
+        let place = Key::derive("lock", &[link.as_str().as_bytes()]).mac().as_bytes();
+        let place = place.iter().fold(0, |place: i64, byte| place << 8 | i64::from(*byte));
+        let byte = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: place,
+            l_len: 1,
+            l_pid: 0,
+        };
+        loop {
+            match fcntl(&file, FcntlArg::F_OFD_SETLKW(&byte)) {
+                Ok(_) => return Ok(Held(file)),
+                Err(nix::errno::Errno::EINTR) => (),
+                Err(why) => return Err(why).doing(doing()),
+            }
+        }
+    }
+
+    /// The attachment whose host end is called `link`.
+    ///
+    /// # Errors
+    /// `BadInput` when the file is none of this version's; it is left as it is.
+    pub fn get(&self, link: &Ifname) -> Result<Option<Attachment>> {
+        let path = self.path(link);
+        match fs::read(&path) {
+            Ok(bytes) => parse(&path, link, &bytes).map(Some),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).doing(format_args!("read {}", path.display())),
+        }
+    }
+
+    /// Writes an attachment in place of what was there of it; on disk when this returns.
+    pub fn put(&self, attachment: &Attachment) -> Result<()> {
+        let path = self.path(&attachment.link);
+        let doing = || format!("write {}", path.display());
+        let mut text =
+            serde_json::to_vec(attachment).map_err(|e| Error::new(Kind::Bug, doing()).why(e))?;
+        text.push(b'\n');
+        let new = self.dir.join(format!(".{}.new", attachment.link));
+        let mut open = OpenOptions::new();
+        let mut file =
+            open.create(true).truncate(true).write(true).mode(0o600).open(&new).doing(doing())?;
+        file.write_all(&text).doing(doing())?;
+        file.sync_data().doing(doing())?;
+        fs::rename(&new, &path).doing(doing())
+    }
+
+    /// Forgets an attachment.
+    pub fn remove(&self, link: &Ifname) -> Result<()> {
+        let path = self.path(link);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(e).doing(format_args!("remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every attachment, and what is wrong with the files that are none.
+    pub fn list(&self) -> Result<(Vec<Attachment>, Vec<Error>)> {
+        let doing = || format!("list {}", self.dir.display());
+        let (mut found, mut wrong) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(&self.dir).doing(doing())? {
+            let name = entry.doing(doing())?.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with('.') {
+                continue;
+            }
+            let link = name.strip_suffix(".json").and_then(|link| link.parse::<Ifname>().ok());
+            match link.map(|link| self.get(&link)) {
+                Some(Ok(Some(attachment))) => found.push(attachment),
+                Some(Ok(None)) => (),
+                Some(Err(why)) => wrong.push(why),
+                None => {
+                    let path = self.dir.join(&*name);
+                    wrong.push(foreign(&path, "not named like an attachment"));
+                }
+            }
+        }
+        found.sort_by(|a, b| a.link.cmp(&b.link));
+        Ok((found, wrong))
+    }
+
+    fn path(&self, link: &Ifname) -> PathBuf {
+        self.dir.join(format!("{link}.json"))
+    }
+}
+
+fn parse(path: &Path, link: &Ifname, bytes: &[u8]) -> Result<Attachment> {
+    let attachment: Attachment =
+        serde_json::from_slice(bytes).map_err(|why| foreign(path, &why.to_string()))?;
+    if attachment.version != VERSION {
+        let why = format!("its version is {} and not {VERSION}", attachment.version);
+        return Err(foreign(path, &why));
+    }
+    if attachment.link != *link {
+        return Err(foreign(path, &format!("it is about {}", attachment.link)));
+    }
+    Ok(attachment)
+}
+
+fn foreign(path: &Path, why: &str) -> Error {
+    Error::new(Kind::BadInput, format!("read {}", path.display())).why(why).remedy("left as it is")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that goes with the test.
+    struct Place(Attachments);
+
+    impl Place {
+        fn new(name: &str) -> Place {
+            let dir = std::env::temp_dir().join(format!("lpn-{name}-{}", std::process::id()));
+            Place(Attachments::open(&dir).unwrap())
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0.dir);
+        }
+    }
+
+    fn sample(link: &str) -> Attachment {
+        let text = format!(
+            r#"{{"version":1,"container":{{"id":"web","image":"busybox"}},"interface":"eth0",
+            "link":"{link}","bridge":"br1","mac":"02:00:00:00:00:01"}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn what_is_put_is_got_until_it_is_removed() {
+        let place = Place::new("put");
+        let attachment = sample("lpaaaaaaaaaaaaa");
+        let link = attachment.link.clone();
+        assert_eq!(place.0.get(&link).unwrap(), None);
+        place.0.put(&attachment).unwrap();
+        assert_eq!(place.0.get(&link).unwrap().as_ref(), Some(&attachment));
+        let (found, wrong) = place.0.list().unwrap();
+        assert_eq!((found, wrong), (vec![attachment], vec![]));
+        place.0.remove(&link).unwrap();
+        place.0.remove(&link).unwrap();
+        assert_eq!(place.0.get(&link).unwrap(), None);
+    }
+
+    #[test]
+    fn foreign_files_are_told_and_left_alone() {
+        let place = Place::new("foreign");
+        let dir = &place.0.dir;
+        fs::write(dir.join("lpbbbbbbbbbbbbb.json"), "{\"version\":2}").unwrap();
+        fs::write(dir.join("lpccccccccccccc.json"), "{").unwrap();
+        fs::write(dir.join("notes.txt"), "x").unwrap();
+        let newer = serde_json::to_string(&Attachment { version: 2, ..sample("lpd") }).unwrap();
+        fs::write(dir.join("lpd.json"), newer).unwrap();
+        let renamed = serde_json::to_string(&sample("lpe")).unwrap();
+        fs::write(dir.join("lpf.json"), renamed).unwrap();
+        let (found, wrong) = place.0.list().unwrap();
+        assert_eq!((found.len(), wrong.len()), (0, 5), "{wrong:?}");
+        assert_eq!(fs::read_dir(dir).unwrap().count(), 5);
+    }
+
+    #[test]
+    fn a_lock_keeps_others_off_one_attachment_alone() {
+        let place = Place::new("lock");
+        let (a, b): (Ifname, Ifname) = ("lpa".parse().unwrap(), "lpb".parse().unwrap());
+        let held = place.0.lock(&a).unwrap();
+        let _other = place.0.lock(&b).unwrap();
+        let (told, heard) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _held = place.0.lock(&a).unwrap();
+                told.send(()).unwrap();
+            });
+            let wait = std::time::Duration::from_millis(100);
+            assert!(heard.recv_timeout(wait).is_err());
+            drop(held);
+            heard.recv().unwrap();
+        });
+    }
+}
