@@ -26,12 +26,13 @@ use leasepipe::stage::container_run;
 /// container of that name would wait for it.
 #[derive(Parser)]
 #[command(
+    name = "container-run",
     version,
     after_long_help = "Example:\n  cccf-diff --current current.json < wanted.json | cccf-host | container-run --table"
 )]
 struct Args {
     /// Make containers that name no owner for this one
-    #[arg(long, value_name = "NAME", default_value = "leasepipe")]
+    #[arg(long, value_name = "container-run", default_value = "leasepipe")]
     owner: Owner,
     #[command(flatten)]
     jobs: Jobs,

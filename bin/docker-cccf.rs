@@ -22,12 +22,13 @@ use leasepipe::stage::docker_cccf::{self, Options};
 /// again with a new checkpoint. With several hosts a listing waits until all of them answer.
 #[derive(Parser)]
 #[command(
+    name = "docker-cccf",
     version,
     after_long_help = "Example:\n  cccf-diff --current <(docker-cccf --owner edge) < wanted.json | container-run"
 )]
 struct Args {
     /// List only this owner's containers
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "docker-cccf")]
     owner: Option<Owner>,
     /// List also containers that somebody else made and that do not run
     #[arg(long)]

@@ -14,7 +14,11 @@ struct Program {
 impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(self.path);
-        command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(&self.args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -59,7 +63,8 @@ fn filters() -> Vec<Program> {
 }
 
 /// A record that no stage acts on, so that every stage passes it on.
-const FOREIGN: &str = r#"{"kind":"weather","sky":{"z":1,"a":[1.50,12345678901234567890123]},"t":"\u00e9"}"#;
+const FOREIGN: &str =
+    r#"{"kind":"weather","sky":{"z":1,"a":[1.50,12345678901234567890123]},"t":"\u00e9"}"#;
 
 fn code(output: &Output) -> i32 {
     output.status.code().expect("ended by itself")
@@ -69,7 +74,12 @@ fn code(output: &Output) -> i32 {
 fn what_a_program_does_not_act_on_comes_out_as_it_went_in() {
     for program in filters() {
         let output = program.feed(format!("{FOREIGN}\n").as_bytes());
-        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{FOREIGN}\n"), "{}", program.name);
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            format!("{FOREIGN}\n"),
+            "{}",
+            program.name
+        );
         assert_eq!(code(&output), 0, "{}", program.name);
     }
 }
@@ -83,7 +93,10 @@ fn a_bad_line_is_told_with_its_number_and_costs_itself_alone() {
         for line in ["stdin:2: ", "stdin:3: "] {
             assert!(told.contains(line), "{}: {told}", program.name);
         }
-        assert!(told.lines().all(|line| line.starts_with(&format!("{}: ", program.name))), "{told}");
+        assert!(
+            told.lines().all(|line| line.starts_with(&format!("{}: ", program.name))),
+            "{told}"
+        );
         assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2, "{}", program.name);
         assert_eq!(code(&output), 1, "{}: {told}", program.name);
     }

@@ -18,7 +18,10 @@ fn sources(path: &Path) -> Vec<std::path::PathBuf> {
         return vec![path.to_owned()];
     }
     let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| sources(&path)).filter(|p| p.extension().is_some_and(|e| e == "rs")).collect()
+    entries
+        .flat_map(|path| sources(&path))
+        .filter(|p| p.extension().is_some_and(|e| e == "rs"))
+        .collect()
 }
 
 /// The modules of the crate that a source file names as `crate::MODULE` or `crate::{…}`.
@@ -67,7 +70,8 @@ fn no_adapter_knows_another() {
             }
             let deep = source.parent() != Some(Path::new("src/adapter"));
             let way_out = if deep { "super::super::" } else { "use super::" };
-            let above = text.lines().filter(|line| line.contains(way_out) && !line.starts_with(' '));
+            let above =
+                text.lines().filter(|line| line.contains(way_out) && !line.starts_with(' '));
             assert_eq!(above.count(), 0, "{} reaches past itself", source.display());
         }
     }
@@ -92,7 +96,15 @@ fn output_and_exits_stay_in_the_pipe() {
 fn logic_knows_no_clock_and_no_world() {
     for source in sources(Path::new("src/logic")) {
         let text = std::fs::read_to_string(&source).unwrap();
-        for word in ["std::fs", "std::env", "std::io", "::now()", "std::net::Tcp", "std::process", "std::thread"] {
+        for word in [
+            "std::fs",
+            "std::env",
+            "std::io",
+            "::now()",
+            "std::net::Tcp",
+            "std::process",
+            "std::thread",
+        ] {
             assert!(!text.contains(word), "{} has {word}", source.display());
         }
     }

@@ -29,7 +29,10 @@ macro_rules! programs {
 programs! {
     cccf_diff = "../bin/cccf-diff.rs",
     cccf_host = "../bin/cccf-host.rs",
+    container_run = "../bin/container-run.rs",
+    docker_cccf = "../bin/docker-cccf.rs",
     lease_cccf = "../bin/lease-cccf.rs",
+    lease_watch = "../bin/lease-watch.rs",
 }
 
 fn root() -> PathBuf {
@@ -99,7 +102,10 @@ fn man_pages_are_fresh() {
 /// A page that has yet to be written.
 fn skeleton() -> String {
     let mut page = String::new();
-    for (begin, hand) in [("OPTIONS", ".SH RECORDS\n"), ("EXIT STATUS", ".SH EXAMPLES\n.SH SECURITY\n.SH SEE ALSO\n")] {
+    for (begin, hand) in [
+        ("OPTIONS", ".SH RECORDS\n"),
+        ("EXIT STATUS", ".SH EXAMPLES\n.SH SECURITY\n.SH SEE ALSO\n"),
+    ] {
         write!(page, ".\\\" BEGIN {begin}\n.\\\" END {begin}\n{hand}").unwrap();
     }
     page
@@ -156,7 +162,14 @@ fn with_blocks(page: &str, blocks: &BTreeMap<&'static str, String>) -> String {
 #[test]
 fn man_pages_have_every_section() {
     let wanted = [
-        "NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "RECORDS", "EXIT STATUS", "EXAMPLES", "SECURITY",
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "OPTIONS",
+        "RECORDS",
+        "EXIT STATUS",
+        "EXAMPLES",
+        "SECURITY",
         "SEE ALSO",
     ];
     for command in programs() {
@@ -171,7 +184,11 @@ fn man_pages_have_every_section() {
         assert_eq!(sections, wanted, "{}", command.get_name());
         for (at, _) in page.match_indices(".SH ") {
             let text = page[at..].lines().skip(1).find(|line| !line.starts_with(".\\\""));
-            assert!(text.is_some_and(|line| !line.starts_with(".SH")), "{}: empty section", command.get_name());
+            assert!(
+                text.is_some_and(|line| !line.starts_with(".SH")),
+                "{}: empty section",
+                command.get_name()
+            );
         }
     }
 }
@@ -185,7 +202,8 @@ fn help_begins_with_one_short_line_and_ends_with_a_pipeline() {
         assert!(first.contains('→') && first.chars().count() <= 72, "{name}: {first}");
         assert!(short.lines().count() <= 40, "{name}: -h fits no screen");
         let long = command.render_long_help().to_string();
-        let example = long.rsplit_once("Example:\n").unwrap_or_else(|| panic!("{name}: no example")).1;
+        let example =
+            long.rsplit_once("Example:\n").unwrap_or_else(|| panic!("{name}: no example")).1;
         assert!(check(example, "help") > 0, "{name}: {example}");
     }
 }
@@ -215,7 +233,8 @@ fn check(text: &str, place: &str) -> usize {
     for line in joined.lines() {
         let line = line.split(" # ").next().unwrap();
         for part in line.split(['|', '(', ')', ';', '&']) {
-            let words: Vec<&str> = part.split_whitespace().skip_while(|w| matches!(*w, "$" | "sudo")).collect();
+            let words: Vec<&str> =
+                part.split_whitespace().skip_while(|w| matches!(*w, "$" | "sudo")).collect();
             let Some(first) = words.first() else { continue };
             let name = first.rsplit('/').next().unwrap();
             let Some(command) = programs.iter().find(|c| c.get_name() == name) else { continue };
@@ -230,7 +249,10 @@ fn check(text: &str, place: &str) -> usize {
                 .collect();
             let words = given(words);
             if let Err(why) = command.clone().try_get_matches_from(&words) {
-                let help = matches!(why.kind(), clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion);
+                let help = matches!(
+                    why.kind(),
+                    clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion
+                );
                 assert!(help, "{place}: {words:?}: {why}");
             }
             count += 1;

@@ -1,0 +1,216 @@
+//! cccf-diff as its users see it.
+
+mod program;
+
+use std::io::Write;
+use std::time::Duration;
+
+use nix::sys::stat::Mode;
+use program::{Done, Running, file, run};
+
+const PATH: &str = env!("CARGO_BIN_EXE_cccf-diff");
+
+fn container(id: &str, more: &str) -> String {
+    format!(r#"{{"id":"{id}","image":"busybox","owner":"edge"{more}}}"#) + "\n"
+}
+
+const CHECKPOINT: &str = "{\"kind\":\"checkpoint\",\"of\":\"container\",\"count\":0}\n";
+const FOLLOWS: &str =
+    "{\"kind\":\"checkpoint\",\"of\":\"container\",\"count\":0,\"follow\":true}\n";
+
+fn diff(name: &str, current: &str, wanted: &str, args: &[&str]) -> Done {
+    let current = file(name, current);
+    run(PATH, &[&["--current", &current], args].concat(), wanted)
+}
+
+fn told(done: &Done) -> Vec<String> {
+    let word = |r: &serde_json::Value| match r["kind"].as_str() {
+        Some("change") => {
+            let action = r["action"].as_str().unwrap();
+            format!("{action} {}", r["container"]["id"].as_str().unwrap())
+        }
+        kind => kind.unwrap_or("?").to_owned(),
+    };
+    done.records.iter().map(word).collect()
+}
+
+#[test]
+fn two_listings_give_one_change_for_each_container() {
+    let current = container("a", "") + &container("b", r#","cmd":"old""#) + &container("x", "");
+    let wanted =
+        container("a", "") + &container("b", r#","cmd":"new""#) + &container("n", "") + CHECKPOINT;
+    let done = diff("diff-1.json", &current, &wanted, &[]);
+    assert_eq!(told(&done), ["remove x", "keep a", "replace b", "add n", "checkpoint"]);
+    assert_eq!(done.at("/why/0/field"), ["cmd"]);
+    assert_eq!(done.at("/why/0/from/0"), ["old"]);
+    assert_eq!(done.at("/current/id"), ["b"]);
+    assert_eq!(done.status, 0);
+}
+
+#[test]
+fn only_a_complete_listing_removes() {
+    let current = container("x", "");
+    let wanted = container("n", "");
+    assert_eq!(told(&diff("diff-2.json", &current, &wanted, &[])), ["add n"]);
+    let complete = ["remove x", "add n", "checkpoint"];
+    assert_eq!(told(&diff("diff-3.json", &current, &wanted, &["--complete"])), complete);
+    let array = format!("[{wanted}]");
+    assert_eq!(told(&diff("diff-4.json", &current, &array, &[])), complete);
+    assert_eq!(told(&diff("diff-5.json", &current, &array[..array.len() - 3], &[])).len(), 0);
+}
+
+#[test]
+fn a_current_side_that_broke_off_changes_nothing() {
+    let pipe = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("diff-broken.fifo");
+    let _ = std::fs::remove_file(&pipe);
+    nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let writer = pipe.clone();
+    let feeder = std::thread::spawn(move || {
+        let mut to = std::fs::OpenOptions::new().write(true).open(writer).unwrap();
+        to.write_all(container("a", "").as_bytes()).unwrap();
+    });
+    let done =
+        run(PATH, &["--current", pipe.to_str().unwrap()], &(container("n", "") + CHECKPOINT));
+    feeder.join().unwrap();
+    assert_eq!((done.status, done.records.len()), (69, 0));
+    assert!(done.told.contains("ended before its checkpoint; nothing is changed"), "{}", done.told);
+}
+
+#[test]
+fn a_listing_that_would_remove_too_much_is_refused() {
+    let current: String = ["a", "b", "c", "d"].iter().map(|id| container(id, "")).collect();
+    let wanted = container("a", "") + CHECKPOINT;
+    let done = diff("diff-6.json", &current, &wanted, &[]);
+    assert_eq!(told(&done), ["keep a"]);
+    assert_eq!(done.status, 1);
+    assert!(done.told.contains("would remove 3 of 4 containers"), "{}", done.told);
+    let all = ["remove b", "remove c", "remove d", "keep a", "checkpoint"];
+    assert_eq!(told(&diff("diff-6.json", &current, &wanted, &["--force"])), all);
+    assert_eq!(told(&diff("diff-6.json", &current, &wanted, &["--max-remove", "3"])), all);
+    assert_eq!(told(&diff("diff-6.json", &current, &wanted, &["--max-remove", "75%"])), all);
+    assert_eq!(diff("diff-6.json", &current, &wanted, &["--max-remove", "101%"]).status, 64);
+}
+
+#[test]
+fn a_set_with_a_bad_member_is_refused_whole() {
+    let current = container("x", "");
+    for bad in ["{\"id\":\"n\"}\n", "junk\n", "{\"id\":\"n\",\"image\":\"b\""] {
+        let wanted = container("a", "") + bad + CHECKPOINT;
+        let done = diff("diff-7.json", &current, &wanted, &[]);
+        assert_eq!((done.status, done.records.len()), (65, 0), "{bad}");
+        assert!(done.told.contains("nothing is changed"), "{}", done.told);
+    }
+    let twice = container("a", "") + &container("a", r#","cmd":"x""#) + CHECKPOINT;
+    let done = diff("diff-8.json", &current, &twice, &[]);
+    assert_eq!((done.status, done.records.len()), (65, 0));
+    assert!(done.told.contains("\"a\" is wanted twice"), "{}", done.told);
+    let done = diff("diff-9.json", "junk", &(container("a", "") + CHECKPOINT), &[]);
+    assert_eq!((done.status, done.records.len()), (65, 0));
+}
+
+#[test]
+fn what_the_suite_did_not_make_is_not_touched() {
+    let foreign = r#"{"id":"a","image":"other"}
+{"id":"b","image":"other","owner":"lab"}
+{"id":"c","image":"other","owner":"edge"}
+"#;
+    let wanted = container("a", "") + &container("b", "") + CHECKPOINT;
+    let done = diff("diff-10.json", foreign, &wanted, &["--owner", "edge"]);
+    assert_eq!(told(&done), ["remove c", "add a", "add b", "checkpoint"]);
+    assert_eq!(done.at("/status"), ["failed", "failed"]);
+    assert_eq!(done.at("/error_kind"), ["refused", "refused"]);
+    assert_eq!(done.status, 1);
+}
+
+#[test]
+fn a_stopped_container_is_started() {
+    let current = container("a", r#","state":"exited""#);
+    let done = diff("diff-11.json", &current, &(container("a", "") + CHECKPOINT), &[]);
+    assert_eq!(told(&done), ["add a", "checkpoint"]);
+    assert_eq!(done.at("/why/0/field"), ["state"]);
+}
+
+/// cccf-diff with a current side that is talked to as well.
+struct Loop {
+    program: Running,
+    current: std::fs::File,
+}
+
+impl Loop {
+    fn start(name: &str, args: &[&str]) -> Loop {
+        let pipe = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_file(&pipe);
+        nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+        let path = pipe.to_str().unwrap().to_owned();
+        let program = Running::start(PATH, &[&["--current", &path], args].concat());
+        let current = std::fs::OpenOptions::new().write(true).open(pipe).unwrap();
+        Loop { program, current }
+    }
+
+    fn see(&mut self, line: &str) {
+        self.current.write_all(line.as_bytes()).unwrap();
+    }
+
+    fn want(&mut self, line: &str) {
+        self.program.tell(line.trim());
+    }
+
+    fn change(&mut self) -> String {
+        let record = self.program.next();
+        match record["action"].as_str() {
+            Some(action) => format!("{action} {}", record["container"]["id"].as_str().unwrap()),
+            None => record["kind"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    fn quiet(&mut self) {
+        assert_eq!(
+            self.program.within(Duration::from_millis(150)),
+            Vec::<serde_json::Value>::new()
+        );
+    }
+}
+
+#[test]
+fn the_loop_asks_once_and_again_when_nothing_shows() {
+    let mut l = Loop::start("diff-loop-1.fifo", &["--settle", "400ms"]);
+    l.see(FOLLOWS);
+    l.want(FOLLOWS);
+    assert_eq!(l.change(), "checkpoint");
+    l.want(&container("a", ""));
+    assert_eq!(l.change(), "add a");
+    l.want(&container("a", ""));
+    l.quiet();
+    assert_eq!(l.change(), "add a", "asked for again after --settle");
+    l.see(&container("a", r#","state":"running""#));
+    std::thread::sleep(Duration::from_millis(900));
+    l.quiet();
+}
+
+#[test]
+fn a_container_that_is_killed_or_removed_by_hand_comes_back() {
+    let mut l = Loop::start("diff-loop-2.fifo", &[]);
+    l.see(&(container("a", r#","state":"running""#) + FOLLOWS));
+    l.want(&container("a", ""));
+    l.want(FOLLOWS);
+    assert_eq!([l.change(), l.change()], ["keep a", "checkpoint"]);
+    l.see(&container("a", r#","state":"exited""#));
+    assert_eq!(l.change(), "add a");
+    l.see(&container("a", r#","state":"running""#));
+    l.see(r#"{"id":"a","image":"busybox","state":"absent"}"#);
+    l.see("\n");
+    assert_eq!(l.change(), "add a", "after a moment, since it is the second time");
+    l.see(&container("a", r#","state":"running""#));
+    l.want(r#"{"id":"a","image":"busybox","owner":"edge","state":"absent"}"#);
+    assert_eq!(l.change(), "remove a");
+}
+
+#[test]
+fn a_current_side_that_stops_following_ends_the_loop() {
+    let mut l = Loop::start("diff-loop-3.fifo", &[]);
+    l.see(FOLLOWS);
+    l.want(FOLLOWS);
+    assert_eq!(l.change(), "checkpoint");
+    drop(l.current);
+    assert_eq!(l.program.end(), 69);
+}
