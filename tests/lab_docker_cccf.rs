@@ -205,7 +205,8 @@ fn listings_are_whole_while_containers_come_and_go() {
     });
 }
 
-/// An engine of a test's own, which it may end and start again.
+/// An engine of a test's own, which it may end and start again. It lives in a network namespace of
+/// its own: an engine without a bridge deletes docker0 where it starts.
 struct Engine {
     dir: PathBuf,
     child: Child,
@@ -215,7 +216,8 @@ impl Engine {
     fn start(dir: &Path) -> Child {
         let at = |name: &str| dir.join(name).display().to_string();
         let log = std::fs::File::create(at("log")).unwrap();
-        Command::new("dockerd")
+        Command::new("unshare")
+            .args(["--net", "--", "dockerd"])
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
             .args([
                 "--containerd-namespace",
