@@ -20,23 +20,9 @@ pub const DECLARED: &str = "leasepipe.declared";
 /// What the names of the suite's own labels begin with.
 pub const PREFIX: &str = "leasepipe.";
 
-/// The container's document without what is only found out or decided on the way.
-pub fn declared(container: &Container) -> Container {
-    Container {
-        host: None,
-        state: None,
-        docker: None,
-        interfaces: Vec::new(),
-        status: None,
-        error: None,
-        error_kind: None,
-        ..container.clone()
-    }
-}
-
 /// The labels of a container that `owner` makes: those declared, and the suite's own.
 pub(super) fn labels(container: &Container, owner: &Owner) -> HashMap<String, String> {
-    let document = serde_json::to_string(&declared(container))
+    let document = serde_json::to_string(&container.declared())
         .expect("the suite's types can be written as JSON");
     let mut labels: HashMap<_, _> = container.labels.clone().into_iter().collect();
     labels.insert(OWNER.to_owned(), owner.to_string());

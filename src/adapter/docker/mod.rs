@@ -27,7 +27,7 @@ use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 
 pub use create::{Kernel, body};
-pub use label::{DECLARED, KEY, OWNER, PREFIX, declared};
+pub use label::{DECLARED, KEY, OWNER, PREFIX};
 pub use read::Found;
 
 use crate::error::{Error, Kind, Result};

@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use crate::adapter::docker::{Created, Engine, Found, body, declared};
+use crate::adapter::docker::{Created, Engine, Found, body};
 use crate::error::{Error, Kind, Result};
+use crate::logic::diff::compare;
 use crate::record::{Container, Image, Owner, State};
 
 /// How often a name may turn out to be neither free nor anybody's, because others are at work.
@@ -94,7 +95,7 @@ impl Hand<'_> {
         if found.container.state == Some(State::Removing) {
             self.engine.wait_gone(&found.docker_id)?;
             Ok(None)
-        } else if stays(&found) && same(&found.container, wanted) {
+        } else if stays(&found) && compare(wanted, &found.container).is_empty() {
             match self.make_run(&found) {
                 Err(_) if self.is_gone(&found) => Ok(None),
                 outcome => outcome.map(Some),
@@ -160,32 +161,4 @@ impl Hand<'_> {
 /// Whether a container is not on its way out.
 fn stays(found: &Found) -> bool {
     !matches!(found.container.state, Some(State::Removing | State::Dead))
-}
-
-/// Whether one container can stand for another: they are declared as the same. The owner is not
-/// in it: it is compared before, and a document need not name it.
-fn same(a: &Container, b: &Container) -> bool {
-    let [a, b] = [a, b].map(|c| Container { owner: None, ..declared(c) });
-    let value = |document: &Container| serde_json::to_value(document).ok();
-    a == b || value(&a).is_some_and(|a| value(&b).is_some_and(|b| a == b))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_found_out_later_makes_no_difference() {
-        let read = |text: &str| serde_json::from_str::<Container>(text).unwrap();
-        let wanted = read(r#"{"id":"a","image":"b","x":{"n":1,"m":[2]},"y":1e400}"#);
-        let there = read(
-            r#"{"id":"a","image":"b","x":{"n":1,"m":[2]},"y":1e400,"owner":"o","state":"running",
-                "host":{"id":"h"},"docker":{"id":"0"}}"#,
-        );
-        assert!(same(&wanted, &there));
-        assert!(!same(&wanted, &read(r#"{"id":"a","image":"b","x":{"n":1,"m":[3]},"y":1e400}"#)));
-        let [a, b] = [r#""x":{"n":1,"m":2}"#, r#""x": { "m": 2, "n": 1 }"#]
-            .map(|x| read(&format!(r#"{{"id":"a","image":"b",{x}}}"#)));
-        assert!(same(&a, &b));
-    }
 }
