@@ -5,5 +5,6 @@ pub mod cccf_host;
 pub mod changes;
 pub mod container_run;
 pub mod docker_cccf;
+pub mod lease_bind;
 pub mod lease_cccf;
 pub mod lease_watch;

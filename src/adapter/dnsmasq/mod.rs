@@ -1,4 +1,5 @@
 //! dnsmasq as a DHCP server: what it has leased, and what it is to reserve.
 
 pub mod leases;
+pub mod reservations;
 pub mod watch;
