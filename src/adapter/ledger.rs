@@ -294,3 +294,6 @@ fn failure(what: &str, why: &rusqlite::Error) -> Error {
     };
     Error::new(kind, what).why(why)
 }
+
+#[cfg(test)]
+mod tests;

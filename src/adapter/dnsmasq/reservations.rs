@@ -131,7 +131,8 @@ impl Reservations {
     pub fn sweep(&self, now: SystemTime) -> Result<()> {
         for name in self.names()? {
             let ended = || matches!(self.read(&name), Ok(Some(Content { reserves: None, .. })));
-            if !name.starts_with(UNFINISHED) && !(parse_name(&name).is_some() && ended()) {
+            let unfinished = name.starts_with(UNFINISHED);
+            if !unfinished && (parse_name(&name).is_none() || !ended()) {
                 continue;
             }
             let path = self.directory.join(&name);
@@ -242,3 +243,6 @@ fn remove_file(path: &Path) -> std::io::Result<()> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,20 +20,16 @@
 //! because cutting the file is seen before the first piece of the new text is written. So after
 //! [`STARVED`] such a reading is handed out as [`Seen::Part`]: leases to be added, none to be ended.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-
 use super::leases::has_server_duid;
+use super::notices::{Notices, Woken};
 use crate::error::{Doing, Error, Kind, Result};
 
 /// How long nothing may have happened before it is worth reading.
@@ -79,10 +75,9 @@ pub enum Seen {
 /// The lease file of a running dnsmasq, which need not exist yet.
 pub struct LeaseFile {
     path: PathBuf,
-    name: OsString,
-    inotify: Inotify,
-    directory: Option<WatchDescriptor>,
-    file: Option<WatchDescriptor>,
+    notices: Notices,
+    /// Whether inotify tells of writes to the file that was opened last.
+    is_watched: bool,
     /// Whether there is reason to read it again.
     due: bool,
     /// Since when the file has not been as it was last handed out; absent while it is.
@@ -107,29 +102,16 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-enum Woken {
-    Changed,
-    ReaderLeft,
-    Time,
-}
-
 impl LeaseFile {
     /// Begins to watch the file at `path`, whether it is there or not.
     ///
     /// # Errors
     /// When the kernel has no watch left to give.
     pub fn new(path: &Path) -> Result<LeaseFile> {
-        let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
-        let inotify = Inotify::init(flags).map_err(|why| {
-            Error::io(format_args!("watch {}", path.display()), &why.into())
-                .remedy("raise fs.inotify.max_user_instances if it is used up")
-        })?;
         Ok(LeaseFile {
             path: path.to_owned(),
-            name: path.file_name().unwrap_or_default().to_owned(),
-            inotify,
-            directory: None,
-            file: None,
+            notices: Notices::new(path)?,
+            is_watched: false,
             due: true,
             since: Some(Instant::now()),
             torn: None,
@@ -155,10 +137,10 @@ impl LeaseFile {
     /// When waiting itself fails.
     pub fn next(&mut self, until: Instant, reader: Option<BorrowedFd>) -> Result<Seen> {
         loop {
-            if self.due {
-                if let Some(seen) = self.look()? {
-                    return Ok(seen);
-                }
+            if self.due
+                && let Some(seen) = self.look()?
+            {
+                return Ok(seen);
             }
             if Instant::now() >= until {
                 return Ok(self.time_is_up());
@@ -167,7 +149,7 @@ impl LeaseFile {
                 continue;
             }
             let tick = Instant::now() + TICK;
-            match self.wait(until.min(tick), reader)? {
+            match self.notices.wait(until.min(tick), reader)? {
                 Woken::Changed => self.changed(),
                 Woken::ReaderLeft => return Ok(Seen::ReaderLeft),
                 Woken::Time if Stamp::of_path(&self.path) != self.stamp => self.changed(),
@@ -201,8 +183,8 @@ impl LeaseFile {
                 return Ok(Some(Seen::Missing(why)));
             }
         };
-        self.watch(&file);
-        while self.stirs_within(QUIET)? {
+        self.is_watched = self.notices.of_file(&file);
+        while self.notices.within(QUIET)? {
             if self.is_starved() {
                 break;
             }
@@ -212,7 +194,7 @@ impl LeaseFile {
         if let Err(why) = read_all(&mut file, &mut text) {
             return Ok(Some(Seen::Missing(Error::io("read lease file", &why))));
         }
-        if self.stirs_within(Duration::ZERO)? || Stamp::of(&file) != before {
+        if self.notices.within(Duration::ZERO)? || Stamp::of(&file) != before {
             self.due = true;
             return Ok(None);
         }
@@ -229,7 +211,7 @@ impl LeaseFile {
             self.rest();
             return Ok(None);
         }
-        let stirred = self.stirs_within(gap)?;
+        let stirred = self.notices.within(gap)?;
         if stirred || !self.still_holds(&text, before)? {
             self.due = true;
             self.torn = None;
@@ -256,7 +238,7 @@ impl LeaseFile {
     /// The whole lines of an undisturbed reading, when it is time to make do with them.
     fn part(&mut self, mut text: Vec<u8>) -> Option<Seen> {
         let end = memchr::memrchr(b'\n', &text)? + 1;
-        if !self.is_starved() || self.file.is_none() {
+        if !self.is_starved() || !self.is_watched {
             return None;
         }
         self.parted = Some(Instant::now());
@@ -269,14 +251,12 @@ impl LeaseFile {
     fn still_holds(&mut self, text: &[u8], stamp: Option<Stamp>) -> Result<bool> {
         let Ok(mut file) = self.open() else { return Ok(false) };
         let same = same_bytes(&mut file, text).unwrap_or(false);
-        Ok(same && Stamp::of(&file) == stamp && !self.stirs_within(Duration::ZERO)?)
+        Ok(same && Stamp::of(&file) == stamp && !self.notices.within(Duration::ZERO)?)
     }
 
     /// Opens the file. It must be a regular one: a pipe or a device could hold the program up.
     fn open(&mut self) -> Result<File> {
-        if self.directory.is_none() {
-            self.watch_directory();
-        }
+        self.notices.of_directory();
         let what = "open lease file";
         let opened = File::options()
             .read(true)
@@ -299,94 +279,6 @@ impl LeaseFile {
             return refused("larger than 512 MiB");
         }
         Ok(file)
-    }
-
-    /// Has the kernel tell of files that come, go and are renamed. A directory that is not there,
-    /// or may not be read, is made up for by looking now and then.
-    fn watch_directory(&mut self) {
-        let directory = match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let events = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_MOVE
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_ONLYDIR;
-        self.directory = self.inotify.add_watch(directory, events).ok();
-    }
-
-    /// Has the kernel tell of writes to exactly this file. dnsmasq keeps it open, so there is no
-    /// event of its being closed.
-    fn watch(&mut self, file: &File) {
-        let events = AddWatchFlags::IN_MODIFY
-            | AddWatchFlags::IN_ATTRIB
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF;
-        let same_file = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let watch = self.inotify.add_watch(same_file.as_str(), events).ok();
-        if let Some(old) = self.file.filter(|old| Some(*old) != watch) {
-            // It is gone already when its file was deleted.
-            let _ = self.inotify.rm_watch(old);
-        }
-        self.file = watch;
-    }
-
-    /// Whether anything happens to the file within that time. Returns at once when it does.
-    fn stirs_within(&mut self, time: Duration) -> Result<bool> {
-        match self.wait(Instant::now() + time, None)? {
-            Woken::Changed => Ok(true),
-            Woken::Time | Woken::ReaderLeft => Ok(false),
-        }
-    }
-
-    fn wait(&mut self, until: Instant, reader: Option<BorrowedFd>) -> Result<Woken> {
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let timeout =
-                PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX);
-            let mut fds = vec![PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
-            fds.extend(reader.map(|reader| PollFd::new(reader, PollFlags::empty())));
-            match poll(&mut fds, timeout) {
-                Ok(0) => return Ok(Woken::Time),
-                Err(Errno::EINTR) => continue,
-                Err(why) => return Err(why).doing("wait for the lease file"),
-                Ok(_) => (),
-            }
-            if fds.get(1).and_then(PollFd::any).unwrap_or(false) {
-                return Ok(Woken::ReaderLeft);
-            }
-            if self.drain()? {
-                return Ok(Woken::Changed);
-            }
-        }
-    }
-
-    /// Takes all events that wait; whether one of them concerns the file.
-    fn drain(&mut self) -> Result<bool> {
-        let mut concerned = false;
-        loop {
-            let events = match self.inotify.read_events() {
-                Ok(events) => events,
-                Err(Errno::EAGAIN) => return Ok(concerned),
-                Err(Errno::EINTR) => continue,
-                Err(why) => return Err(why).doing("wait for the lease file"),
-            };
-            for event in events {
-                let of_directory = Some(event.wd) == self.directory;
-                concerned |= match &event.name {
-                    Some(name) => of_directory && *name == self.name,
-                    None => of_directory || Some(event.wd) == self.file,
-                };
-                concerned |= event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
-                if of_directory && event.name.is_none() {
-                    // Moved or deleted: the path leads elsewhere now.
-                    let _ = self.inotify.rm_watch(event.wd);
-                    self.directory = None;
-                }
-            }
-        }
     }
 }
 
@@ -444,3 +336,6 @@ impl Stamp {
         std::fs::metadata(path).ok().as_ref().map(Stamp::new)
     }
 }
+
+#[cfg(test)]
+mod tests;
