@@ -55,7 +55,7 @@ pub(super) struct Machine {
     random: Random,
     exchange: Exchange,
     offers: Offers,
-    /// The last reason that a server gave for giving nothing.
+    /// The last reason that a server gave, in this exchange, for giving nothing.
     refusal: Option<Status>,
     /// Whether server discovery may still be started anew.
     may_restart: bool,
@@ -290,6 +290,7 @@ impl Machine {
     }
 
     fn ask(&mut self, kind: MessageType, server: Option<Duid>, addresses: Vec<Ipv6Addr>) {
+        self.refusal = None;
         self.exchange = Exchange::new(kind, server, addresses, &mut self.random);
     }
 

@@ -3,7 +3,18 @@
 //! Nothing runs in the background and nothing is remembered here: the caller holds the lease, says
 //! when to renew it, and does duplicate address detection. A call sends and receives on the given
 //! link of the network namespace that the calling thread is in, blocks until there is an outcome,
-//! and never longer than `give_up_after`.
+//! and hardly longer than `give_up_after`. Any number of calls may run at once, on one link too. It
+//! needs CAP_NET_RAW and CAP_NET_BIND_SERVICE.
+//!
+//! It leaves the RFC in two points, for containers that are to be reachable in milliseconds:
+//!
+//! - The first Solicit and Confirm go out at once. The random delay of up to a second (sections
+//!   18.2.1 and 18.2.3) is there so that the machines of a network do not all ask at once after a power
+//!   failure. Here the caller decides how many links it works on at a time, and retransmissions
+//!   keep their random spread.
+//! - Of servers that set no preference of 255, the RFC would have a client collect offers for a full
+//!   second. [`Client::collect`] is how long this one does; `Duration::MAX` is the RFC's way. With rapid
+//!   commit, or preference 255, nothing is waited for, as the RFC has it.
 
 mod lease;
 mod machine;
@@ -35,7 +46,8 @@ pub struct Client {
     pub rapid_commit: bool,
     /// How long to wait for better offers once there is one that is not of the highest preference.
     pub collect: Duration,
-    /// When to stop trying.
+    /// When to stop trying. A Renew or Rebind is sent a second time after 10 s, everything else
+    /// after 1 s.
     pub give_up_after: Duration,
 }
 

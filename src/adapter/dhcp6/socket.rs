@@ -1,17 +1,26 @@
-//! Drives a [`Machine`] over a UDP socket of the calling thread's network namespace.
+//! Drives a [`Machine`] over sockets of the calling thread's network namespace.
+//!
+//! All clients of a host listen on one port, and the answers that come to it carry no more than a
+//! transaction id to tell whose they are. A host gives back the leases of many containers at once, and
+//! may have a DHCPv6 client of its own on the same link, so the port cannot be one socket's alone, and
+//! of UDP sockets that share it the kernel gives an answer to one only. So messages leave from a
+//! UDP socket, which holds the port, and come in through a raw one, which gets a copy of every answer.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
+use nix::net::if_::if_indextoname;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::{Ipv6V6Only, ReuseAddr};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn6, bind, setsockopt, socket};
+use nix::sys::socket::sockopt::ReuseAddr;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, bind, recv, sendto,
+    setsockopt, socket,
+};
 
 use super::Link;
 use super::machine::{Action, Machine, Outcome};
@@ -25,12 +34,11 @@ const SERVER_PORT: u16 = 547;
 /// Section 7.1: All_DHCP_Relay_Agents_and_Servers.
 const SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 
-/// How soon to look again whether a link-local address or the port has become free to use.
-const SOON: Duration = Duration::from_millis(2);
+/// Bytes of a UDP header (RFC 768): source port, destination port, length, checksum.
+const UDP_HEADER: usize = 8;
 
-/// How long to wait for the port to become free before sharing it. Calls on one link take turns, which
-/// is a matter of milliseconds; a DHCPv6 client of the host's own keeps it for good.
-const TURN: Duration = Duration::from_millis(250);
+/// How soon to try again what cannot be done yet.
+const SOON: Duration = Duration::from_millis(2);
 
 /// A number to begin the machine's random numbers with, another one for each call.
 pub(super) fn seed() -> u64 {
@@ -43,16 +51,15 @@ pub(super) fn run(
     link: Link<'_>,
     give_up_after: Duration,
 ) -> Result<Outcome> {
-    let start = Instant::now();
-    let socket = open(link, start, give_up_after)?;
-    let to = SocketAddrV6::new(SERVERS, SERVER_PORT, 0, link.index);
-    let mut datagram = [0; LONGEST + 1];
+    let clock = Clock { start: Instant::now(), end: give_up_after };
+    let sockets = Sockets::open(link, clock)?;
+    let mut buffer = [0; UDP_HEADER + LONGEST + 1];
     loop {
-        match machine.poll(start.elapsed()) {
-            Action::Send(message) => send(&socket, &message, to, start, give_up_after)?,
+        match machine.poll(clock.now()) {
+            Action::Send(message) => sockets.send(&message, clock)?,
             Action::Wait(until) => {
-                if let Some(length) = receive(&socket, &mut datagram, start, until)? {
-                    machine.receive(start.elapsed(), &datagram[..length]);
+                if let Some(datagram) = sockets.receive(&mut buffer, clock, until)? {
+                    machine.receive(clock.now(), datagram);
                 }
             }
             Action::End(outcome) => return outcome,
@@ -60,56 +67,146 @@ pub(super) fn run(
     }
 }
 
-/// A socket on the client's port and a link-local address, from which all must be sent (section 16).
-///
-/// An address that is not there yet, or still tentative, and a port in use are waited for.
-fn open(link: Link<'_>, start: Instant, give_up_after: Duration) -> Result<UdpSocket> {
-    loop {
-        let waited = start.elapsed();
-        let failure = match open_once(link, waited > TURN).doing("open DHCPv6 client port")? {
-            Ok(socket) => return Ok(socket),
-            Err(failure) => failure,
-        };
-        if waited + SOON > give_up_after {
-            return Err(failure.error());
-        }
-        thread::sleep(SOON);
-    }
-}
-
-/// Why there is no socket yet, though there may soon be.
+/// The time of one call.
 #[derive(Clone, Copy)]
-enum NotYet {
-    NoAddress,
-    PortInUse,
+struct Clock {
+    start: Instant,
+    end: Duration,
 }
 
-impl NotYet {
-    fn error(self) -> Error {
-        let (why, remedy) = match self {
-            NotYet::NoAddress => (
-                "the interface has no link-local address that can be used",
-                "see that it is up, has a carrier and IPv6 is not disabled on it",
-            ),
-            NotYet::PortInUse => {
-                ("another program has it for itself", "stop the other DHCPv6 client on this link")
-            }
-        };
-        Error::new(Kind::TimedOut, "open DHCPv6 client port").why(why).remedy(remedy)
+impl Clock {
+    fn now(self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Sleeps for a moment; says whether there is still time to try again.
+    fn has_another_moment(self) -> bool {
+        let has = self.now() + SOON <= self.end;
+        if has {
+            thread::sleep(SOON);
+        }
+        has
     }
 }
 
-fn open_once(link: Link<'_>, shared: bool) -> nix::Result<Result<UdpSocket, NotYet>> {
-    let mut not_yet = NotYet::NoAddress;
-    for source in sources(link)? {
-        match bind_to(SocketAddrV6::new(source, CLIENT_PORT, 0, link.index), shared) {
-            Ok(socket) => return Ok(Ok(socket)),
-            Err(Errno::EADDRNOTAVAIL) => {}
-            Err(Errno::EADDRINUSE) => not_yet = NotYet::PortInUse,
-            Err(other) => return Err(other),
+/// The two sockets of one call, on one link-local address of the link.
+struct Sockets {
+    /// A UDP socket on the client's port.
+    outward: OwnedFd,
+    /// A raw socket that gets a copy of each UDP datagram to that address.
+    inward: OwnedFd,
+    servers: SockaddrIn6,
+}
+
+impl Sockets {
+    /// Sockets on a link-local address, from which every message must be sent (section 16).
+    ///
+    /// An address that is not there yet, or still tentative, and a port in use are waited for.
+    fn open(link: Link<'_>, clock: Clock) -> Result<Sockets> {
+        // Where there is none, nix gives an empty name.
+        if if_indextoname(link.index).is_ok_and(|name| name.is_empty()) {
+            let error = Error::new(Kind::NotFound, "open DHCPv6 client port");
+            return Err(error.why("there is no such interface"));
+        }
+        loop {
+            let not_yet = match Sockets::open_once(link).map_err(not_open)? {
+                Ok(sockets) => return Ok(sockets),
+                Err(not_yet) => not_yet,
+            };
+            if !clock.has_another_moment() {
+                return Err(not_yet.error());
+            }
         }
     }
-    Ok(Err(not_yet))
+
+    fn open_once(link: Link<'_>) -> nix::Result<Result<Sockets, NotYet>> {
+        let mut not_yet = NotYet::NoAddress;
+        for source in sources(link)? {
+            match Sockets::bound_to(source, link.index) {
+                Ok(sockets) => return Ok(Ok(sockets)),
+                Err(Errno::EADDRNOTAVAIL) => {}
+                Err(Errno::EADDRINUSE) => not_yet = NotYet::PortInUse,
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(Err(not_yet))
+    }
+
+    /// An address of link scope binds a socket to its link as well.
+    fn bound_to(source: Ipv6Addr, link: u32) -> nix::Result<Sockets> {
+        let address = |ip, port| SockaddrIn6::from(SocketAddrV6::new(ip, port, 0, link));
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let inward = socket(AddressFamily::Inet6, SockType::Raw, flags, Some(SockProtocol::Udp))?;
+        bind(inward.as_raw_fd(), &address(source, 0))?;
+        let outward = socket(AddressFamily::Inet6, SockType::Datagram, flags, None)?;
+        setsockopt(&outward, ReuseAddr, &true)?;
+        bind(outward.as_raw_fd(), &address(source, CLIENT_PORT))?;
+        Ok(Sockets { outward, inward, servers: address(SERVERS, SERVER_PORT) })
+    }
+
+    /// Sends one message to all servers, as soon as the link can take it.
+    fn send(&self, message: &[u8], clock: Clock) -> Result<()> {
+        let flags = MsgFlags::empty();
+        loop {
+            match sendto(self.outward.as_raw_fd(), message, &self.servers, flags) {
+                Ok(_) => return Ok(()),
+                Err(failure) if may_pass(failure) && clock.has_another_moment() => {}
+                Err(failure) => return Err(failure).doing("send DHCPv6 message"),
+            }
+        }
+    }
+
+    /// What comes in next for the client's port, or nothing when nothing comes until then.
+    fn receive<'a>(
+        &self,
+        buffer: &'a mut [u8],
+        clock: Clock,
+        until: Duration,
+    ) -> Result<Option<&'a [u8]>> {
+        loop {
+            let waiting = match recv(self.inward.as_raw_fd(), buffer, MsgFlags::empty()) {
+                Ok(length) if is_for_clients(&buffer[..length]) => {
+                    return Ok(Some(&buffer[UDP_HEADER..length]));
+                }
+                Ok(_) | Err(Errno::EINTR) => false,
+                Err(Errno::EAGAIN) => true,
+                Err(failure) => return Err(failure).doing("receive DHCPv6 message"),
+            };
+            let left = until.saturating_sub(clock.now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if waiting {
+                self.wait(left).doing("wait for DHCPv6 message")?;
+            }
+        }
+    }
+
+    /// Waits until something comes in, or for `left`, rounded up to milliseconds.
+    fn wait(&self, left: Duration) -> nix::Result<()> {
+        let millis = left.as_nanos().div_ceil(1_000_000).min(60_000) as u16;
+        let mut inward = [PollFd::new(self.inward.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut inward, PollTimeout::from(millis)) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// Why there will be no sockets.
+fn not_open(failure: Errno) -> Error {
+    let error = Error::io("open DHCPv6 client port", &failure.into());
+    match error.kind() {
+        Kind::NotPermitted => {
+            error.remedy("run as root or grant CAP_NET_RAW and CAP_NET_BIND_SERVICE")
+        }
+        _ => error,
+    }
+}
+
+/// Whether a UDP datagram, with its header, is to the client's port.
+fn is_for_clients(datagram: &[u8]) -> bool {
+    datagram.len() >= UDP_HEADER && datagram[2..4] == CLIENT_PORT.to_be_bytes()
 }
 
 /// The link-local addresses to send from.
@@ -124,80 +221,32 @@ fn sources(link: Link<'_>) -> nix::Result<Vec<Ipv6Addr>> {
     Ok(addresses.filter(of_link).map(|address| address.ip()).collect())
 }
 
-/// A socket that is bound to the address and, because that is link-local, to its link.
-fn bind_to(address: SocketAddrV6, shared: bool) -> nix::Result<UdpSocket> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = socket(AddressFamily::Inet6, SockType::Datagram, flags, None)?;
-    setsockopt(&socket, Ipv6V6Only, &true)?;
-    setsockopt(&socket, ReuseAddr, &shared)?;
-    bind(socket.as_raw_fd(), &SockaddrIn6::from(address))?;
-    Ok(UdpSocket::from(socket))
+/// Whether a failure to send may be over soon: a link comes up, an address becomes valid.
+fn may_pass(failure: Errno) -> bool {
+    use Errno::{EADDRNOTAVAIL, EAGAIN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENOBUFS};
+    let passing = [EADDRNOTAVAIL, EAGAIN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENOBUFS];
+    passing.contains(&failure)
 }
 
-/// Sends one message, again and again while the link cannot take it yet.
-fn send(
-    socket: &UdpSocket,
-    message: &[u8],
-    to: SocketAddrV6,
-    start: Instant,
-    give_up_after: Duration,
-) -> Result<()> {
-    loop {
-        let failure = match socket.send_to(message, SocketAddr::V6(to)) {
-            Ok(_) => return Ok(()),
-            Err(failure) => failure,
+/// Why there are no sockets yet, though there may be soon.
+#[derive(Clone, Copy)]
+enum NotYet {
+    NoAddress,
+    PortInUse,
+}
+
+impl NotYet {
+    fn error(self) -> Error {
+        let (why, remedy) = match self {
+            NotYet::NoAddress => (
+                "the interface has no link-local address that can be used",
+                "see that it is up, has a carrier and has IPv6 enabled",
+            ),
+            NotYet::PortInUse => (
+                "a program that does not share it has it",
+                "stop the other DHCPv6 client on this link",
+            ),
         };
-        if !passes(&failure) || start.elapsed() + SOON > give_up_after {
-            return Err(failure).doing("send DHCPv6 message");
-        }
-        thread::sleep(SOON);
-    }
-}
-
-/// Whether a failure to send may be over soon: a link that comes up, an address that becomes valid.
-fn passes(failure: &io::Error) -> bool {
-    matches!(
-        failure.raw_os_error().map(Errno::from_raw),
-        Some(
-            Errno::EADDRNOTAVAIL
-                | Errno::ENETUNREACH
-                | Errno::ENETDOWN
-                | Errno::EHOSTUNREACH
-                | Errno::ENOBUFS
-                | Errno::EAGAIN
-                | Errno::EINTR
-        )
-    )
-}
-
-/// The length of the next datagram, or nothing when none came until then.
-fn receive(
-    socket: &UdpSocket,
-    datagram: &mut [u8],
-    start: Instant,
-    until: Duration,
-) -> Result<Option<usize>> {
-    loop {
-        match socket.recv(datagram) {
-            Ok(length) => return Ok(Some(length)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error).doing("receive DHCPv6 message"),
-        }
-        let left = until.saturating_sub(start.elapsed());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        wait(socket, left).doing("wait for DHCPv6 message")?;
-    }
-}
-
-/// Waits until something comes in, or for `left`, rounded up to milliseconds.
-fn wait(socket: &UdpSocket, left: Duration) -> nix::Result<()> {
-    let millis = left.as_nanos().div_ceil(1_000_000);
-    let timeout = PollTimeout::try_from(millis.min(60_000) as u16).unwrap_or(PollTimeout::MAX);
-    match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(other) => Err(other),
+        Error::new(Kind::TimedOut, "open DHCPv6 client port").why(why).remedy(remedy)
     }
 }

@@ -338,6 +338,15 @@ fn a_request_without_an_answer_goes_to_the_next_server() {
 }
 
 #[test]
+fn a_server_that_is_silent_has_not_refused() {
+    let mut lab = Lab::new(Task::Lease);
+    let solicit = lab.sent();
+    lab.receive(&solicit.answer(ADVERTISE, OTHER, &[status(2)]));
+    lab.receive(&solicit.answer(ADVERTISE, SERVER, &[ia(addr(1), false)]));
+    assert_eq!(lab.ended_later().unwrap_err().kind(), Kind::TimedOut);
+}
+
+#[test]
 fn not_on_link_starts_discovery_anew_once() {
     let mut lab = Lab::new(Task::Lease);
     for again in [true, false] {
@@ -346,7 +355,7 @@ fn not_on_link_starts_discovery_anew_once() {
         lab.receive(&solicit.answer(ADVERTISE, SERVER, &[ia(addr(1), false), opt(7, &[255])]));
         let request = lab.sent();
         lab.receive(&request.answer(REPLY, SERVER, &[ia_with(&[status(4)])]));
-        assert_eq!(matches!(lab.machine.end, None), again);
+        assert_eq!(lab.machine.end.is_none(), again);
     }
     let error = lab.ended().unwrap_err();
     assert!(error.to_string().ends_with("server says NotOnLink"), "{error}");
@@ -561,7 +570,7 @@ fn no_datagram_ends_or_breaks_an_exchange_that_it_does_not_answer() {
         lab.receive(&datagram);
         while !matches!(lab.machine.poll(lab.now), Action::Wait(_) | Action::End(_)) {}
         if let Some(Ok(Outcome::Leased(lease))) = &lab.machine.end {
-            let sound = |leased: &crate::adapter::dhcp6::LeasedAddress| {
+            let sound = |leased: &super::super::LeasedAddress| {
                 leased.preferred <= leased.valid && !leased.address.is_multicast()
             };
             assert!(lease.t1 <= lease.t2 && lease.addresses.iter().all(sound), "{lease:?}");
