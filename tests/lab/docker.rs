@@ -1,0 +1,109 @@
+//! The machine's Docker, and the containers of one test.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::namespace::ok;
+use super::skipped;
+
+/// The image that the tests run; `examples/image` makes it.
+pub const IMAGE: &str = "leasepipe/example:latest";
+
+/// The right to make containers with one owner of this test's own. Dropping it removes all of them.
+pub struct Docker {
+    owner: String,
+}
+
+impl Docker {
+    /// Docker, or nothing and a line that says so when no engine answers or the image is not there.
+    pub fn or_skip(test: &str) -> Option<Docker> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if !super::root_or_skip(test) {
+            return None;
+        }
+        let image = Command::new("docker")
+            .args(["image", "inspect", IMAGE])
+            .output();
+        if !image.is_ok_and(|out| out.status.success()) {
+            skipped(
+                test,
+                "needs a Docker engine and the image leasepipe/example (examples/image)",
+            );
+            return None;
+        }
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Some(Docker {
+            owner: format!("lpt{}-{count}", std::process::id()),
+        })
+    }
+
+    /// The owner that this test's containers carry; container names may begin with it too.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Runs `docker` with these arguments; it must succeed. Returns what it printed, trimmed.
+    #[track_caller]
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        ok(Command::new("docker").args(arguments)).trim().to_owned()
+    }
+
+    /// Runs a container that is not the suite's, named `OWNER-name`, and returns its full name. It
+    /// goes with the test as well.
+    #[track_caller]
+    pub fn bystander(&self, name: &str) -> String {
+        let name = format!("{}-{name}", self.owner);
+        let label = format!("bystander-of={}", self.owner);
+        self.docker(&[
+            "run",
+            "-d",
+            "--network=none",
+            "--name",
+            &name,
+            "--label",
+            &label,
+            IMAGE,
+        ]);
+        name
+    }
+
+    /// The names of this owner's containers, running or not, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let filter = format!("label=leasepipe.owner={}", self.owner);
+        let out = self.docker(&["ps", "-a", "--format", "{{.Names}}", "--filter", &filter]);
+        let mut names: Vec<_> = out.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// One field of a container, as `docker inspect --format` gives it.
+    #[track_caller]
+    pub fn inspect(&self, name: &str, format: &str) -> String {
+        self.docker(&["inspect", "--format", format, name])
+    }
+
+    /// Removes all containers of this owner, and its bystanders.
+    pub fn clear(&self) {
+        let labels = ["leasepipe.owner", "bystander-of"];
+        for label in labels.map(|label| format!("label={label}={}", self.owner)) {
+            let ids = Command::new("docker")
+                .args(["ps", "-aq", "--filter", &label])
+                .output();
+            let ids = ids.map(|out| out.stdout).unwrap_or_default();
+            let ids = String::from_utf8_lossy(&ids).into_owned();
+            let ids: Vec<_> = ids.lines().collect();
+            if !ids.is_empty() {
+                let _ = Command::new("docker")
+                    .args(["rm", "-fv"])
+                    .args(ids)
+                    .output();
+            }
+        }
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
