@@ -29,7 +29,7 @@ mod program;
 
 pub use client::Client;
 pub use dnsmasq::Dnsmasq;
-pub use docker::Docker;
+pub use docker::{Docker, IMAGE};
 pub use namespace::Namespace;
 pub use program::{Done, Running, run};
 
