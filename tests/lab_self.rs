@@ -20,10 +20,7 @@ fn a_client_leases_renews_and_releases() {
     let mut bob = lab.client("br0", "bob");
 
     let address = alice.lease();
-    assert!(
-        lab.server("br0").has_lease(&address.to_string()),
-        "the lease is in the file"
-    );
+    assert!(lab.server("br0").has_lease(&address.to_string()), "the lease is in the file");
     assert_eq!(alice.renew(), Some(address));
     let other = bob.lease_rapidly();
     assert_ne!(address, other);
@@ -33,10 +30,7 @@ fn a_client_leases_renews_and_releases() {
     eventually("the lease is gone from the file", PATIENCE, || {
         (!lab.server("br0").has_lease(&address.to_string())).then_some(())
     });
-    assert!(
-        lab.server("br0").has_lease(&other.to_string()),
-        "bob keeps his"
-    );
+    assert!(lab.server("br0").has_lease(&other.to_string()), "bob keeps his");
     bob.decline();
 }
 
@@ -82,26 +76,14 @@ fn programs_are_fed_and_watched() {
     assert_eq!(cat.next(), json!({"id": 1}));
     cat.send(&json!({"id": 2}));
     cat.send(&json!({"id": 3}));
-    assert_eq!(
-        cat.until("id 3", |record| record["id"] == 3),
-        json!({"id": 3})
-    );
+    assert_eq!(cat.until("id 3", |record| record["id"] == 3), json!({"id": 3}));
     assert!(cat.is_silent(std::time::Duration::from_millis(20)));
     cat.send(&json!({"id": 4}));
     let done = cat.finish();
-    assert_eq!(
-        (done.status, done.records()),
-        (Some(0), vec![json!({"id": 4})])
-    );
+    assert_eq!((done.status, done.records()), (Some(0), vec![json!({"id": 4})]));
 
-    let done = run(
-        Command::new("sh").args(["-c", "cat; echo no >&2; exit 3"]),
-        "{}\n",
-    );
+    let done = run(Command::new("sh").args(["-c", "cat; echo no >&2; exit 3"]), "{}\n");
     assert_eq!((done.status, done.stderr.as_str()), (Some(3), "no\n"));
     let big = format!("\"{}\"\n", "x".repeat(3_000_000));
-    assert_eq!(
-        run(&mut Command::new("cat"), &big).stdout[0].len(),
-        3_000_002
-    );
+    assert_eq!(run(&mut Command::new("cat"), &big).stdout[0].len(), 3_000_002);
 }

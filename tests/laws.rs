@@ -144,6 +144,19 @@ fn a_reader_that_leaves_is_no_error() {
 }
 
 #[test]
+fn a_program_that_waits_ends_when_its_reader_leaves() {
+    for program in filters() {
+        let mut child = program.command().spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        drop(child.stdout.take());
+        let output = wait(child); // nothing was written, and its input is still open
+        drop(stdin);
+        assert_eq!(code(&output), 0, "{}", program.name);
+        assert!(output.stderr.is_empty(), "{}", program.name);
+    }
+}
+
+#[test]
 fn a_full_disk_is_told_once() {
     for program in filters() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::scan::{Extent, Scan};
+use super::writer::input_comes;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::record::{Object, Record};
 
@@ -47,13 +48,15 @@ pub struct Reader<R = File> {
     scan: Scan,
     arrays_closed: u64,
     loose: u64,
+    /// Blocks until there is something to read, or no use in reading.
+    wait: fn() -> Result<()>,
 }
 
 impl Reader<File> {
-    /// A reader of standard input.
+    /// A reader of standard input, which stops as well when nobody reads standard output any more.
     pub fn stdin() -> Result<Reader> {
         let fd = io::stdin().as_fd().try_clone_to_owned().doing("read standard input")?;
-        Ok(Reader::new(File::from(fd), "stdin"))
+        Ok(Reader { wait: input_comes, ..Reader::new(File::from(fd), "stdin") })
     }
 
     /// A reader of a file, a named pipe, or `-` for standard input.
@@ -81,6 +84,7 @@ impl<R: Read> Reader<R> {
             scan: Scan::default(),
             arrays_closed: 0,
             loose: 0,
+            wait: || Ok(()),
         }
     }
 
@@ -202,6 +206,7 @@ impl<R: Read> Reader<R> {
 
     /// Reads more, after making room by dropping what is used.
     fn fill(&mut self) -> Result<()> {
+        (self.wait)()?;
         self.bytes.drain(..self.start);
         self.start = 0;
         let filled = self.bytes.len();

@@ -68,19 +68,48 @@ impl<W: Write> Writer<W> {
 pub fn reader_leaves() {
     let stdout = io::stdout();
     let mut watched = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-    let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
     loop {
         match poll(&mut watched, PollTimeout::NONE) {
-            Ok(_) if watched[0].revents().is_some_and(|r| r.intersects(gone)) => return,
+            Ok(_) if has_left(&watched[0]) => return,
             Ok(_) | Err(Errno::EINTR) => (),
             Err(_) => return,
         }
     }
 }
 
+/// Blocks until standard input has something to read, its end included.
+///
+/// # Errors
+/// `ReaderLeft` when nobody reads standard output any more and nothing is there to be read: without
+/// it, a pipe that has lost a program would sleep until its next two records.
+pub(super) fn input_comes() -> Result<()> {
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let mut watched = [
+        PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+        PollFd::new(stdout.as_fd(), PollFlags::empty()),
+    ];
+    loop {
+        match poll(&mut watched, PollTimeout::NONE) {
+            Ok(_) if watched[0].any() != Some(false) => return Ok(()),
+            Ok(_) if has_left(&watched[1]) => return Err(left()),
+            Ok(_) | Err(Errno::EINTR) => (),
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
+fn has_left(reader: &PollFd) -> bool {
+    let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
+    reader.revents().is_some_and(|revents| revents.intersects(gone))
+}
+
+fn left() -> Error {
+    Error::new(Kind::ReaderLeft, "write standard output").why("its reader has left")
+}
+
 fn failure(why: &io::Error) -> Error {
     if why.kind() == io::ErrorKind::BrokenPipe {
-        return Error::new(Kind::ReaderLeft, "write standard output").why("its reader has left");
+        return left();
     }
     let text = Error::io("write standard output", why);
     if text.kind() == Kind::Io {

@@ -47,9 +47,7 @@ pub struct Client {
 impl Client {
     pub(super) fn plug(machine: &Namespace, bridge: &str, space: Namespace, name: &str) -> Client {
         assert!(name.len() <= 12, "{name} fits into an interface's name");
-        let hash = name
-            .bytes()
-            .fold(7u32, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+        let hash = name.bytes().fold(7u32, |sum, b| sum.wrapping_mul(31).wrapping_add(b.into()));
         let [a, b, c, d] = hash.to_be_bytes();
         let mac = [0x02, 0xc1, a, b, c, d];
         let mac_text = mac.map(|byte| format!("{byte:02x}")).join(":");
@@ -139,8 +137,7 @@ impl Client {
         let address = self.address.expect("a lease to give up");
         let reply = self.exchange(message, REPLY, &[self.association(Some(address))]);
         assert_eq!(status(&reply), 0, "{}: the server agrees", self.name);
-        self.space
-            .ip(&format!("address del {address}/128 dev eth0"));
+        self.space.ip(&format!("address del {address}/128 dev eth0"));
         self.address = None;
     }
 
@@ -150,12 +147,8 @@ impl Client {
     }
 
     fn configure(&mut self, address: Ipv6Addr) -> Ipv6Addr {
-        self.space
-            .ip(&format!("address replace {address}/128 dev eth0 nodad"));
-        self.space.ip(&format!(
-            "route replace default via {} dev eth0",
-            self.router
-        ));
+        self.space.ip(&format!("address replace {address}/128 dev eth0 nodad"));
+        self.space.ip(&format!("route replace default via {} dev eth0", self.router));
         self.address = Some(address);
         address
     }
@@ -171,11 +164,7 @@ impl Client {
             packet.extend(pack(SERVER_ID, &self.server));
         }
         packet.extend(pack(ELAPSED_TIME, &[0, 0]));
-        packet.extend(
-            self.hostname
-                .iter()
-                .flat_map(|name| pack(CLIENT_FQDN, &fqdn(name))),
-        );
+        packet.extend(self.hostname.iter().flat_map(|name| pack(CLIENT_FQDN, &fqdn(name))));
         packet.extend(options.concat());
 
         // RFC 8415, section 7.1: All_DHCP_Relay_Agents_and_Servers; section 7.2: port 547.
@@ -184,9 +173,7 @@ impl Client {
         let end = Instant::now() + PATIENCE;
         let mut buffer = vec![0; 65_536];
         while Instant::now() < end {
-            self.socket
-                .send_to(&packet, servers)
-                .expect("send to the servers");
+            self.socket.send_to(&packet, servers).expect("send to the servers");
             while let Ok((len, from)) = self.socket.recv_from(&mut buffer) {
                 let answer = &buffer[..len];
                 if len < 4 || answer[0] != wanted || answer[1..4] != id {
@@ -198,10 +185,7 @@ impl Client {
                 return answer[4..].to_vec();
             }
         }
-        panic!(
-            "{}: no answer of type {wanted} to message {message}",
-            self.name
-        );
+        panic!("{}: no answer of type {wanted} to message {message}", self.name);
     }
 
     /// An identity association for a non-temporary address (RFC 8415, section 21.4).
@@ -223,9 +207,7 @@ impl Client {
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let (_, time) = text.split_once("time=")?;
         let ms: f64 = time.split(' ').next()?.parse().ok()?;
-        out.status
-            .success()
-            .then(|| Duration::from_secs_f64(ms / 1000.0))
+        out.status.success().then(|| Duration::from_secs_f64(ms / 1000.0))
     }
 
     /// What the web server at `address` says about `/`.
@@ -257,9 +239,7 @@ fn open() -> (UdpSocket, u32) {
         };
         local.ip().is_unicast_link_local().then_some(())
     });
-    socket
-        .set_read_timeout(Some(Duration::from_secs(1)))
-        .expect("a timeout");
+    socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout");
     (socket, interface)
 }
 
@@ -272,9 +252,7 @@ fn pack(code: u16, body: &[u8]) -> Vec<u8> {
 /// The body of RFC 4704's option: no flags, then the name in labels of at most 63 bytes, without an
 /// end, as for a name that is not fully qualified.
 fn fqdn(name: &[u8]) -> Vec<u8> {
-    let labels = name
-        .chunks(63)
-        .map(|label| [&[label.len() as u8], label].concat());
+    let labels = name.chunks(63).map(|label| [&[label.len() as u8], label].concat());
     [vec![0], labels.collect::<Vec<_>>().concat()].concat()
 }
 
@@ -302,10 +280,7 @@ fn leased(options: &[u8]) -> Option<Ipv6Addr> {
 
 /// The status code of an answer, or of its association: 0 is success, absent too.
 fn status(options: &[u8]) -> u16 {
-    let within = option(options, IA_NA)
-        .and_then(|body| body.get(12..))
-        .unwrap_or_default();
+    let within = option(options, IA_NA).and_then(|body| body.get(12..)).unwrap_or_default();
     let code = option(options, STATUS_CODE).or_else(|| option(within, STATUS_CODE));
-    code.and_then(|body| body.first_chunk())
-        .map_or(0, |code| u16::from_be_bytes(*code))
+    code.and_then(|body| body.first_chunk()).map_or(0, |code| u16::from_be_bytes(*code))
 }

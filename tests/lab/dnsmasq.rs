@@ -48,13 +48,7 @@ impl Dnsmasq {
         ];
         arguments.extend(options.iter().map(|&option| option.to_owned()));
         let (machine, bridge, dir) = (machine.clone(), bridge.to_owned(), dir.to_owned());
-        let mut server = Dnsmasq {
-            machine,
-            bridge,
-            dir,
-            arguments,
-            child: None,
-        };
+        let mut server = Dnsmasq { machine, bridge, dir, arguments, child: None };
         server.resume();
         server
     }
@@ -84,8 +78,7 @@ impl Dnsmasq {
     pub fn has_lease(&self, address: &str) -> bool {
         let file = fs::read(self.leases()).unwrap_or_default();
         let file = String::from_utf8_lossy(&file).into_owned();
-        file.lines()
-            .any(|line| line.split(' ').nth(2) == Some(address))
+        file.lines().any(|line| line.split(' ').nth(2) == Some(address))
     }
 
     /// Ends it as SIGTERM does: it keeps its lease file.
@@ -99,22 +92,14 @@ impl Dnsmasq {
     /// Starts it again after [`Dnsmasq::stop`], over the lease file that is there.
     pub fn resume(&mut self) {
         let mut command = self.machine.command("dnsmasq");
-        command
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let mut child = command
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start dnsmasq");
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = command.stderr(Stdio::null()).spawn().expect("start dnsmasq");
         eventually("dnsmasq listens", PATIENCE, || {
             let ended = child.try_wait().expect("state of dnsmasq");
             assert!(ended.is_none(), "dnsmasq {ended:?}: {}", self.log());
             let sockets = fs::read_to_string(format!("/proc/{}/net/udp6", child.id()));
             // The local address column ends in the port; 547 is 0x0223.
-            sockets
-                .is_ok_and(|text| text.contains(":0223 "))
-                .then_some(())
+            sockets.is_ok_and(|text| text.contains(":0223 ")).then_some(())
         });
         self.child = Some(child);
     }

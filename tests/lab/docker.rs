@@ -21,20 +21,13 @@ impl Docker {
         if !super::root_or_skip(test) {
             return None;
         }
-        let image = Command::new("docker")
-            .args(["image", "inspect", IMAGE])
-            .output();
+        let image = Command::new("docker").args(["image", "inspect", IMAGE]).output();
         if !image.is_ok_and(|out| out.status.success()) {
-            skipped(
-                test,
-                "needs a Docker engine and the image leasepipe/example (examples/image)",
-            );
+            skipped(test, "needs a Docker engine and the image leasepipe/example (examples/image)");
             return None;
         }
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Some(Docker {
-            owner: format!("lpt{}-{count}", std::process::id()),
-        })
+        Some(Docker { owner: format!("lpt{}-{count}", std::process::id()) })
     }
 
     /// The owner that this test's containers carry; container names may begin with it too.
@@ -54,16 +47,7 @@ impl Docker {
     pub fn bystander(&self, name: &str) -> String {
         let name = format!("{}-{name}", self.owner);
         let label = format!("bystander-of={}", self.owner);
-        self.docker(&[
-            "run",
-            "-d",
-            "--network=none",
-            "--name",
-            &name,
-            "--label",
-            &label,
-            IMAGE,
-        ]);
+        self.docker(&["run", "-d", "--network=none", "--name", &name, "--label", &label, IMAGE]);
         name
     }
 
@@ -86,17 +70,12 @@ impl Docker {
     pub fn clear(&self) {
         let labels = ["leasepipe.owner", "bystander-of"];
         for label in labels.map(|label| format!("label={label}={}", self.owner)) {
-            let ids = Command::new("docker")
-                .args(["ps", "-aq", "--filter", &label])
-                .output();
+            let ids = Command::new("docker").args(["ps", "-aq", "--filter", &label]).output();
             let ids = ids.map(|out| out.stdout).unwrap_or_default();
             let ids = String::from_utf8_lossy(&ids).into_owned();
             let ids: Vec<_> = ids.lines().collect();
             if !ids.is_empty() {
-                let _ = Command::new("docker")
-                    .args(["rm", "-fv"])
-                    .args(ids)
-                    .output();
+                let _ = Command::new("docker").args(["rm", "-fv"]).args(ids).output();
             }
         }
     }

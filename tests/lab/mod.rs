@@ -112,12 +112,7 @@ impl Lab {
         let machine = Namespace::new(&name);
         machine.ip("link set lo up");
         machine.sysctl("net.ipv6.conf.all.forwarding", "1");
-        Lab {
-            servers: vec![],
-            others: vec![],
-            machine,
-            dir,
-        }
+        Lab { servers: vec![], others: vec![], machine, dir }
     }
 
     /// A directory of the lab's own.
@@ -144,17 +139,12 @@ impl Lab {
     /// Makes a bridge that works at once: a fixed MAC address, no spanning tree, a permanent port so
     /// that it has a carrier, and a link-local address without duplicate detection.
     pub fn bridge(&self, name: &str) {
-        let last = name
-            .bytes()
-            .fold(0u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b));
+        let last = name.bytes().fold(0u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b));
         self.ip(&format!(
             "link add {name} address 02:00:00:00:00:{last:02x} type bridge stp_state 0 forward_delay 0"
         ));
-        self.machine
-            .sysctl(&format!("net.ipv6.conf.{name}.accept_dad"), "0");
-        self.ip(&format!(
-            "link add {name}-stub type veth peer name {name}-end"
-        ));
+        self.machine.sysctl(&format!("net.ipv6.conf.{name}.accept_dad"), "0");
+        self.ip(&format!("link add {name}-stub type veth peer name {name}-end"));
         self.ip(&format!("link set {name}-stub master {name} up"));
         self.ip(&format!("link set {name}-end up"));
         self.ip(&format!("link set {name} up"));
@@ -173,9 +163,7 @@ impl Lab {
     pub fn dnsmasq(&mut self, bridge: &str, prefix: &str, options: &[&str]) -> &mut Dnsmasq {
         let (network, len) = prefix.split_once('/').expect("a prefix");
         assert!(network.ends_with("::"), "{network} ends in ::");
-        self.ip(&format!(
-            "address replace {network}1/{len} dev {bridge} nodad"
-        ));
+        self.ip(&format!("address replace {network}1/{len} dev {bridge} nodad"));
         let dir = self.dir.join(bridge);
         fs::create_dir_all(&dir).expect("a directory for dnsmasq");
         let server = Dnsmasq::start(&self.machine, bridge, network, len, &dir, options);
@@ -186,10 +174,7 @@ impl Lab {
     /// The dnsmasq that serves `bridge`.
     pub fn server(&mut self, bridge: &str) -> &mut Dnsmasq {
         let of = |server: &&mut Dnsmasq| server.bridge() == bridge;
-        self.servers
-            .iter_mut()
-            .find(of)
-            .expect("a dnsmasq on that bridge")
+        self.servers.iter_mut().find(of).expect("a dnsmasq on that bridge")
     }
 
     /// A client in a namespace of its own, plugged into `bridge`, with its link up and without any
@@ -206,11 +191,7 @@ impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for server in &self.servers {
-                eprintln!(
-                    "--- log of dnsmasq on {}:\n{}",
-                    server.bridge(),
-                    server.log()
-                );
+                eprintln!("--- log of dnsmasq on {}:\n{}", server.bridge(), server.log());
             }
         }
         self.servers.clear();
@@ -223,21 +204,14 @@ impl Drop for Lab {
 /// Takes away what tests that were killed have left.
 fn sweep() {
     let left = |name: &str| {
-        let pid = name
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split('-').next());
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
         pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
     };
     let names = |dir: &Path| -> Vec<String> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect()
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     };
-    for name in names(Path::new("/run/netns"))
-        .into_iter()
-        .filter(|name| left(name))
-    {
+    for name in names(Path::new("/run/netns")).into_iter().filter(|name| left(name)) {
         Namespace::left_behind(&name).remove();
     }
     let temp = std::env::temp_dir();

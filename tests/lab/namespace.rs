@@ -18,16 +18,12 @@ impl Namespace {
     #[track_caller]
     pub fn new(name: &str) -> Namespace {
         ok(Command::new("ip").args(["netns", "add", name]));
-        Namespace {
-            name: name.to_owned(),
-        }
+        Namespace { name: name.to_owned() }
     }
 
     /// One that is there already.
     pub fn left_behind(name: &str) -> Namespace {
-        Namespace {
-            name: name.to_owned(),
-        }
+        Namespace { name: name.to_owned() }
     }
 
     /// Its name.
@@ -42,9 +38,7 @@ impl Namespace {
 
     /// Ends what still runs in it, and removes it.
     pub fn remove(self) {
-        let pids = Command::new("ip")
-            .args(["netns", "pids", &self.name])
-            .output();
+        let pids = Command::new("ip").args(["netns", "pids", &self.name]).output();
         let pids = pids.map(|out| out.stdout).unwrap_or_default();
         for pid in String::from_utf8_lossy(&pids).lines() {
             if let Ok(pid) = pid.trim().parse() {
@@ -52,28 +46,21 @@ impl Namespace {
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
             }
         }
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .output();
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
     }
 
     /// `program`, to be run in it. The process that is started becomes the program: its process id
     /// is the program's.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--net={}", self.path().display()))
-            .arg("--")
-            .arg(program);
+        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
         command
     }
 
     /// Runs `ip` with these words in it; it must succeed. Returns what `ip` printed.
     #[track_caller]
     pub fn ip(&self, words: &str) -> String {
-        ok(Command::new("ip")
-            .args(["-n", &self.name])
-            .args(words.split_whitespace()))
+        ok(Command::new("ip").args(["-n", &self.name]).args(words.split_whitespace()))
     }
 
     /// Sets one of the kernel's settings of this namespace (`net.…`).
@@ -102,25 +89,14 @@ pub fn within<T: Send>(netns: &Path, work: impl FnOnce() -> T + Send) -> T {
         setns(file, CloneFlags::CLONE_NEWNET).expect("enter the namespace");
         work()
     };
-    std::thread::scope(|scope| {
-        scope
-            .spawn(enter_and_work)
-            .join()
-            .expect("work in the namespace")
-    })
+    std::thread::scope(|scope| scope.spawn(enter_and_work).join().expect("work in the namespace"))
 }
 
 /// Runs a command that must succeed, and returns its output.
 #[track_caller]
 pub fn ok(command: &mut Command) -> String {
-    let out = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let stderr = String::from_utf8_lossy(&out.stderr);
-    assert!(
-        out.status.success(),
-        "{command:?}: {}: {stderr}",
-        out.status
-    );
+    assert!(out.status.success(), "{command:?}: {}: {stderr}", out.status);
     String::from_utf8_lossy(&out.stdout).into_owned()
 }

@@ -49,21 +49,13 @@ impl Running {
     /// Starts it with all three streams piped.
     #[track_caller]
     pub fn start(command: &mut Command) -> Running {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in stdout.split(b'\n').map_while(Result::ok) {
-                if sender
-                    .send(String::from_utf8_lossy(&line).into_owned())
-                    .is_err()
-                {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                     break;
                 }
             }
@@ -74,12 +66,7 @@ impl Running {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        Running {
-            stdin: child.stdin.take(),
-            child,
-            lines,
-            stderr: Some(stderr),
-        }
+        Running { stdin: child.stdin.take(), child, lines, stderr: Some(stderr) }
     }
 
     /// Its process id.
@@ -94,11 +81,7 @@ impl Running {
 
     /// Writes these bytes; a program that no longer reads is no failure.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        let _ = self
-            .stdin
-            .as_mut()
-            .expect("standard input is open")
-            .write_all(bytes);
+        let _ = self.stdin.as_mut().expect("standard input is open").write_all(bytes);
     }
 
     /// Ends its input.
@@ -136,10 +119,7 @@ impl Running {
 
     /// Whether it writes nothing for so long.
     pub fn is_silent(&mut self, during: Duration) -> bool {
-        matches!(
-            self.lines.recv_timeout(during),
-            Err(RecvTimeoutError::Timeout)
-        )
+        matches!(self.lines.recv_timeout(during), Err(RecvTimeoutError::Timeout))
     }
 
     /// Sends it a signal.
@@ -170,15 +150,8 @@ impl Running {
             }
         };
         stdout.extend(self.lines.iter());
-        let stderr = self
-            .stderr
-            .take()
-            .map(|thread| thread.join().expect("reader of stderr"));
-        Done {
-            status: status.code(),
-            stdout,
-            stderr: stderr.unwrap_or_default(),
-        }
+        let stderr = self.stderr.take().map(|thread| thread.join().expect("reader of stderr"));
+        Done { status: status.code(), stdout, stderr: stderr.unwrap_or_default() }
     }
 
     /// Kills it and fails the test, with all that it said.
@@ -186,11 +159,7 @@ impl Running {
     fn fail(&mut self, what: &str) -> ! {
         let _ = self.child.kill();
         let status = self.child.wait();
-        let stderr = self
-            .stderr
-            .take()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default();
+        let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         panic!("waited in vain for {what}; {status:?}; it said: {stderr}");
     }
 }
