@@ -6,7 +6,6 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::Ipv6Addr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -40,8 +39,6 @@ wire! {
         opt lease: Leased,
         /// Addresses that the operator gave.
         many addresses: Vec<Address>,
-        /// The router that the default route leads to.
-        opt router: Ipv6Addr,
     }
 }
 

@@ -10,3 +10,4 @@ pub mod ndp;
 pub mod netlink;
 pub mod netns;
 pub mod sysctl;
+pub mod sysfs;

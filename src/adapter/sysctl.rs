@@ -1,4 +1,4 @@
-//! The kernel's IPv6 settings per interface, under `/proc/sys/net/ipv6/conf`.
+//! The kernel's settings under `/proc/sys/net`: mostly IPv6 per interface.
 //!
 //! The files show the network namespace of the thread that opens them. Writing one can take the
 //! kernel seconds on a busy machine, so nothing is written that is so already.
@@ -34,6 +34,12 @@ pub fn get(of: Of<'_>, setting: &str) -> Result<Option<i32>> {
 pub fn set(of: Of<'_>, setting: &str, value: i32) -> Result<()> {
     let path = path(of, setting);
     fs::write(&path, value.to_string()).doing(format_args!("write {value} to {path}"))
+}
+
+/// Whether what bridges carry goes through the ip6tables of the calling thread's namespace.
+pub fn bridges_are_filtered() -> bool {
+    let path = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
+    fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
 }
 
 fn path(of: Of<'_>, setting: &str) -> String {

@@ -8,3 +8,4 @@ pub mod docker_cccf;
 pub mod lease_bind;
 pub mod lease_cccf;
 pub mod lease_watch;
+pub mod unionize;

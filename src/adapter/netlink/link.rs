@@ -64,8 +64,6 @@ pub struct End<'a> {
     pub name: &'a Ifname,
     /// Its hardware address.
     pub mac: Mac,
-    /// Whether it is switched on at once.
-    pub up: bool,
 }
 
 impl Netlink {
@@ -80,8 +78,9 @@ impl Netlink {
         }
     }
 
-    /// Makes a veth pair in one step: `here` in this namespace, plugged into the bridge with the
-    /// number `master`, and `there` in the namespace `netns`. Nothing is made when it fails.
+    /// Makes a veth pair in one step: `here` in this namespace, switched on and plugged into the
+    /// bridge with the number `master`, and `there` in the namespace `netns`, switched off: veth(4)
+    /// ends can only be opened when both are there. Nothing is made when it fails.
     ///
     /// # Errors
     /// `Refused` when either name is taken.
@@ -96,6 +95,8 @@ impl Netlink {
         let mut peer = end(there, mtu);
         peer.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
         let mut message = end(here, mtu);
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
         message.attributes.push(LinkAttribute::Controller(master));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
@@ -147,10 +148,6 @@ impl Netlink {
 /// The part of the request that both ends have.
 fn end(end: &End<'_>, mtu: u32) -> LinkMessage {
     let mut message = LinkMessage::default();
-    if end.up {
-        message.header.flags = LinkFlags::Up;
-        message.header.change_mask = LinkFlags::Up;
-    }
     message.attributes.push(LinkAttribute::IfName(end.name.to_string()));
     message.attributes.push(LinkAttribute::Address(end.mac.as_bytes().to_vec()));
     message.attributes.push(LinkAttribute::Mtu(mtu));

@@ -1,0 +1,67 @@
+//! What is odd about a bridge, for people: it is theirs, so nothing of it is changed.
+
+use super::Unionize;
+use super::lock;
+use super::scene::Plugboard;
+use crate::adapter::{sysctl, sysfs};
+use crate::error::{Error, Kind};
+use crate::record::Ifname;
+
+impl Unionize<'_> {
+    /// Tells once what may make trouble.
+    pub(super) fn tell_of_bridge(&self, bridge: &Plugboard) {
+        let told = std::mem::replace(&mut *lock(&self.told), true);
+        if !told {
+            for odd in oddities(&self.options.bridge, bridge) {
+                self.keeper.report.note(&odd);
+            }
+        }
+    }
+}
+
+fn oddities(name: &Ifname, bridge: &Plugboard) -> Vec<Error> {
+    let odd = |what: &str| Error::new(Kind::Refused, format_args!("bridge {name} {what}"));
+    let mut odds = Vec::new();
+    if sysfs::mac_is_set(name) == Some(false) {
+        let mac = bridge.link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        odds.push(
+            odd("has no fixed MAC address")
+                .why("it changes as ports come and go, and packets are lost")
+                .remedy(format_args!("ip link set {name} address {mac}")),
+        );
+    }
+    if !bridge.link.up {
+        odds.push(odd("is switched off").remedy(format_args!("ip link set {name} up")));
+    } else if !bridge.link.carrier {
+        odds.push(
+            odd("has no carrier")
+                .why("without a port its own address is late, and the first container waits")
+                .remedy("plug a permanent port into it"),
+        );
+    }
+    if bridge.settings.silence_cs > 0 {
+        let seconds = f64::from(bridge.settings.silence_cs) * 2.0 / 100.0;
+        odds.push(
+            odd("runs a spanning tree")
+                .why(format_args!("a new port is silent for {seconds} s"))
+                .remedy(format_args!("ip link set {name} type bridge forward_delay 0")),
+        );
+    }
+    odds
+}
+
+/// The error of a silent server, with what on this host may have made it so.
+pub fn explain_silence(error: Error, bridge: &Plugboard) -> Error {
+    if error.kind() != Kind::TimedOut {
+        return error;
+    }
+    if bridge.settings.silence_cs > 0 {
+        return error.remedy("the bridge keeps new ports silent for long: set forward_delay 0");
+    }
+    if bridge.settings.filtered || sysctl::bridges_are_filtered() {
+        return error.remedy(
+            "bridged packets go through ip6tables FORWARD (bridge-nf-call-ip6tables): does it drop?",
+        );
+    }
+    error
+}

@@ -1,0 +1,260 @@
+//! Taking everything of an attachment away, whatever is left of it.
+//!
+//! When a container goes its end of the link goes with it, and so the place from which its lease
+//! could be given back. So a link like it is made for a moment, with its other end in a namespace
+//! of its own: the server sees the same client on the same link. The bridge's own address would be
+//! nearer, but it may have none, a DHCPv6 client of the host may sit on its port, and the host's
+//! packet filter may stand before it.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::Upkeep;
+use super::attach::{held, speak};
+use super::scene::{Host, Inside};
+use super::wish::Wish;
+use crate::adapter::attachments::{Attachment, Attachments, Leased};
+use crate::adapter::netlink::{End, Netlink, Sort};
+use crate::adapter::netns::Netns;
+use crate::adapter::sysctl::{self, Of};
+use crate::error::{Kind, Result, Within};
+use crate::pipe::Report;
+use crate::record::{ContainerId, Ifname, Mac, Owner};
+
+/// How long a server may take to take a lease back. Without an answer the lease ends by itself.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// One thing to take away.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Removal {
+    /// The link, both ends.
+    Link,
+    /// The lease.
+    Lease(Box<Leased>),
+    /// Where the host believes the container to be.
+    Neighbour,
+    /// What is remembered.
+    State,
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Removal::Link => f.write_str("delete veth"),
+            Removal::Lease(leased) => {
+                f.write_str("give back")?;
+                leased.addresses.iter().try_for_each(|leased| write!(f, " {}", leased.address))
+            }
+            Removal::Neighbour => f.write_str("forget the neighbour"),
+            Removal::State => f.write_str("forget the attachment"),
+        }
+    }
+}
+
+/// What to take away, given what is remembered and whether the link is there.
+pub fn removals(known: Option<&Attachment>, linked: bool) -> Vec<Removal> {
+    let mut removals = Vec::new();
+    if linked {
+        removals.push(Removal::Link);
+    }
+    if let Some(known) = known {
+        let lease = known.lease.clone().map(Box::new);
+        removals.extend(lease.map(Removal::Lease));
+        removals.extend([Removal::Neighbour, Removal::State]);
+    }
+    removals
+}
+
+/// Who looks after what was attached: all that needs no wish.
+pub struct Keeper<'a> {
+    /// What is remembered.
+    pub attachments: Attachments,
+    /// Where people are told.
+    pub report: &'a Report,
+    /// How long one container may take.
+    pub timeout: Duration,
+    /// Whether to tell what would be done instead of doing it.
+    pub dry_run: bool,
+}
+
+impl<'a> Keeper<'a> {
+    /// One that works as the command line says.
+    pub fn new(upkeep: &Upkeep, report: &'a Report) -> Result<Keeper<'a>> {
+        Ok(Keeper {
+            attachments: Attachments::open(&upkeep.state)?,
+            report,
+            timeout: upkeep.timeout,
+            dry_run: upkeep.dry_run,
+        })
+    }
+
+    /// Takes away what is there of the attachment `link`. Everything is tried; what fails is told,
+    /// and remembered for another run.
+    pub(super) fn detach(&self, id: &ContainerId, link: &Ifname, mac: Mac) -> Result<()> {
+        let host = Host::open()?;
+        let known = self.attachments.get(link)?;
+        let outer = host.netlink.find_link(link)?.filter(|outer| outer.sort == Sort::Veth);
+        let mut failure = None;
+        for removal in removals(known.as_ref(), outer.is_some()) {
+            if self.dry_run {
+                self.would(id, &removal);
+                continue;
+            }
+            if removal == Removal::State && failure.is_some() {
+                continue;
+            }
+            let outcome = match (&removal, &outer, &known) {
+                (Removal::Link, Some(outer), _) => host.netlink.delete_link(outer.index).map(drop),
+                (Removal::Lease(leased), _, Some(known)) => {
+                    self.give_back(&host, known, leased, id)
+                }
+                (Removal::Neighbour, _, Some(known)) => forget(&host, &known.bridge, mac),
+                (Removal::State, ..) => self.attachments.remove(link),
+                _ => Ok(()),
+            };
+            if let Err(why) = outcome
+                && let Some(earlier) = failure.replace(why)
+            {
+                self.report.failed(&earlier.at(id));
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Gives a lease back. That a server cannot be reached is told and no more: the lease ends by
+    /// itself (RFC 8415 section 18.2.7).
+    fn give_back(
+        &self,
+        host: &Host,
+        known: &Attachment,
+        leased: &Leased,
+        id: &ContainerId,
+    ) -> Result<()> {
+        match self.release(host, known, leased) {
+            Err(why) if matches!(why.kind(), Kind::TimedOut | Kind::NotFound) => {
+                let why = why.remedy("the lease ends by itself").at("give the lease back").at(id);
+                self.report.note(&why);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Sends the Release from a link like the container's, which is there for a moment.
+    fn release(&self, host: &Host, known: &Attachment, leased: &Leased) -> Result<()> {
+        let bridge = host.bridge(&known.bridge)?;
+        let wish = Wish::of(known);
+        let netns = Netns::scratch()?;
+        netns.run(|| {
+            for (setting, value) in [("disable_ipv6", 0), ("addr_gen_mode", 0), ("accept_dad", 0)] {
+                if sysctl::get(Of::Default, setting)?.is_some_and(|is| is != value) {
+                    sysctl::set(Of::Default, setting, value)?;
+                }
+            }
+            Ok(())
+        })?;
+        let mut inside = Inside::of(netns)?;
+        let (index, mtu) = (bridge.link.index, bridge.link.mtu);
+        let here = End { name: &wish.link, mac: Wish::outer_mac(wish.mac) };
+        let there = End { name: &wish.interface, mac: wish.mac };
+        let _ = host.netlink.seed_neighbour(index, wish.mac.link_local(), wish.mac);
+        host.netlink.make_veth(&here, &there, inside.netns.as_fd(), index, mtu)?;
+        let outcome = self.release_inside(&mut inside, &wish, leased);
+        let gone = delete(&host.netlink, &wish.link);
+        outcome.and(gone)
+    }
+
+    fn release_inside(&self, inside: &mut Inside, wish: &Wish, leased: &Leased) -> Result<()> {
+        let patience = PATIENCE.min(self.timeout);
+        let index = inside.link(&wish.interface)?.index;
+        inside.netlink.switch_on(index)?;
+        inside.wait_usable(index, wish.mac.link_local(), Instant::now() + patience)?;
+        let held = held(leased);
+        speak(inside, wish, index, patience, |client, link| client.release(link, &held))
+    }
+
+    /// Clears what is left of containers that were not `listed` and are gone.
+    pub(super) fn sweep(&self, listed: &HashSet<Ifname>, owner: Option<&Owner>) -> Result<()> {
+        let (all, wrong) = self.attachments.list()?;
+        for why in wrong {
+            self.report.note(&why);
+        }
+        for known in all {
+            let theirs = owner.is_some() && known.container.owner.as_ref() != owner;
+            if theirs || listed.contains(&known.link) {
+                continue;
+            }
+            let outcome = self.sweep_one(&known).within(&known.container.id);
+            if let Err(why) = outcome {
+                self.report.failed(&why);
+            }
+        }
+        Ok(())
+    }
+
+    /// Clears an attachment if both its container's namespace and its link are gone.
+    pub(super) fn sweep_one(&self, known: &Attachment) -> Result<bool> {
+        let _held = self.attachments.lock(&known.link)?;
+        if self.attachments.get(&known.link)?.as_ref() != Some(known) {
+            return Ok(false);
+        }
+        let linked = Netlink::open()?.find_link(&known.link)?.is_some();
+        if linked || is_there(known) {
+            return Ok(false);
+        }
+        self.detach(&known.container.id, &known.link, known.mac)?;
+        Ok(true)
+    }
+}
+
+/// Whether the namespace that the attachment was made in is still there.
+pub fn is_there(known: &Attachment) -> bool {
+    let Some(docker) = &known.container.docker else { return false };
+    match &docker.netns {
+        Some(path) => Netns::open(Path::new(path)).is_ok(),
+        None => Netns::of_container(docker).is_ok(),
+    }
+}
+
+/// Deletes the link of that name, if it is there.
+fn delete(netlink: &Netlink, name: &Ifname) -> Result<()> {
+    match netlink.find_link(name)? {
+        Some(link) => netlink.delete_link(link.index).map(drop),
+        None => Ok(()),
+    }
+}
+
+fn forget(host: &Host, bridge: &Ifname, mac: Mac) -> Result<()> {
+    match host.netlink.find_link(bridge)? {
+        Some(bridge) => {
+            host.netlink.forget_neighbour(bridge.index, mac.link_local())?;
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_left_goes_and_the_memory_of_it_last() {
+        let known: Attachment = serde_json::from_str(
+            r#"{"version":1,"container":{"id":"web","image":"busybox"},"interface":"eth0",
+            "link":"lpx","bridge":"br1","mac":"02:00:00:00:00:01","lease":{"duid":"00:04:01",
+            "iaid":1,"server":"00:04:02","obtained_at":"2026-01-01T00:00:00Z"}}"#,
+        )
+        .unwrap();
+        let lease = Box::new(known.lease.clone().unwrap());
+        assert_eq!(
+            removals(Some(&known), true),
+            [Removal::Link, Removal::Lease(lease), Removal::Neighbour, Removal::State]
+        );
+        assert_eq!(removals(None, true), [Removal::Link]);
+        assert_eq!(removals(None, false), []);
+    }
+}

@@ -1,0 +1,51 @@
+//! The dry run: the same plan, told instead of worked off.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::Unionize;
+use super::attach::Done;
+use super::detach::Keeper;
+use super::plan::{Seen, Step, plan};
+use super::scene::{Host, Inside, look};
+use super::wish::{Wish, interface};
+use crate::error::{Error, Kind, Result};
+use crate::record::ContainerId;
+
+impl Unionize<'_> {
+    /// Tells what would be done for `wish`. A container that is not there yet has nothing.
+    pub(super) fn pretend(&self, wish: &Wish) -> Result<Done> {
+        let host = Host::open()?;
+        let bridge = host.bridge(&wish.bridge)?;
+        self.tell_of_bridge(&bridge);
+        let known = self.keeper.attachments.get(&wish.link)?;
+        let seen = match &wish.container.docker {
+            Some(docker) => look(wish, &host, &bridge, &Inside::open(Some(docker))?, known)?,
+            None => Seen { bridge: bridge.link.index, known, ..Seen::default() },
+        };
+        for step in plan(wish, &seen, Timestamp::now())? {
+            match step {
+                Step::Make => self.keeper.would(
+                    &wish.container.id,
+                    format_args!(
+                        "{step} {} to {} ({}) in {}",
+                        wish.link, wish.interface, wish.mac, wish.bridge
+                    ),
+                ),
+                _ => self.keeper.would(&wish.container.id, step),
+            }
+        }
+        let known = seen.known.unwrap_or_else(|| wish.attachment(None));
+        let interface = interface(&known, wish.client.as_ref(), seen.router);
+        Ok(Done { interface, provisional: false })
+    }
+}
+
+impl Keeper<'_> {
+    /// Tells one thing that would be done.
+    pub(super) fn would(&self, id: &ContainerId, what: impl fmt::Display) {
+        // Told as every other line on standard error; nothing has failed.
+        self.report.note(&Error::new(Kind::Refused, format_args!("would {what}")).at(id));
+    }
+}

@@ -1,0 +1,126 @@
+//! unionize: plugs a container into a bridge and gives it addresses there.
+//!
+//! What has to be done is planned from what is wanted, what the kernel shows and what is
+//! remembered; a plan is a list of steps, empty when all is well. So a first run, a second one and
+//! one after a crash are the same thing. Removal is planned likewise.
+
+mod attach;
+mod bridge;
+mod detach;
+mod dry;
+mod options;
+mod plan;
+mod renew;
+mod scene;
+mod verdict;
+mod wish;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+pub use options::{Addressing, Dad, Fixed, Given, Options, Upkeep};
+pub use renew::renew;
+
+use crate::error::{Error, Kind, Result};
+use crate::pipe::Report;
+use crate::record::{Action, Change, Checkpoint, Container, ContainerId, Ifname, Of, Record};
+use crate::stage::changes::Work;
+use detach::Keeper;
+use wish::Wish;
+
+/// The work of one run.
+pub struct Unionize<'a> {
+    options: Options,
+    keeper: Keeper<'a>,
+    /// The links of the containers that were listed since the last checkpoint.
+    listed: Mutex<HashSet<Ifname>>,
+    /// Containers with an address whose duplicate detection goes on.
+    provisional: Mutex<HashSet<ContainerId>>,
+    /// Whether what is odd about the bridge has been told.
+    told: Mutex<bool>,
+}
+
+impl<'a> Unionize<'a> {
+    /// Work with these options, which tells people through `report`.
+    pub fn new(options: Options, upkeep: &Upkeep, report: &'a Report) -> Result<Unionize<'a>> {
+        Ok(Unionize {
+            options,
+            keeper: Keeper::new(upkeep, report)?,
+            listed: Mutex::default(),
+            provisional: Mutex::default(),
+            told: Mutex::default(),
+        })
+    }
+
+    /// Makes sure that the container has its interface, and puts what is known of it in.
+    fn ensure(&self, container: &mut Container) -> Result<()> {
+        let begun = Instant::now();
+        let wish = Wish::new(container, &self.options);
+        let _held = self.keeper.attachments.lock(&wish.link)?;
+        let done =
+            if self.keeper.dry_run { self.pretend(&wish)? } else { self.attach(&wish, begun)? };
+        if done.provisional {
+            lock(&self.provisional).insert(container.id.clone());
+        }
+        container.interfaces.retain(|known| known.name != wish.interface);
+        container.interfaces.push(done.interface);
+        Ok(())
+    }
+
+    /// Makes sure that nothing is left of the container's interface.
+    fn clear(&self, container: &mut Container) -> Result<()> {
+        let wish = Wish::new(container, &self.options);
+        let _held = self.keeper.attachments.lock(&wish.link)?;
+        container.interfaces.retain(|known| known.name != wish.interface);
+        self.keeper.detach(&container.id, &wish.link, wish.mac)
+    }
+}
+
+impl Work for Unionize<'_> {
+    fn change(&self, change: &mut Change) -> Result<()> {
+        let link = Wish::link_of(&change.container, &self.options.interface);
+        lock(&self.listed).insert(link);
+        if let Some(url) = change.container.host.as_ref().and_then(|host| host.url.as_deref())
+            && !url.starts_with("unix:")
+        {
+            return Err(Error::new(Kind::Refused, "reach the container")
+                .why(format_args!("its host is {url}"))
+                .remedy("run unionize on that host"));
+        }
+        match change.action {
+            Action::Remove => self.clear(&mut change.container),
+            Action::Add | Action::Keep | Action::Replace => self.ensure(&mut change.container),
+        }
+    }
+
+    fn passed(&self, record: &Record) {
+        let container = match record {
+            Record::Change(change) => &change.container,
+            Record::Container(container) => container,
+            _ => return,
+        };
+        lock(&self.listed).insert(Wish::link_of(container, &self.options.interface));
+    }
+
+    fn is_provisional(&self, change: &Change) -> bool {
+        lock(&self.provisional).remove(&change.container.id)
+    }
+
+    fn verdict(&self, change: &mut Change) -> Result<bool> {
+        self.judge(&mut change.container)
+    }
+
+    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<Vec<Record>> {
+        let listed = std::mem::take(&mut *lock(&self.listed));
+        if checkpoint.of == Of::Change {
+            self.keeper.sweep(&listed, checkpoint.owner.as_ref())?;
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// A lock that a panicking worker cannot take along: what it guards is whole between statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

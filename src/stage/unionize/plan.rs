@@ -1,0 +1,354 @@
+//! What has to be done, as a list that a dry run prints and a live run works off.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use jiff::Timestamp;
+
+use super::Fixed;
+use super::wish::Wish;
+use crate::adapter::attachments::{Attachment, Leased};
+use crate::adapter::netlink::{Found, Link, Sort};
+use crate::error::{Error, Kind, Result};
+use crate::record::{Address, Ifname};
+
+/// A kernel setting and the value that it has to have.
+pub type Setting = (&'static str, i32);
+
+/// How things are before anything is done.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The number of the bridge; 0 when it is not known.
+    pub bridge: u32,
+    /// The host's end.
+    pub outer: Option<Link>,
+    /// The container's end, or what else has its name there.
+    pub inner: Option<Link>,
+    /// The addresses of the container's end.
+    pub addresses: Vec<Found>,
+    /// The router of its default route.
+    pub router: Option<Ipv6Addr>,
+    /// What has to be set of what an interface is born with.
+    pub born: Vec<Setting>,
+    /// What has to be set of the interface that is there.
+    pub settings: Vec<Setting>,
+    /// What is remembered.
+    pub known: Option<Attachment>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Give back the lease and take away the link of an attachment that is not wanted so.
+    Leave(Ifname),
+    /// Take away a host's end that leads elsewhere.
+    Drop,
+    /// Make the veth pair. The kernel does not take a container's end that is on from the start.
+    Make,
+    /// Plug the host's end into the bridge.
+    Plug,
+    /// Switch the host's end on.
+    SwitchOnOuter,
+    /// Set a kernel setting of the container's end.
+    Set(Setting),
+    /// Switch the container's end on.
+    SwitchOnInner,
+    /// Put a given address on the interface.
+    Give(Fixed),
+    /// Put a leased address on the interface that it was leased for.
+    Restore(Address),
+    /// Tell the server that others use what it leased.
+    Decline,
+    /// Lease an address and put it on the interface.
+    Lease,
+    /// Add a default route.
+    Route(Ipv6Addr),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Leave(bridge) => write!(f, "leave {bridge} and give back what was leased there"),
+            Step::Drop => f.write_str("delete a link that leads elsewhere"),
+            Step::Make => f.write_str("create veth"),
+            Step::Plug => f.write_str("plug into the bridge"),
+            Step::SwitchOnOuter => f.write_str("switch the host's end on"),
+            Step::Set((name, value)) => write!(f, "set {name} to {value}"),
+            Step::SwitchOnInner => f.write_str("switch the container's end on"),
+            Step::Give(fixed) => write!(f, "add address {}/{}", fixed.address, fixed.prefix_len),
+            Step::Restore(leased) => write!(f, "add leased address {}", leased.address),
+            Step::Decline => f.write_str("decline the lease: its address is in use by another"),
+            Step::Lease => f.write_str("lease an address by DHCPv6"),
+            Step::Route(router) => write!(f, "add default route via {router}"),
+        }
+    }
+}
+
+/// What to do so that `wish` is so.
+///
+/// # Errors
+/// `Refused` when a name that is needed belongs to something else: then nothing is to be done.
+pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    let pair = pair(wish, seen)?;
+    let unwanted = seen.known.as_ref().filter(|known| {
+        known.bridge != wish.bridge || (known.lease.is_some() && wish.client.is_none())
+    });
+    let known = seen.known.as_ref().filter(|_| unwanted.is_none());
+    match (unwanted, pair) {
+        (Some(unwanted), _) => steps.push(Step::Leave(unwanted.bridge.clone())),
+        (None, Pair::Stale) => steps.push(Step::Drop),
+        (None, _) => (),
+    }
+    let there = match (unwanted, pair) {
+        (None, Pair::Whole(outer, inner)) => Some((outer, inner)),
+        _ => None,
+    };
+    links(&mut steps, seen, there);
+    let addresses: &[Found] = if there.is_some() { &seen.addresses } else { &[] };
+    for fixed in &wish.fixed {
+        give(&mut steps, fixed, addresses)?;
+    }
+    if wish.client.is_some() {
+        let lease = known.and_then(|known| known.lease.as_ref());
+        leased(&mut steps, lease, addresses, now);
+    }
+    let routed = seen.router.filter(|_| there.is_some());
+    let routers = wish.fixed.iter().filter_map(|fixed| fixed.router);
+    steps.extend(routers.filter(|router| routed != Some(*router)).map(Step::Route));
+    Ok(steps)
+}
+
+/// How the two ends stand to each other.
+#[derive(Clone, Copy, Debug)]
+enum Pair<'a> {
+    /// Neither is there.
+    Absent,
+    /// The host's end is there and leads elsewhere.
+    Stale,
+    /// Both are there and are one pair.
+    Whole(&'a Link, &'a Link),
+}
+
+fn pair<'a>(wish: &Wish, seen: &'a Seen) -> Result<Pair<'a>> {
+    let taken = |name: &Ifname, place| {
+        Error::new(Kind::Refused, format!("create veth {} for {}", wish.link, wish.interface))
+            .why(format_args!("the {place} has an interface {name} that is not unionize's"))
+    };
+    let outer = match &seen.outer {
+        Some(outer) if outer.sort != Sort::Veth => return Err(taken(&wish.link, "host")),
+        outer => outer.as_ref(),
+    };
+    match (outer, &seen.inner) {
+        (None, None) => Ok(Pair::Absent),
+        (Some(_), None) => Ok(Pair::Stale),
+        (Some(outer), Some(inner))
+            if inner.sort == Sort::Veth
+                && outer.peer == Some(inner.index)
+                && inner.peer == Some(outer.index)
+                && inner.mac == Some(wish.mac) =>
+        {
+            Ok(Pair::Whole(outer, inner))
+        }
+        (_, Some(_)) => {
+            Err(taken(&wish.interface, "container").remedy("choose another name with --interface"))
+        }
+    }
+}
+
+/// What the link itself needs.
+fn links(steps: &mut Vec<Step>, seen: &Seen, there: Option<(&Link, &Link)>) {
+    let Some((outer, inner)) = there else {
+        steps.push(Step::Make);
+        steps.extend(seen.born.iter().copied().map(Step::Set));
+        steps.push(Step::SwitchOnInner);
+        return;
+    };
+    if outer.master != Some(seen.bridge) {
+        steps.push(Step::Plug);
+    }
+    if !outer.up {
+        steps.push(Step::SwitchOnOuter);
+    }
+    steps.extend(seen.settings.iter().copied().map(Step::Set));
+    if !inner.up {
+        steps.push(Step::SwitchOnInner);
+    }
+}
+
+fn give(steps: &mut Vec<Step>, fixed: &Fixed, addresses: &[Found]) -> Result<()> {
+    let same = |found: &&Found| {
+        found.address == IpAddr::from(fixed.address) && found.prefix_len == fixed.prefix_len
+    };
+    match addresses.iter().find(same) {
+        Some(found) if found.duplicate => Err(in_use(fixed.address)),
+        Some(_) => Ok(()),
+        None => {
+            steps.push(Step::Give(*fixed));
+            Ok(())
+        }
+    }
+}
+
+/// The error that says that an address belongs to another station of the link.
+pub fn in_use(address: impl fmt::Display) -> Error {
+    Error::new(Kind::Refused, format_args!("use address {address}"))
+        .why("another station of the link has it")
+}
+
+fn leased(steps: &mut Vec<Step>, lease: Option<&Leased>, addresses: &[Found], now: Timestamp) {
+    let Some(lease) = lease.filter(|lease| lease.addresses.iter().any(|a| !is_over(a, now))) else {
+        steps.push(Step::Lease);
+        return;
+    };
+    let on = |address: &Address| addresses.iter().find(|found| found.address == address.address);
+    if lease.addresses.iter().any(|address| on(address).is_some_and(|found| found.duplicate)) {
+        steps.extend([Step::Decline, Step::Lease]);
+        return;
+    }
+    let missing = lease.addresses.iter().filter(|a| !is_over(a, now) && on(a).is_none());
+    steps.extend(missing.cloned().map(Step::Restore));
+}
+
+/// Whether an address may not be used any more.
+pub fn is_over(address: &Address, now: Timestamp) -> bool {
+    address.valid_until.is_some_and(|until| until <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Duid, Origin};
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn wish() -> Wish {
+        let options = super::super::Options {
+            bridge: "br1".parse().unwrap(),
+            interface: "eth0".parse().unwrap(),
+            addressing: super::super::Addressing { dhcp6: true, fixed: vec![] },
+            mtu: None,
+            dad: super::super::Dad::Optimistic,
+        };
+        let container = serde_json::from_str(r#"{"id":"web","image":"busybox"}"#).unwrap();
+        Wish::new(&container, &options)
+    }
+
+    fn veth(index: u32, peer: u32, wish: &Wish) -> Link {
+        Link {
+            index,
+            mac: Some(wish.mac),
+            mtu: 1500,
+            up: true,
+            carrier: true,
+            master: Some(7),
+            peer: Some(peer),
+            sort: Sort::Veth,
+        }
+    }
+
+    fn lease(until: Option<Timestamp>) -> Leased {
+        let duid: Duid = "00:04:01".parse().unwrap();
+        let address = Address {
+            address: "2001:db8::5".parse().unwrap(),
+            prefix_len: 128,
+            origin: Origin::Dhcp6,
+            preferred_until: until,
+            valid_until: until,
+            rest: Default::default(),
+        };
+        Leased {
+            duid: duid.clone(),
+            iaid: 1,
+            server: duid,
+            addresses: vec![address],
+            obtained_at: NOW,
+            renew_at: None,
+            rebind_at: None,
+            rest: Default::default(),
+        }
+    }
+
+    /// Attached with a lease, and the address in the given state or not there.
+    fn attached(wish: &Wish, duplicate: Option<bool>) -> Seen {
+        let found = |duplicate| Found {
+            address: "2001:db8::5".parse().unwrap(),
+            prefix_len: 128,
+            tentative: duplicate,
+            optimistic: false,
+            duplicate,
+        };
+        Seen {
+            bridge: 7,
+            outer: Some(veth(9, 2, wish)),
+            inner: Some(veth(2, 9, wish)),
+            addresses: duplicate.map(found).into_iter().collect(),
+            known: Some(wish.attachment(Some(lease(None)))),
+            ..Seen::default()
+        }
+    }
+
+    #[test]
+    fn from_nothing_everything_is_made() {
+        let seen = Seen { bridge: 7, ..Seen::default() };
+        let steps = plan(&wish(), &seen, NOW).unwrap();
+        assert_eq!(steps, [Step::Make, Step::SwitchOnInner, Step::Lease]);
+        let seen = Seen { born: vec![("disable_ipv6", 0)], ..seen };
+        let steps = plan(&wish(), &seen, NOW).unwrap();
+        let set = Step::Set(("disable_ipv6", 0));
+        assert_eq!(steps, [Step::Make, set, Step::SwitchOnInner, Step::Lease]);
+    }
+
+    #[test]
+    fn what_is_so_already_needs_nothing() {
+        let wish = wish();
+        assert_eq!(plan(&wish, &attached(&wish, Some(false)), NOW).unwrap(), []);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_finished() {
+        let wish = wish();
+        let restore = Step::Restore(lease(None).addresses[0].clone());
+        assert_eq!(plan(&wish, &attached(&wish, None), NOW).unwrap(), [restore.clone()]);
+
+        let mut unleased = attached(&wish, None);
+        unleased.known = Some(wish.attachment(None));
+        unleased.outer.as_mut().unwrap().master = Some(8);
+        unleased.inner.as_mut().unwrap().up = false;
+        let steps = plan(&wish, &unleased, NOW).unwrap();
+        assert_eq!(steps, [Step::Plug, Step::SwitchOnInner, Step::Lease]);
+
+        let restarted = Seen { inner: None, ..attached(&wish, None) };
+        let steps = plan(&wish, &restarted, NOW).unwrap();
+        assert_eq!(steps, [Step::Drop, Step::Make, Step::SwitchOnInner, restore]);
+
+        let mut ended = attached(&wish, None);
+        ended.known = Some(wish.attachment(Some(lease(Some(NOW)))));
+        assert_eq!(plan(&wish, &ended, NOW).unwrap(), [Step::Lease]);
+    }
+
+    #[test]
+    fn a_duplicate_is_declined_and_another_bridge_is_left() {
+        let wish = wish();
+        let steps = plan(&wish, &attached(&wish, Some(true)), NOW).unwrap();
+        assert_eq!(steps, [Step::Decline, Step::Lease]);
+        let mut elsewhere = attached(&wish, Some(false));
+        elsewhere.known.as_mut().unwrap().bridge = "br0".parse().unwrap();
+        let steps = plan(&wish, &elsewhere, NOW).unwrap();
+        let leave = Step::Leave("br0".parse().unwrap());
+        assert_eq!(steps, [leave, Step::Make, Step::SwitchOnInner, Step::Lease]);
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_refused() {
+        let wish = wish();
+        let mut other = attached(&wish, None);
+        other.inner.as_mut().unwrap().peer = Some(77);
+        let error = plan(&wish, &other, NOW).unwrap_err();
+        assert_eq!(error.kind(), Kind::Refused);
+        assert!(error.to_string().contains("an interface eth0 that is not unionize's"), "{error}");
+        let mut other = attached(&wish, None);
+        other.outer.as_mut().unwrap().sort = Sort::Other;
+        assert_eq!(plan(&wish, &other, NOW).unwrap_err().kind(), Kind::Refused);
+    }
+}

@@ -1,0 +1,303 @@
+//! `unionize renew`: more time for the leases that need it, once.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+
+use super::attach::{held, remaining, remember, speak};
+use super::detach::{Keeper, is_there};
+use super::{Upkeep, lock};
+use super::plan::{in_use, is_over};
+use super::scene::Inside;
+use super::verdict::duplicates;
+use super::wish::{Wish, interface};
+use crate::adapter::attachments::{Attachment, Leased};
+use crate::adapter::dhcp6::Lease;
+use crate::adapter::netlink::Dad;
+use crate::error::{Error, Kind, Result};
+use crate::pipe::{Output, Report};
+use crate::record::{Action, Change, Record, Status};
+
+/// Renews what is due, or everything, and clears what is left of containers that are gone. Every
+/// lease that was touched is written out, as a change that keeps its container.
+pub fn renew(
+    upkeep: &Upkeep,
+    all: bool,
+    jobs: NonZeroUsize,
+    output: Output,
+    report: &Report,
+) -> Result<()> {
+    let keeper = Keeper::new(upkeep, report)?;
+    let (found, wrong) = keeper.attachments.list()?;
+    wrong.iter().for_each(|why| report.note(why));
+    let due = Mutex::new(VecDeque::from(found));
+    let output = Mutex::new(output);
+    let stop = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.get() {
+            scope.spawn(|| {
+                while let Some(known) = next(&due) {
+                    report.used();
+                    let Some(change) = keeper.renewed(&known, all) else { continue };
+                    let mut output = lock(&output);
+                    if let Err(why) =
+                        output.write(&Record::Change(change)).and_then(|()| output.flush())
+                    {
+                        lock(&stop).get_or_insert(why);
+                        lock(&due).clear();
+                    }
+                }
+            });
+        }
+    });
+    match lock(&stop).take() {
+        Some(why) => Err(why),
+        None => lock(&output).settle(),
+    }
+}
+
+fn next(due: &Mutex<VecDeque<Attachment>>) -> Option<Attachment> {
+    lock(due).pop_front()
+}
+
+/// What to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    /// The same server for more time.
+    Renew,
+    /// Any server for more time.
+    Rebind,
+    /// Any server for an address.
+    Lease,
+}
+
+/// What a lease needs (RFC 8415 sections 18.2.4, 18.2.5 and 18.2.1).
+fn ask(leased: &Leased, all: bool, now: Timestamp) -> Option<Ask> {
+    let past = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
+    if leased.addresses.iter().all(|address| is_over(address, now)) {
+        Some(Ask::Lease)
+    } else if past(leased.rebind_at) {
+        Some(Ask::Rebind)
+    } else if past(leased.renew_at) || all {
+        Some(Ask::Renew)
+    } else {
+        None
+    }
+}
+
+impl Keeper<'_> {
+    /// The change that tells of a renewal; nothing when none was due.
+    fn renewed(&self, known: &Attachment, all: bool) -> Option<Change> {
+        let mut change = Change::new(Action::Keep, known.container.clone());
+        match self.renew(known, all) {
+            Ok(None) => None,
+            Ok(Some((known, router))) => {
+                change.container.interfaces = vec![interface(&known, None, router)];
+                change.status = Some(Status::Done);
+                Some(change)
+            }
+            Err(why) => {
+                self.report.failed(&why.clone().at(&known.container.id));
+                Some(change.failed(&why))
+            }
+        }
+    }
+
+    fn renew(
+        &self,
+        listed: &Attachment,
+        all: bool,
+    ) -> Result<Option<(Attachment, Option<std::net::Ipv6Addr>)>> {
+        let _held = self.attachments.lock(&listed.link)?;
+        let Some(mut known) = self.attachments.get(&listed.link)? else { return Ok(None) };
+        let id = known.container.id.clone();
+        if !is_there(&known) {
+            self.detach(&id, &known.link, known.mac)?;
+            return Ok(None);
+        }
+        let now = Timestamp::now();
+        let Some(leased) = known.lease.clone() else { return Ok(None) };
+        let Some(ask) = ask(&leased, all, now) else { return Ok(None) };
+        if self.dry_run {
+            self.would(&id, format_args!("{} on {}", words(ask), known.link));
+            return Ok(None);
+        }
+        let inside = Inside::open(known.container.docker.as_ref())?;
+        let link = inside.link(&known.interface)?;
+        if link.mac != Some(known.mac) {
+            return Err(Error::new(
+                Kind::Refused,
+                format_args!("use interface {}", known.interface),
+            )
+            .why("it is not the one that unionize made"));
+        }
+        let wish = Wish::of(&known);
+        let lease = speak(&inside, &wish, link.index, self.timeout, |client, link| match ask {
+            Ask::Renew => client.renew(link, &held(&leased)),
+            Ask::Rebind => client.rebind(link, &held(&leased)),
+            Ask::Lease => client.lease(link),
+        })?;
+        known.lease = Some(merge(&leased, &lease, Timestamp::now()));
+        self.attachments.put(&known)?;
+        let router = self.apply(inside, &wish, link.index, &mut known, &lease)?;
+        Ok(Some((known, router)))
+    }
+
+    /// Brings the interface to what was leased.
+    fn apply(
+        &self,
+        mut inside: Inside,
+        wish: &Wish,
+        index: u32,
+        known: &mut Attachment,
+        lease: &Lease,
+    ) -> Result<Option<std::net::Ipv6Addr>> {
+        for address in &lease.withdrawn {
+            inside.netlink.unassign(index, (*address).into(), super::attach::HOST_PREFIX)?;
+        }
+        let there = inside.netlink.addresses(index)?;
+        let now = Timestamp::now();
+        let mut fresh = Vec::new();
+        for leased in known.lease.iter().flat_map(|lease| &lease.addresses) {
+            let is_there = there.iter().any(|found| found.address == leased.address);
+            let dad = if is_there { Dad::Wait } else { Dad::Optimistic };
+            let lifetimes = remaining(leased, now);
+            inside.netlink.assign(index, leased.address, leased.prefix_len, lifetimes, dad)?;
+            if !is_there {
+                fresh.push(leased.address);
+            }
+        }
+        let taken = if fresh.is_empty() {
+            Vec::new()
+        } else {
+            duplicates(&mut inside, wish, index, &fresh)?
+        };
+        let router = inside.netlink.router(index)?;
+        if let Some(first) = taken.first() {
+            self.refuse(&inside, wish, index, known, &taken)?;
+            return Err(in_use(first).remedy("declined; unionize asks for another at its next run"));
+        }
+        Ok(router)
+    }
+
+    /// Declines the addresses that belong to others.
+    fn refuse(
+        &self,
+        inside: &Inside,
+        wish: &Wish,
+        index: u32,
+        known: &mut Attachment,
+        taken: &[IpAddr],
+    ) -> Result<()> {
+        let Some(mut leased) = known.lease.take() else { return Ok(()) };
+        let held = held(&leased);
+        for address in taken {
+            inside.netlink.unassign(index, *address, super::attach::HOST_PREFIX)?;
+        }
+        leased.addresses.retain(|leased| !taken.contains(&leased.address));
+        let declined: Vec<_> = held
+            .addresses
+            .iter()
+            .copied()
+            .filter(|address| taken.contains(&(*address).into()))
+            .collect();
+        speak(inside, wish, index, self.timeout, |client, link| {
+            client.decline(link, &held, &declined)
+        })?;
+        known.lease = Some(leased).filter(|leased| !leased.addresses.is_empty());
+        self.attachments.put(known)
+    }
+}
+
+fn words(ask: Ask) -> &'static str {
+    match ask {
+        Ask::Renew => "renew the lease",
+        Ask::Rebind => "rebind the lease",
+        Ask::Lease => "lease an address anew",
+    }
+}
+
+/// The lease as it is now. An address that the answer does not name stays as it was (RFC 8415
+/// section 18.2.10.1), unless its time is over.
+fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
+    let mut after = remember(answer, before.duid.clone(), before.iaid, now);
+    let kept = before.addresses.iter().filter(|old| {
+        !is_over(old, now)
+            && !answer.withdrawn.iter().any(|gone| old.address == IpAddr::from(*gone))
+            && !answer.addresses.iter().any(|new| old.address == IpAddr::from(new.address))
+    });
+    after.addresses.extend(kept.cloned());
+    after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::dhcp6::{LeasedAddress, Lifetime};
+    use crate::record::{Address, Origin};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn leased(addresses: &[(&str, i64)]) -> Leased {
+        let address = |(address, until): &(&str, i64)| Address {
+            address: address.parse().unwrap(),
+            prefix_len: 128,
+            origin: Origin::Dhcp6,
+            preferred_until: Some(at(*until)),
+            valid_until: Some(at(*until)),
+            rest: Default::default(),
+        };
+        Leased {
+            duid: "00:04:01".parse().unwrap(),
+            iaid: 7,
+            server: "00:04:02".parse().unwrap(),
+            addresses: addresses.iter().map(address).collect(),
+            obtained_at: at(0),
+            renew_at: Some(at(50)),
+            rebind_at: Some(at(80)),
+            rest: Default::default(),
+        }
+    }
+
+    #[test]
+    fn the_time_decides_what_is_asked() {
+        let leased = leased(&[("2001:db8::1", 100)]);
+        assert_eq!(ask(&leased, false, at(49)), None);
+        assert_eq!(ask(&leased, true, at(49)), Some(Ask::Renew));
+        assert_eq!(ask(&leased, false, at(50)), Some(Ask::Renew));
+        assert_eq!(ask(&leased, false, at(80)), Some(Ask::Rebind));
+        assert_eq!(ask(&leased, false, at(100)), Some(Ask::Lease));
+    }
+
+    #[test]
+    fn an_address_that_the_answer_leaves_out_stays_until_its_end() {
+        let before = leased(&[("2001:db8::1", 100), ("2001:db8::2", 100), ("2001:db8::3", 40)]);
+        let answer = Lease {
+            server: before.server.clone(),
+            iaid: 7,
+            t1: Lifetime::from_secs(50),
+            t2: Lifetime::INFINITE,
+            addresses: vec![LeasedAddress {
+                address: "2001:db8::4".parse().unwrap(),
+                preferred: Lifetime::from_secs(100),
+                valid: Lifetime::INFINITE,
+            }],
+            withdrawn: vec!["2001:db8::1".parse().unwrap()],
+            dns_servers: vec![],
+            search: vec![],
+            rapid: false,
+            elapsed: std::time::Duration::ZERO,
+            ignored: 0,
+        };
+        let after = merge(&before, &answer, at(60));
+        let addresses: Vec<_> = after.addresses.iter().map(|a| a.address.to_string()).collect();
+        assert_eq!(addresses, ["2001:db8::4", "2001:db8::2"]);
+        assert_eq!(after.addresses[0].valid_until, None);
+        assert_eq!((after.renew_at, after.rebind_at), (Some(at(110)), None));
+    }
+}

@@ -1,0 +1,154 @@
+//! Where the work happens: the host's network, the bridge, and the container's namespace.
+
+use std::net::Ipv6Addr;
+use std::time::Instant;
+
+use super::plan::{Seen, Setting};
+use super::wish::Wish;
+use crate::adapter::attachments::Attachment;
+use crate::adapter::ndp::Solicitor;
+use crate::adapter::netlink::{Bridge, Link, Netlink, Sort};
+use crate::adapter::netns::Netns;
+use crate::adapter::sysctl::{self, Of};
+use crate::error::{Error, Kind, Result};
+use crate::record::{Docker, Ifname};
+
+/// The host's side.
+pub struct Host {
+    /// Its links.
+    pub netlink: Netlink,
+}
+
+/// The bridge, as it is now.
+pub struct Plugboard {
+    /// Its number, address and so on.
+    pub link: Link,
+    /// How it is set.
+    pub settings: Bridge,
+}
+
+impl Host {
+    /// The network of this program.
+    pub fn open() -> Result<Host> {
+        Ok(Host { netlink: Netlink::open()? })
+    }
+
+    /// The bridge of that name.
+    pub fn bridge(&self, name: &Ifname) -> Result<Plugboard> {
+        let doing = || format!("find bridge {name}");
+        let link = self.netlink.find_link(name)?;
+        let link = link.ok_or_else(|| {
+            Error::new(Kind::NotFound, doing()).why("there is no interface of that name")
+        })?;
+        match link.sort.clone() {
+            Sort::Bridge(settings) => Ok(Plugboard { link, settings }),
+            _ => Err(Error::new(Kind::Refused, doing()).why("that interface is not a bridge")),
+        }
+    }
+}
+
+/// The container's side.
+pub struct Inside {
+    /// Its namespace.
+    pub netns: Netns,
+    /// Its links, and a notice when they change.
+    pub netlink: Netlink,
+}
+
+impl Inside {
+    /// The network of a container that runs on this machine.
+    pub fn open(docker: Option<&Docker>) -> Result<Inside> {
+        let docker = docker.ok_or_else(|| {
+            Error::new(Kind::NotFound, "find network namespace")
+                .why("the record does not say that the container was started")
+                .remedy("put container-run or docker-cccf before unionize")
+        })?;
+        Inside::of(Netns::of_container(docker)?)
+    }
+
+    /// The network of a namespace.
+    pub fn of(netns: Netns) -> Result<Inside> {
+        let netlink = netns.run(Netlink::watch)?;
+        Ok(Inside { netns, netlink })
+    }
+
+    /// The interface of that name.
+    pub fn link(&self, name: &Ifname) -> Result<Link> {
+        self.netlink.find_link(name)?.ok_or_else(|| {
+            Error::new(Kind::NotFound, format_args!("find interface {name}"))
+                .why("it went while it was worked on")
+        })
+    }
+
+    /// Writes a setting of the interface.
+    pub fn set(&self, name: &Ifname, (setting, value): Setting) -> Result<()> {
+        self.netns.run(|| sysctl::set(Of::Interface(name), setting, value))
+    }
+
+    /// Waits until packets can be sent from `address`.
+    pub fn wait_usable(&mut self, index: u32, address: Ipv6Addr, until: Instant) -> Result<()> {
+        let usable = |netlink: &Netlink| {
+            let found = netlink.address(index, address.into())?;
+            Ok(found.filter(|found| found.is_usable()).map(drop))
+        };
+        self.netlink.wait_for(until, usable)?.ok_or_else(|| {
+            Error::new(Kind::TimedOut, format_args!("wait for address {address}"))
+                .why("the kernel has not made it usable")
+                .remedy("does the bridge carry frames, and is IPv6 on in the container?")
+        })
+    }
+
+    /// Asks the routers of the link to make themselves known.
+    pub fn solicit_router(&self, index: u32) -> Result<()> {
+        self.netns.run(|| Solicitor::open(index)?.solicit())
+    }
+}
+
+/// How things are for a wish, before anything is done about it.
+pub fn look(
+    wish: &Wish,
+    host: &Host,
+    bridge: &Plugboard,
+    inside: &Inside,
+    known: Option<Attachment>,
+) -> Result<Seen> {
+    let inner = inside.netlink.find_link(&wish.interface)?;
+    let mut seen = Seen {
+        bridge: bridge.link.index,
+        outer: host.netlink.find_link(&wish.link)?,
+        known,
+        ..Seen::default()
+    };
+    if let Some(inner) = &inner {
+        seen.addresses = inside.netlink.addresses(inner.index)?;
+        seen.router = inside.netlink.router(inner.index)?;
+    }
+    if wish.speaks_ipv6() {
+        let there = inner.is_some();
+        (seen.born, seen.settings) = inside.netns.run(|| {
+            let settings =
+                if there { unsettled(Of::Interface(&wish.interface))? } else { Vec::new() };
+            Ok((unsettled(Of::Default)?, settings))
+        })?;
+    }
+    seen.inner = inner;
+    Ok(seen)
+}
+
+/// The settings that are not as IPv6 on a container's interface needs them.
+fn unsettled(of: Of<'_>) -> Result<Vec<Setting>> {
+    // Docker switches IPv6 off in networks of its own that have none. The link-local address has
+    // to be the one that follows from the MAC, and to be of use before its DAD ends (RFC 4429).
+    let mut wanted = vec![("disable_ipv6", 0), ("addr_gen_mode", 0), ("optimistic_dad", 1)];
+    if sysctl::get(of, "forwarding")? == Some(1) && sysctl::get(of, "accept_ra")? == Some(1) {
+        // 1 means "unless it forwards", 2 means always.
+        wanted.push(("accept_ra", 2));
+    }
+    let mut unsettled = Vec::new();
+    for (setting, value) in wanted {
+        if sysctl::get(of, setting)?.is_some_and(|is| is != value) {
+            unsettled.push((setting, value));
+        }
+    }
+    Ok(unsettled)
+}

@@ -1,0 +1,95 @@
+//! What duplicate address detection says, a second or two after an address was put to use.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::attach::Job;
+use super::plan::{Step, in_use};
+use super::scene::{Host, Inside};
+use super::wish::Wish;
+use super::{Dad, Unionize};
+use crate::adapter::netlink::Found;
+use crate::error::Result;
+use crate::record::Container;
+
+/// By then it has ended: one probe takes at most two seconds (RFC 4862 section 5.4.2).
+const LONGEST: Duration = Duration::from_secs(5);
+
+impl Unionize<'_> {
+    /// Waits for the verdict on the addresses of a container. A lease that turns out to be a
+    /// duplicate is declined and another asked for; whether that was so.
+    pub(super) fn judge(&self, container: &mut Container) -> Result<bool> {
+        let wish = Wish::new(container, &self.options);
+        // A container that has gone meanwhile has no address that could be a duplicate.
+        let Ok(mut inside) = Inside::open(wish.container.docker.as_ref()) else {
+            return Ok(false);
+        };
+        let Some(known) = self.keeper.attachments.get(&wish.link)? else { return Ok(false) };
+        let Ok(link) = inside.link(&wish.interface) else { return Ok(false) };
+        let leased: Vec<IpAddr> =
+            known.lease.iter().flat_map(|l| &l.addresses).map(|a| a.address).collect();
+        let all: Vec<IpAddr> =
+            leased.iter().copied().chain(known.addresses.iter().map(|a| a.address)).collect();
+        let taken = duplicates(&mut inside, &wish, link.index, &all)?;
+        let Some(first) = taken.first() else { return Ok(false) };
+
+        let _held = self.keeper.attachments.lock(&wish.link)?;
+        if self.keeper.attachments.get(&wish.link)?.as_ref() != Some(&known) {
+            return Ok(false);
+        }
+        if !taken.iter().all(|taken| leased.contains(taken)) {
+            self.keeper.detach(&container.id, &wish.link, wish.mac)?;
+            return Err(in_use(first));
+        }
+        self.keeper
+            .report
+            .note(&in_use(first).remedy("declined; asking for another").at(&container.id));
+        let host = Host::open()?;
+        let job = Job {
+            unionize: self,
+            bridge: host.bridge(&wish.bridge)?,
+            wish: &wish,
+            host,
+            inside,
+            known,
+            dad: Dad::Wait,
+            retries: 0,
+            begun: Instant::now(),
+            fresh: Vec::new(),
+            solicited: None,
+        };
+        let done = job.work(&[Step::Decline, Step::Lease], None)?;
+        container.interfaces.retain(|known| known.name != wish.interface);
+        container.interfaces.push(done.interface);
+        Ok(true)
+    }
+}
+
+/// Waits until duplicate address detection has ended for `addresses`; which of them belong to
+/// others. The link-local address is among them when another station has the same MAC address.
+pub fn duplicates(
+    inside: &mut Inside,
+    wish: &Wish,
+    index: u32,
+    addresses: &[IpAddr],
+) -> Result<Vec<IpAddr>> {
+    let local = IpAddr::from(wish.mac.link_local());
+    let verdict = inside.netlink.wait_for(Instant::now() + LONGEST, |netlink| {
+        let found = netlink.addresses(index)?;
+        let of = |address: IpAddr| found.iter().find(|found| found.address == address);
+        if of(local).is_some_and(|found| found.duplicate) {
+            return Ok(Some(vec![local]));
+        }
+        let open = |found: &Found| found.tentative && !found.duplicate;
+        if addresses.iter().chain([&local]).any(|address| of(*address).is_some_and(open)) {
+            return Ok(None);
+        }
+        if netlink.find_link(&wish.interface)?.is_none_or(|link| link.index != index) {
+            return Ok(Some(Vec::new()));
+        }
+        // The kernel deletes a duplicate that has a lifetime, and marks one that has none.
+        let taken = |address: &&IpAddr| of(**address).is_none_or(|found| found.duplicate);
+        Ok(Some(addresses.iter().filter(taken).copied().collect()))
+    })?;
+    Ok(verdict.unwrap_or_default())
+}

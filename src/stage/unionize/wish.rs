@@ -1,0 +1,185 @@
+//! What is wanted for one container.
+
+use std::net::Ipv6Addr;
+
+use crate::adapter::attachments::{Attachment, Leased, VERSION};
+use crate::record::{Address, Container, Duid, Ifname, Interface, Key, Mac, Origin};
+
+use super::{Fixed, Options};
+
+/// The interface that a container is to have. All identities follow from the container's own, so
+/// they are the same on every run and every host.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The container: who it is, and where it runs.
+    pub container: Container,
+    /// The interface's name inside.
+    pub interface: Ifname,
+    /// The name of its other end.
+    pub link: Ifname,
+    /// The bridge.
+    pub bridge: Ifname,
+    /// The hardware address inside.
+    pub mac: Mac,
+    /// Who asks a DHCPv6 server; absent when none is asked.
+    pub client: Option<(Duid, u32)>,
+    /// Addresses that are given as they are.
+    pub fixed: Vec<Fixed>,
+}
+
+impl Wish {
+    /// What `options` mean for `container`.
+    pub fn new(container: &Container, options: &Options) -> Wish {
+        let key = link_key(container, &options.interface);
+        // The identity association is the interface's (RFC 8415 section 12), the DUID the
+        // container's.
+        let [.., a, b, c, d] = key.mac().as_bytes();
+        let client = (container.identity().duid(), u32::from_be_bytes([a, b, c, d]));
+        Wish {
+            container: identity(container),
+            interface: options.interface.clone(),
+            link: name(key),
+            bridge: options.bridge.clone(),
+            mac: key.mac(),
+            client: options.addressing.dhcp6.then_some(client),
+            fixed: options.addressing.fixed.clone(),
+        }
+    }
+
+    /// The wish that led to what is remembered, as far as its lease goes.
+    pub fn of(known: &Attachment) -> Wish {
+        Wish {
+            container: known.container.clone(),
+            interface: known.interface.clone(),
+            link: known.link.clone(),
+            bridge: known.bridge.clone(),
+            mac: known.mac,
+            client: known.lease.as_ref().map(|leased| (leased.duid.clone(), leased.iaid)),
+            fixed: Vec::new(),
+        }
+    }
+
+    /// The name of the host's end of a container's interface.
+    pub fn link_of(container: &Container, interface: &Ifname) -> Ifname {
+        name(link_key(container, interface))
+    }
+
+    /// The hardware address of the host's end. A bridge whose address is not fixed takes the
+    /// lowest of its ports', so this one is high.
+    pub fn outer_mac(mac: Mac) -> Mac {
+        let [_, b, c, d, e, f] = mac.as_bytes();
+        Mac::new([0xfe, !b, !c, !d, !e, !f])
+    }
+
+    /// Whether it needs IPv6 to work inside.
+    pub fn speaks_ipv6(&self) -> bool {
+        self.client.is_some() || !self.fixed.is_empty()
+    }
+
+    /// The addresses that are given as they are, as records show them.
+    pub fn fixed_addresses(&self) -> Vec<Address> {
+        let address = |fixed: &Fixed| Address {
+            address: fixed.address.into(),
+            prefix_len: fixed.prefix_len,
+            origin: Origin::Static,
+            preferred_until: None,
+            valid_until: None,
+            rest: Default::default(),
+        };
+        self.fixed.iter().map(address).collect()
+    }
+
+    /// What is remembered of it, with the lease that it has.
+    pub fn attachment(&self, lease: Option<Leased>) -> Attachment {
+        Attachment {
+            version: VERSION,
+            container: self.container.clone(),
+            interface: self.interface.clone(),
+            link: self.link.clone(),
+            bridge: self.bridge.clone(),
+            mac: self.mac,
+            lease,
+            addresses: self.fixed_addresses(),
+            rest: Default::default(),
+        }
+    }
+}
+
+/// What is known of an attachment, as records show it.
+pub fn interface(
+    known: &Attachment,
+    client: Option<&(Duid, u32)>,
+    router: Option<Ipv6Addr>,
+) -> Interface {
+    let leased = known.lease.as_ref();
+    let mut addresses = leased.map(|lease| lease.addresses.clone()).unwrap_or_default();
+    addresses.extend(known.addresses.iter().cloned());
+    Interface {
+        name: known.interface.clone(),
+        link: known.link.clone(),
+        bridge: known.bridge.clone(),
+        mac: known.mac,
+        duid: leased.map(|lease| lease.duid.clone()).or(client.map(|(duid, _)| duid.clone())),
+        iaid: leased.map(|lease| lease.iaid).or(client.map(|(_, iaid)| *iaid)),
+        addresses,
+        router,
+        ready_ms: None,
+        rest: Default::default(),
+    }
+}
+
+fn link_key(container: &Container, interface: &Ifname) -> Key {
+    let identity = container.identity();
+    Key::derive("link", &[identity.as_str().as_bytes(), interface.as_str().as_bytes()])
+}
+
+fn name(key: Key) -> Ifname {
+    format!("lp{key}").parse().expect("2 and 13 visible characters")
+}
+
+/// The container without how it was declared, which may hold secrets.
+fn identity(container: &Container) -> Container {
+    Container {
+        cmd: None,
+        entrypoint: None,
+        env: Vec::new(),
+        ports: Vec::new(),
+        expose: Vec::new(),
+        volumes: Vec::new(),
+        user: None,
+        workdir: None,
+        labels: Default::default(),
+        dns: Vec::new(),
+        sysctls: Default::default(),
+        cap_add: Vec::new(),
+        cap_drop: Vec::new(),
+        tmpfs: Default::default(),
+        interfaces: Vec::new(),
+        status: None,
+        error: None,
+        error_kind: None,
+        rest: Default::default(),
+        ..container.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_follow_from_the_identity() {
+        let container: Container = serde_json::from_str(
+            r#"{"id":"web","image":"busybox","env":["PASSWORD=x"],"owner":"edge"}"#,
+        )
+        .unwrap();
+        let eth0 = "eth0".parse().unwrap();
+        let link = Wish::link_of(&container, &eth0);
+        assert_eq!(link.as_str().len(), 15);
+        assert_ne!(link, Wish::link_of(&container, &"eth1".parse().unwrap()));
+        let mac = link_key(&container, &eth0).mac();
+        assert_eq!(Wish::outer_mac(mac).as_bytes()[0], 0xfe);
+        assert_ne!(Wish::outer_mac(mac), mac);
+        assert!(!serde_json::to_string(&identity(&container)).unwrap().contains("PASSWORD"));
+    }
+}
