@@ -10,7 +10,7 @@ use leasepipe::pipe::{Report, Stdio};
 use leasepipe::record::Owner;
 use leasepipe::stage::cccf_diff::{self, Sides};
 
-/// Wanted containers (and current ones) → changes: add, remove, replace, keep
+/// Containers, wanted and there → changes: add, remove, replace, keep
 ///
 /// Compares the containers on standard input with those that --current tells of. Each listing,
 /// closed by a checkpoint, is compared in full; what comes behind it is one container's news. A

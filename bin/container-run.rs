@@ -9,7 +9,7 @@ use leasepipe::pipe::{Report, Stdio};
 use leasepipe::record::Owner;
 use leasepipe::stage::container_run;
 
-/// change → change: make, start and remove containers with Docker
+/// Changes → the same, done: make, start and remove containers
 ///
 /// Reads changes from standard input, does what they ask through the Docker engine of their host
 /// (unix:///var/run/docker.sock when none is named), and writes them with what Docker knows of the
@@ -30,9 +30,9 @@ use leasepipe::stage::container_run;
     version,
     after_long_help = "Example:\n  cccf-diff --current current.json < wanted.json | cccf-host | container-run --table"
 )]
-struct Args {
+pub struct Args {
     /// Make containers that name no owner for this one
-    #[arg(long, value_name = "container-run", default_value = "leasepipe")]
+    #[arg(long, value_name = "NAME", default_value = "leasepipe")]
     owner: Owner,
     #[command(flatten)]
     jobs: Jobs,

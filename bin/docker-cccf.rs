@@ -10,7 +10,7 @@ use leasepipe::pipe::{Output, Report};
 use leasepipe::record::{Host, Owner};
 use leasepipe::stage::docker_cccf::{self, Options};
 
-/// Docker hosts → container: what is there, as CCCF, and what changes
+/// Docker hosts → containers: what is there, and what changes
 ///
 /// Writes one container for each that the Docker engines have, then a checkpoint. A container that
 /// container-run made is the document that was declared, whatever its state; any other is what was
@@ -26,9 +26,9 @@ use leasepipe::stage::docker_cccf::{self, Options};
     version,
     after_long_help = "Example:\n  cccf-diff --current <(docker-cccf --owner edge) < wanted.json | container-run"
 )]
-struct Args {
+pub struct Args {
     /// List only this owner's containers
-    #[arg(long, value_name = "docker-cccf")]
+    #[arg(long, value_name = "NAME")]
     owner: Option<Owner>,
     /// List also containers that somebody else made and that do not run
     #[arg(long)]
@@ -48,7 +48,7 @@ struct Args {
     #[arg(long)]
     follow: bool,
     /// List everything anew this often
-    #[arg(long, value_name = "DURATION", requires = "follow")]
+    #[arg(long, value_name = "TIME", requires = "follow")]
     resync: Option<Span>,
     #[command(flatten)]
     show: Show,

@@ -8,7 +8,7 @@ use leasepipe::error::Result;
 use leasepipe::pipe::{Report, Stdio};
 use leasepipe::stage::lease_bind::{self, Reserve};
 
-/// Changes → bindings: which container stands for which client, reserved and written down
+/// Changes → bindings: whose container has which address, written down
 ///
 /// A container that is there, has a lease and has an address becomes a binding: it is entered in the
 /// ledger, its address is reserved for it in the DHCP server, and a binding record is written instead

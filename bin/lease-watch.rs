@@ -8,7 +8,7 @@ use leasepipe::logic::leases::KeyBy;
 use leasepipe::pipe::Report;
 use leasepipe::stage::lease_watch::{Options, Source, run};
 
-/// A DHCP server's leases → lease records, once or for as long as it runs
+/// A DHCP server → leases: what is leased, and what becomes of it
 ///
 /// Lists every lease that has not ended, then writes a checkpoint. With --follow it goes on with what
 /// becomes of them: add, renew, change, expire, release.

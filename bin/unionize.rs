@@ -11,7 +11,7 @@ use leasepipe::record::Ifname;
 use leasepipe::stage::changes::serve;
 use leasepipe::stage::unionize::{Addressing, Dad, Given, Options, Unionize, Upkeep, renew};
 
-/// change → change: plug containers into a bridge and give them addresses
+/// Changes → the same, plugged in: a bridge port and an address for each
 ///
 /// Makes sure that each container has an interface in the bridge and an address on it, and writes
 /// it out with what is known of them. A removal takes the interface away and gives the address
@@ -42,8 +42,8 @@ pub struct Args {
 }
 
 #[derive(Subcommand)]
-enum Command {
-    /// → change: renew the leases that are due, once, and write out their containers
+pub enum Command {
+    /// Leases held → changes: renew the leases that are due, once, and write out their containers
     Renew {
         /// Also renew leases whose time has not come
         #[arg(long)]
@@ -54,9 +54,9 @@ enum Command {
 }
 
 #[derive(clap::Args)]
-struct Common {
+pub struct Common {
     /// Give up on a container after this time
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Span,
     /// Remember attachments in this directory
     #[arg(long, value_name = "DIR", default_value = "/var/lib/leasepipe/attachments")]

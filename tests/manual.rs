@@ -31,8 +31,10 @@ programs! {
     cccf_host = "../bin/cccf-host.rs",
     container_run = "../bin/container-run.rs",
     docker_cccf = "../bin/docker-cccf.rs",
+    lease_bind = "../bin/lease-bind.rs",
     lease_cccf = "../bin/lease-cccf.rs",
     lease_watch = "../bin/lease-watch.rs",
+    unionize = "../bin/unionize.rs",
 }
 
 fn root() -> PathBuf {
@@ -238,13 +240,13 @@ fn check(text: &str, place: &str) -> usize {
             let Some(first) = words.first() else { continue };
             let name = first.rsplit('/').next().unwrap();
             let Some(command) = programs.iter().find(|c| c.get_name() == name) else { continue };
-            if !words.get(1).is_some_and(|word| word.starts_with('-') || *word == "renew") {
+            if !words.get(1).is_some_and(|word| word.trim_start_matches('[').starts_with('-') || *word == "renew") {
                 continue;
             }
             let words: Vec<String> = words
                 .iter()
                 .take_while(|w| !w.starts_with('>') && !w.starts_with("2>") && **w != "<")
-                .map(|w| w.trim_matches(['"', '\'', '`']).to_owned())
+                .map(|w| w.trim_matches(['"', '\'', '`', '[', ']']).to_owned())
                 .map(|w| if w == "<" { "/dev/fd/63".to_owned() } else { w })
                 .collect();
             let words = given(words);

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 use super::attach::{held, remaining, remember, speak};
 use super::detach::{Keeper, is_there};
-use super::{Upkeep, lock};
 use super::plan::{in_use, is_over};
 use super::scene::Inside;
 use super::verdict::duplicates;
 use super::wish::{Wish, interface};
+use super::{Upkeep, lock};
 use crate::adapter::attachments::{Attachment, Leased};
 use crate::adapter::dhcp6::Lease;
 use crate::adapter::netlink::Dad;

@@ -1,0 +1,51 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_unionize_global_optspecs
+    string join \n bridge= address= interface= mtu= dad= timeout= state= dry-run concurrency= table h/help V/version
+end
+
+function __fish_unionize_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_unionize_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_unionize_using_subcommand
+    set -l cmd (__fish_unionize_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c unionize -n "__fish_unionize_needs_command" -l bridge -d 'Plug containers into this bridge' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l address -d 'Where the address comes from: dhcp6, none, or ADDRESS/LENGTH[@ROUTER]' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l interface -d 'Call the interface NAME inside the container' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l mtu -d 'Set the largest packet to BYTES [default: the bridge\'s]' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l dad -d 'How to find out whether another station has the address' -r -f -a "optimistic\t'Use it at once; a duplicate found later is declined and told (RFC 4429)'
+wait\t'Use it when it is clear that nobody else does, after one to two seconds'
+off\t'Do not ask'"
+complete -c unionize -n "__fish_unionize_needs_command" -l timeout -d 'Give up on a container after this time' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l state -d 'Remember attachments in this directory' -r -F
+complete -c unionize -n "__fish_unionize_needs_command" -l concurrency -d 'Work on up to N records at the same time' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l dry-run -d 'Tell what would be done, and do nothing'
+complete -c unionize -n "__fish_unionize_needs_command" -l table -d 'Print a table for people instead of records'
+complete -c unionize -n "__fish_unionize_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c unionize -n "__fish_unionize_needs_command" -s V -l version -d 'Print version'
+complete -c unionize -n "__fish_unionize_needs_command" -f -a "renew" -d 'Leases held → changes: renew the leases that are due, once, and write out their containers'
+complete -c unionize -n "__fish_unionize_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c unionize -n "__fish_unionize_using_subcommand renew" -l timeout -d 'Give up on a container after this time' -r
+complete -c unionize -n "__fish_unionize_using_subcommand renew" -l state -d 'Remember attachments in this directory' -r -F
+complete -c unionize -n "__fish_unionize_using_subcommand renew" -l concurrency -d 'Work on up to N records at the same time' -r
+complete -c unionize -n "__fish_unionize_using_subcommand renew" -l all -d 'Also renew leases whose time has not come'
+complete -c unionize -n "__fish_unionize_using_subcommand renew" -l dry-run -d 'Tell what would be done, and do nothing'
+complete -c unionize -n "__fish_unionize_using_subcommand renew" -l table -d 'Print a table for people instead of records'
+complete -c unionize -n "__fish_unionize_using_subcommand renew" -s h -l help -d 'Print help'
+complete -c unionize -n "__fish_unionize_using_subcommand help; and not __fish_seen_subcommand_from renew help" -f -a "renew" -d 'Leases held → changes: renew the leases that are due, once, and write out their containers'
+complete -c unionize -n "__fish_unionize_using_subcommand help; and not __fish_seen_subcommand_from renew help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
