@@ -240,7 +240,7 @@ fn check(text: &str, place: &str) -> usize {
             let Some(first) = words.first() else { continue };
             let name = first.rsplit('/').next().unwrap();
             let Some(command) = programs.iter().find(|c| c.get_name() == name) else { continue };
-            if !words.get(1).is_some_and(|word| word.trim_start_matches('[').starts_with('-') || *word == "renew") {
+            if !words.get(1).is_some_and(|word| word.trim_start_matches('[').starts_with("--") || *word == "renew") {
                 continue;
             }
             let words: Vec<String> = words
