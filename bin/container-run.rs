@@ -28,7 +28,7 @@ use leasepipe::stage::container_run;
 #[command(
     name = "container-run",
     version,
-    after_long_help = "Example:\n  cccf-diff --current current.json < wanted.json | cccf-host | container-run --table"
+    after_long_help = EXAMPLE
 )]
 pub struct Args {
     /// Make containers that name no owner for this one
@@ -39,6 +39,9 @@ pub struct Args {
     #[command(flatten)]
     show: Show,
 }
+
+const EXAMPLE: &str = "Example:
+  cccf-diff --current <(docker-cccf --owner edge) < wanted.json | container-run --owner edge";
 
 fn main() -> ExitCode {
     cli::main(run)

@@ -8,6 +8,7 @@ use leasepipe::cli::{self, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
 use leasepipe::record::{Host, Owner};
+use leasepipe::stage::cccf_host;
 use leasepipe::stage::docker_cccf::{self, Options};
 
 /// Docker hosts → containers: what is there, and what changes
@@ -24,7 +25,7 @@ use leasepipe::stage::docker_cccf::{self, Options};
 #[command(
     name = "docker-cccf",
     version,
-    after_long_help = "Example:\n  cccf-diff --current <(docker-cccf --owner edge) < wanted.json | container-run"
+    after_long_help = EXAMPLE
 )]
 pub struct Args {
     /// List only this owner's containers
@@ -54,13 +55,16 @@ pub struct Args {
     show: Show,
 }
 
+const EXAMPLE: &str = "Example:
+  cccf-diff --current <(docker-cccf --owner edge) < wanted.json | container-run --owner edge";
+
 fn main() -> ExitCode {
     cli::main(run)
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {
     let hosts = match &args.hosts {
-        Some(file) => docker_cccf::read_hosts(file)?,
+        Some(file) => cccf_host::hosts(Some(file))?,
         None => vec![Host { url: args.host, ..Host::local() }],
     };
     let options = Options {

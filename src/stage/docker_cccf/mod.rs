@@ -1,16 +1,14 @@
 //! `docker-cccf`: the containers that engines have, as documents.
 
 mod follow;
-mod hosts;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
 use crate::record::{Checkpoint, Container, Host, Of, Owner, Record, State};
-
-pub use hosts::read as read_hosts;
 
 /// What is listed, and how.
 #[derive(Clone, Debug)]
@@ -30,9 +28,14 @@ pub struct Options {
 /// Lists the containers and a checkpoint, and goes on with what changes if that is asked for.
 ///
 /// # Errors
-/// When an engine cannot be asked; then there is no checkpoint. While following, that is told, and
-/// tried again until it answers.
+/// When a host stands twice among the hosts. When an engine cannot be asked; then there is no
+/// checkpoint. While following, that is told, and tried again until it answers.
 pub fn run(output: Output, report: &Report, options: &Options) -> Result<()> {
+    let mut ids = HashSet::new();
+    if let Some(twice) = options.hosts.iter().find(|host| !ids.insert(&host.id)) {
+        let what = format!("host \"{}\" stands twice", twice.id);
+        return Err(Error::new(Kind::BadInput, what));
+    }
     if options.follow {
         follow::run(output, report, options)
     } else {
