@@ -240,14 +240,17 @@ fn check(text: &str, place: &str) -> usize {
             let Some(first) = words.first() else { continue };
             let name = first.rsplit('/').next().unwrap();
             let Some(command) = programs.iter().find(|c| c.get_name() == name) else { continue };
-            if !words.get(1).is_some_and(|word| word.trim_start_matches('[').starts_with("--") || *word == "renew") {
+            if !words.get(1).is_some_and(|word| {
+                word.trim_start_matches('[').starts_with("--") || *word == "renew"
+            }) {
                 continue;
             }
             let words: Vec<String> = words
                 .iter()
-                .take_while(|w| !w.starts_with('>') && !w.starts_with("2>") && **w != "<")
+                .filter(|w| !w.ends_with("[@]}") && !w.ends_with("[@]}\""))
+                .map(|w| if w.trim_start_matches('"').starts_with('$') { "x" } else { w })
+                .take_while(|w| !w.starts_with(['>', '<']) && !w.starts_with("2>"))
                 .map(|w| w.trim_matches(['"', '\'', '`', '[', ']']).to_owned())
-                .map(|w| if w == "<" { "/dev/fd/63".to_owned() } else { w })
                 .collect();
             let words = given(words);
             if let Err(why) = command.clone().try_get_matches_from(&words) {

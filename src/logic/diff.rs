@@ -66,8 +66,14 @@ fn fields(container: &Container) -> BTreeMap<String, Value> {
         *words = crate::record::Words::List(words.to_vec());
     }
     let image = plain.image.canonical();
-    let Ok(Value::Object(map)) = serde_json::to_value(&plain) else { return BTreeMap::new() };
+    let unknown = std::mem::take(&mut plain.rest);
+    let Ok(Value::Object(map)) = serde_json::to_value(&plain) else {
+        unreachable!("the fields that are known can be written as JSON");
+    };
     let mut fields: BTreeMap<String, Value> = map.into_iter().collect();
+    // A number that is beyond every type is compared as it is written.
+    let parse = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+    fields.extend(unknown.iter().map(|(name, text)| (name.to_owned(), parse(text))));
     fields.insert("image".to_owned(), Value::String(image));
     fields.retain(|name, value| !ASIDE.contains(&name.as_str()) && !is_default(value));
     fields
@@ -121,6 +127,9 @@ mod tests {
             differ(r#"{"id":"a","image":"b","x":1}"#, r#"{"id":"a","image":"b","y":1}"#),
             ["x", "y"]
         );
+        let huge = |n| format!(r#"{{"id":"a","image":"b","x":{n},"cmd":"{n}"}}"#);
+        assert_eq!(differ(&huge("1e400"), &huge("2e400")), ["cmd", "x"]);
+        assert_eq!(differ(&huge("1e400"), &huge("1e400")), Vec::<String>::new());
         let whys = compare(
             &container(r#"{"id":"a","image":"b","memory":2}"#),
             &container(r#"{"id":"a","image":"b"}"#),
