@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lab::{Client, Docker, Done, Lab, PATIENCE, Running, bin, eventually};
-use nix::sys::signal::{Signal, kill, killpg};
+use lab::{Client, Docker, Done, Lab, PATIENCE, Running, bin};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// The machine of one test: clients on `br0`, containers on `br1`, and an owner of its own.
@@ -130,27 +130,65 @@ impl World {
     }
 
     fn attachments(&self) -> usize {
-        count_files(&self.file("state/links"))
+        let files = fs::read_dir(self.file("state/links")).into_iter().flatten().flatten();
+        files.filter(|file| file.file_name() != ".lock").count()
     }
 
-    /// The bindings in the ledger that still hold.
+    /// The bindings in the ledger that still hold; none before there is a ledger.
     fn open_bindings(&self) -> usize {
-        let ledger = rusqlite::Connection::open(self.file("state/ledger.db")).expect("the ledger");
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let ledger = rusqlite::Connection::open_with_flags(self.file("state/ledger.db"), flags);
         let count = "select count(*) from bindings where bound_until is null";
-        ledger.query_row(count, [], |row| row.get(0)).expect("the bindings")
+        let count =
+            ledger.and_then(|ledger| ledger.query_row(count, [], |row| row.get::<_, u32>(0)));
+        count.unwrap_or(0) as usize
     }
 
-    /// Waits until these clients are served, and nobody else; everything else must be as it then is:
-    /// one container, link, reservation, state file and open binding each, and no more.
+    /// How many there are of each thing that the pipe makes for a client.
+    fn made(&mut self) -> Made {
+        Made {
+            containers: self.docker.names().len(),
+            links: self.links(),
+            reservations: self.reservations(),
+            attachments: self.attachments(),
+            open_bindings: self.open_bindings(),
+        }
+    }
+
+    /// Waits until these clients are served and nothing is there for anybody else.
     #[track_caller]
     fn settles(&mut self, clients: &[&Client]) {
-        let want = clients.len();
-        eventually(&format!("{want} clients served"), PATIENCE, || {
-            let there = [self.containers().len(), self.links(), self.reservations()];
-            let kept = [self.attachments(), self.open_bindings()];
-            let counts = there.iter().chain(&kept).all(|&count| count == want);
-            (counts && clients.iter().all(|client| self.serves(client))).then_some(())
-        });
+        let want = Made::for_each_of(clients.len());
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let made = self.made();
+            let served = clients.iter().filter(|client| self.serves(client)).count();
+            if made == want && served == clients.len() {
+                return;
+            }
+            if Instant::now() > end {
+                let said = self.pipe.take().map(|mut pipe| pipe.running.stop()).unwrap_or_default();
+                panic!("{served} of {} are served, {made:?}; the pipe said: {said}", clients.len());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// How many there are of each thing that the pipe makes for a client.
+#[derive(Debug, PartialEq)]
+struct Made {
+    containers: usize,
+    links: usize,
+    reservations: usize,
+    attachments: usize,
+    open_bindings: usize,
+}
+
+impl Made {
+    fn for_each_of(clients: usize) -> Made {
+        let (containers, links, reservations) = (clients, clients, clients);
+        Made { containers, links, reservations, attachments: clients, open_bindings: clients }
     }
 }
 
@@ -160,11 +198,7 @@ impl Drop for World {
     }
 }
 
-fn count_files(dir: &Path) -> usize {
-    fs::read_dir(dir).map_or(0, Iterator::count)
-}
-
-/// A running pipe. Dropping it kills all of its programs.
+/// A running pipe: a process group. Dropping it kills all of its programs.
 struct Pipe {
     running: Running,
 }
@@ -182,12 +216,6 @@ impl Pipe {
             let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             comm.trim_end() == name && nix::unistd::getpgid(Some(pid)) == Ok(self.group())
         })
-    }
-}
-
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        let _ = killpg(self.group(), Signal::SIGKILL);
     }
 }
 
@@ -255,6 +283,21 @@ fn a_container_that_is_killed_comes_back() {
     assert_eq!(world.address(&name), address, "with the address that it had");
 }
 
+#[test]
+fn a_pipe_that_loses_a_program_ends() {
+    let Some(mut world) = World::or_skip("a_pipe_that_loses_a_program_ends") else { return };
+    let mut alice = world.lab.client("br0", "alice");
+    alice.lease();
+    for victim in PROGRAMS {
+        world.follow();
+        world.settles(&[&alice]);
+        let mut pipe = world.pipe.take().expect("it runs");
+        kill(pipe.program(victim).expect(victim), Signal::SIGKILL).expect("kill it");
+        pipe.running.close();
+        pipe.running.wait();
+    }
+}
+
 /// Numbers that differ from run to run; the first is told, so that a failure can be had again.
 struct Dice(u64);
 
@@ -285,6 +328,7 @@ fn any_program_may_be_killed_at_any_point() {
     let mut bob = world.lab.client("br0", "bob");
     alice.lease();
     let programs = ["container-run", "unionize", "lease-bind", "cccf-diff", "lease-watch"];
+    let mut killed = 0;
     for round in 0..2 {
         for victim in programs {
             world.follow();
@@ -298,6 +342,7 @@ fn any_program_may_be_killed_at_any_point() {
             let pid = world.pipe.as_ref().and_then(|pipe| pipe.program(victim));
             if let Some(pid) = pid {
                 kill(pid, Signal::SIGKILL).expect("kill it");
+                killed += 1;
             }
             std::thread::sleep(Duration::from_millis(dice.below(100)));
             world.kill();
@@ -311,6 +356,7 @@ fn any_program_may_be_killed_at_any_point() {
             world.kill();
         }
     }
+    assert!(killed >= programs.len(), "{killed} were killed, the others not yet started");
 }
 
 #[test]
@@ -444,11 +490,12 @@ fn no_shell_and_no_ip_is_executed() {
     let mut alice = world.lab.client("br0", "alice");
     alice.lease();
     let leases = world.leases();
-    let log = world.file("strace");
-    for _ in ["make", "remove"] {
+    for run in ["make", "remove"] {
+        let logs = world.file(run);
+        fs::create_dir(&logs).expect("a directory");
         let pipe = world.command(&leases);
         let mut traced = Command::new("strace");
-        traced.args(["-f", "-qq", "-e", "trace=execve,execveat", "-o"]).arg(&log);
+        traced.args(["-ff", "-qq", "-e", "trace=execve,execveat", "-o"]).arg(logs.join("log"));
         traced.arg(pipe.get_program()).args(pipe.get_args());
         traced.envs(pipe.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let done = Running::start(&mut traced).finish();
@@ -457,17 +504,10 @@ fn no_shell_and_no_ip_is_executed() {
             world.settles(&[&alice]);
             alice.release();
         }
-        let log = fs::read_to_string(&log).expect("what strace saw");
-        let executed: Vec<&str> =
-            log.lines().filter(|line| line.ends_with("= 0")).filter_map(quoted).collect();
-        // The script's own: nsenter, bash, mkdir, flock, and the eight programs.
-        let outside: Vec<_> = executed
-            .iter()
-            .filter_map(|path| Path::new(path).file_name()?.to_str())
-            .filter(|name| !PROGRAMS.contains(name))
-            .collect();
-        assert_eq!(executed.len(), outside.len() + PROGRAMS.len(), "{executed:?}");
-        assert!(outside.iter().all(|name| SCRIPT.contains(name)), "{outside:?}");
+        let (programs, others): (Vec<_>, Vec<_>) =
+            executed(&logs).into_iter().partition(|name| PROGRAMS.contains(&&**name));
+        assert_eq!(programs.len(), PROGRAMS.len(), "{programs:?}");
+        assert!(others.iter().all(|name| SCRIPT.contains(&&**name)), "{others:?}");
     }
     world.settles(&[]);
 }
@@ -486,7 +526,13 @@ const PROGRAMS: [&str; 8] = [
 /// What `examples/pipe` itself starts, before and around the programs.
 const SCRIPT: [&str; 6] = ["nsenter", "pipe", "env", "bash", "mkdir", "flock"];
 
-/// The first text in quotes: what was executed.
-fn quoted(line: &str) -> Option<&str> {
-    line.split('"').nth(1)
+/// The names of what was executed, from the logs of strace, one for each process.
+fn executed(logs: &Path) -> Vec<String> {
+    let logs = fs::read_dir(logs).expect("what strace saw").flatten();
+    let text: String = logs.filter_map(|log| fs::read_to_string(log.path()).ok()).collect();
+    let paths = text.lines().filter(|line| line.ends_with("= 0")).filter_map(|line| {
+        let path = line.split('"').nth(1)?;
+        path.rsplit('/').next().map(str::to_owned)
+    });
+    paths.collect()
 }

@@ -191,7 +191,10 @@ impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for server in &self.servers {
-                eprintln!("--- log of dnsmasq on {}:\n{}", server.bridge(), server.log());
+                let log = server.log();
+                let from = log.lines().count().saturating_sub(20);
+                eprintln!("--- the last that dnsmasq on {} logged:", server.bridge());
+                log.lines().skip(from).for_each(|line| eprintln!("{line}"));
             }
         }
         self.servers.clear();

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// A program that runs, its standard streams in the test's hands. Dropping it kills it.
+/// A program that runs, its standard streams in the test's hands. Dropping it kills it, with its
+/// process group if it leads one.
 pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -154,20 +155,26 @@ impl Running {
         Done { status: status.code(), stdout, stderr: stderr.unwrap_or_default() }
     }
 
+    /// Kills it, and returns all that it said. If it leads a process group, kills all of that.
+    pub fn stop(&mut self) -> String {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        let _ = nix::sys::signal::killpg(pid, nix::sys::signal::SIGKILL);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+
     /// Kills it and fails the test, with all that it said.
     #[track_caller]
     fn fail(&mut self, what: &str) -> ! {
-        let _ = self.child.kill();
-        let status = self.child.wait();
-        let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        panic!("waited in vain for {what}; {status:?}; it said: {stderr}");
+        let status = self.child.try_wait();
+        panic!("waited in vain for {what}; {status:?}; it said: {}", self.stop());
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 
