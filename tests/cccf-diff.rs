@@ -212,5 +212,5 @@ fn a_current_side_that_stops_following_ends_the_loop() {
     l.want(FOLLOWS);
     assert_eq!(l.change(), "checkpoint");
     drop(l.current);
-    assert_eq!(l.program.end(), 69);
+    assert_eq!(l.program.wait(), 69);
 }

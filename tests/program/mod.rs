@@ -103,7 +103,19 @@ impl Running {
     /// Ends its input and waits for it; gives its exit status.
     pub fn end(mut self) -> i32 {
         drop(self.stdin.take());
-        self.child.wait().unwrap().code().unwrap()
+        self.wait()
+    }
+
+    /// Waits for it to end by itself; gives its exit status.
+    pub fn wait(mut self) -> i32 {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status.code().unwrap(),
+                None => assert!(Instant::now() < end, "it goes on"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
