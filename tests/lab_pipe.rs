@@ -281,6 +281,10 @@ fn a_container_that_is_killed_comes_back() {
     world.docker.docker(&["rm", "-f", &name]);
     world.settles(&[&alice]);
     assert_eq!(world.address(&name), address, "with the address that it had");
+    // Docker gives a container that it starts again a new network namespace, with nothing in it.
+    world.docker.docker(&["restart", "--time", "0", &name]);
+    world.settles(&[&alice]);
+    assert_eq!(world.address(&name), address, "with the address that it had");
 }
 
 #[test]
