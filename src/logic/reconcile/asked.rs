@@ -1,0 +1,37 @@
+//! What was asked for, and when it is time to ask again.
+
+use std::time::Duration;
+
+use crate::record::Container;
+
+/// The longest time between two askings for the same thing.
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
+
+/// Asking again after so long counts as asking for the first time.
+pub(super) const CALM: Duration = Duration::from_secs(600);
+
+/// What was asked for about one container.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// When, as time since the loop began.
+    pub(super) at: Duration,
+    /// How often in a row.
+    pub(super) times: u32,
+    /// The document that was asked for; nothing when it was to be removed.
+    pub(super) goal: Option<Container>,
+    /// Whether the current side has yet to show it.
+    pub(super) in_flight: bool,
+}
+
+impl Asked {
+    /// The time before which it is not asked for again.
+    pub(super) fn again_at(&self, settle: Duration) -> Duration {
+        let doublings = 2u32.saturating_pow(self.times.saturating_sub(1));
+        let pause = match (self.in_flight, self.times) {
+            (true, _) => settle.saturating_mul(doublings),
+            (false, 1) => Duration::ZERO,
+            (false, _) => Duration::from_secs(1).saturating_mul(doublings / 2),
+        };
+        self.at + pause.min(LONGEST)
+    }
+}

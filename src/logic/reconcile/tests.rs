@@ -1,0 +1,184 @@
+//! The loop on every order of events that has been thought of.
+
+use std::time::Duration;
+
+use super::*;
+
+const SETTLE: Duration = Duration::from_secs(30);
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn container(id: &str, extra: &str) -> Container {
+    let text = format!(r#"{{"id":"{id}","image":"busybox","owner":"edge"{extra}}}"#);
+    serde_json::from_str(&text).unwrap()
+}
+
+fn running(id: &str) -> Container {
+    container(id, r#","state":"running""#)
+}
+
+fn reconciler() -> Reconciler {
+    Reconciler::new(Policy {
+        settle: SETTLE,
+        max_remove: MaxRemove::Percent(50),
+        force: false,
+        owner: None,
+    })
+}
+
+fn told(out: &[Out]) -> Vec<String> {
+    let word = |out: &Out| match out {
+        Out::Change(change) if change.has_failed() => format!("failed {}", change.container.id),
+        Out::Change(change) => format!("{} {}", change.action, change.container.id),
+        Out::Complete(count) => format!("complete {count}"),
+        Out::Refused(_) => "refused".to_owned(),
+    };
+    out.iter().map(word).collect()
+}
+
+/// A loop in which the given containers are wanted and those are there, after both listings.
+fn listed(wanted: &[Container], current: &[Container]) -> (Reconciler, Vec<String>) {
+    let mut loop_ = reconciler();
+    for c in current {
+        assert!(loop_.see(c.clone(), seconds(0)).is_empty());
+    }
+    assert!(loop_.current_checkpoint(seconds(0)).is_empty());
+    for c in wanted {
+        assert!(loop_.want(c.clone(), seconds(0)).is_empty());
+    }
+    let out = told(&loop_.wanted_checkpoint(seconds(0)));
+    (loop_, out)
+}
+
+#[test]
+fn a_full_comparison_gives_one_change_for_each() {
+    let other = container("c", r#","state":"running","env":["A=1"]"#);
+    let stopped = container("d", r#","state":"exited""#);
+    let wanted = ["a", "b", "c", "d"].map(|id| container(id, ""));
+    let (_, out) = listed(&wanted, &[running("a"), running("x"), other, stopped]);
+    assert_eq!(out, ["remove x", "keep a", "replace c", "add b", "add d", "complete 5"]);
+}
+
+#[test]
+fn the_order_in_which_the_sides_come_does_not_matter() {
+    let mut loop_ = reconciler();
+    loop_.want(container("a", ""), seconds(0));
+    assert!(loop_.wanted_checkpoint(seconds(0)).is_empty());
+    loop_.see(running("b"), seconds(0));
+    let out = loop_.current_checkpoint(seconds(0));
+    assert_eq!(told(&out), ["remove b", "add a", "complete 2"]);
+}
+
+#[test]
+fn without_a_checkpoint_nothing_is_removed() {
+    let mut loop_ = reconciler();
+    loop_.see(running("a"), seconds(0));
+    loop_.current_checkpoint(seconds(0));
+    loop_.want(container("b", ""), seconds(0));
+    assert_eq!(told(&loop_.wanted_incomplete(seconds(0))), ["add b"]);
+}
+
+#[test]
+fn a_listing_that_removes_too_much_is_refused() {
+    let there = ["a", "b", "c", "d"].map(running);
+    let (_, out) = listed(&[container("a", "")], &there);
+    assert_eq!(out, ["keep a", "refused"]);
+    let (_, out) = listed(&[], &there[..3]);
+    assert_eq!(out, ["remove a", "remove b", "remove c", "complete 3"]);
+    let (mut loop_, _) = listed(&[container("a", "")], &there);
+    assert!(loop_.see(running("b"), seconds(1)).is_empty(), "no way round the refusal");
+}
+
+#[test]
+fn what_is_foreign_is_left_alone() {
+    let mut foreign = running("a");
+    foreign.owner = None;
+    let (_, out) = listed(&[container("a", "")], &[foreign.clone()]);
+    assert_eq!(out, ["failed a", "complete 1"]);
+    let (_, out) = listed(&[], &[foreign]);
+    assert_eq!(out, ["complete 0"]);
+}
+
+#[test]
+fn nothing_is_asked_for_twice_until_it_is_overdue_and_then_ever_later() {
+    let (mut loop_, out) = listed(&[container("a", "")], &[]);
+    assert_eq!(out, ["add a", "complete 1"]);
+    assert!(loop_.tick(seconds(29)).0.is_empty());
+    assert_eq!(loop_.tick(seconds(29)).1, Some(seconds(30)));
+    assert_eq!(told(&loop_.tick(seconds(30)).0), ["add a"]);
+    assert!(loop_.tick(seconds(89)).0.is_empty());
+    assert_eq!(told(&loop_.tick(seconds(90)).0), ["add a"]);
+    assert!(loop_.see(container("a", r#","state":"created""#), seconds(91)).is_empty());
+    assert!(loop_.see(running("a"), seconds(92)).is_empty());
+    assert_eq!(loop_.tick(seconds(5000)), (vec![], None));
+}
+
+#[test]
+fn a_container_that_is_killed_comes_back_and_one_that_keeps_dying_comes_back_later() {
+    let (mut loop_, _) = listed(&[container("a", "")], &[running("a")]);
+    let dead = || container("a", r#","state":"exited""#);
+    assert_eq!(told(&loop_.see(dead(), seconds(10))), ["add a"]);
+    loop_.see(running("a"), seconds(11));
+    let (mut now, mut waits) = (seconds(11), Vec::new());
+    for _ in 0..5 {
+        let out = loop_.see(dead(), now);
+        let before = now;
+        if out.is_empty() {
+            now = loop_.tick(now).1.unwrap();
+            assert_eq!(told(&loop_.tick(now).0), ["add a"]);
+        }
+        waits.push((now - before).as_secs());
+        loop_.see(running("a"), now);
+    }
+    assert!(waits.is_sorted() && waits[4] >= 8, "{waits:?}");
+    let mut absent = running("a");
+    absent.state = Some(State::Absent);
+    assert_eq!(told(&loop_.see(absent, now + CALM)), ["add a"]);
+}
+
+#[test]
+fn what_is_wanted_no_more_goes_even_when_it_shows_late() {
+    let (mut loop_, _) = listed(&[container("a", "")], &[]);
+    let absent = container("a", r#","state":"absent""#);
+    assert!(loop_.want(absent, seconds(1)).is_empty());
+    assert_eq!(told(&loop_.see(running("a"), seconds(2))), ["remove a"]);
+    let gone = container("a", r#","state":"absent""#);
+    assert!(loop_.see(gone, seconds(3)).is_empty());
+    assert_eq!(loop_.tick(seconds(9999)), (vec![], None));
+}
+
+#[test]
+fn a_wish_that_changes_in_flight_is_asked_for_at_once() {
+    let (mut loop_, _) = listed(&[container("a", "")], &[]);
+    let other = container("a", r#","env":["A=1"]"#);
+    assert_eq!(told(&loop_.want(other.clone(), seconds(1))), ["add a"]);
+    assert!(loop_.want(other, seconds(2)).is_empty());
+    assert!(loop_.see(running("a"), seconds(3)).is_empty(), "the first wish is no answer");
+}
+
+#[test]
+fn a_restart_by_hand_is_seen() {
+    let at = |time: &str| {
+        let docker = format!(r#","state":"running","docker":{{"id":"0","started_at":"{time}"}}"#);
+        container("a", &docker)
+    };
+    let (mut loop_, _) = listed(&[container("a", "")], &[at("2026-01-01T00:00:00Z")]);
+    assert!(loop_.see(at("2026-01-01T00:00:00Z"), seconds(1)).is_empty());
+    assert_eq!(told(&loop_.see(at("2026-01-01T00:00:05Z"), seconds(2))), ["keep a"]);
+}
+
+#[test]
+fn without_anyone_to_see_changes_are_taken_for_done() {
+    let mut loop_ = reconciler();
+    loop_.current_checkpoint(seconds(0));
+    loop_.stop_observing();
+    loop_.want(container("a", ""), seconds(0));
+    assert_eq!(told(&loop_.wanted_checkpoint(seconds(0))), ["add a", "complete 1"]);
+    assert_eq!(loop_.tick(seconds(9999)), (vec![], None));
+    loop_.want(container("a", ""), seconds(1));
+    assert_eq!(told(&loop_.wanted_checkpoint(seconds(1))), ["keep a", "complete 1"]);
+    let absent = container("a", r#","state":"absent""#);
+    assert_eq!(told(&loop_.want(absent, seconds(2))), ["remove a"]);
+}
