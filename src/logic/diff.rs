@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use crate::record::{Container, State, Why, is_default};
-
-/// Fields that say nothing about how the container is made.
-const ASIDE: [&str; 2] = ["lease", "owner"];
+use crate::record::{Container, State, Why, Words, is_default};
 
 /// What would have to change for `current` to be as `wanted` says, field by field; empty when the
 /// two ask for the same container.
@@ -29,8 +27,8 @@ pub fn compare(wanted: &Container, current: &Container) -> Vec<Why> {
 }
 
 /// A declared container that does not run: what its state is and should be.
-pub fn stopped(current: &Container) -> Option<Why> {
-    match current.state {
+pub fn stopped(state: Option<State>) -> Option<Why> {
+    match state {
         None | Some(State::Running | State::Paused | State::Restarting) => None,
         Some(state) => {
             let word = |state| serde_json::to_value(state).ok();
@@ -44,39 +42,75 @@ pub fn why(field: &str, from: Option<Value>, to: Option<Value>) -> Why {
     Why { field: field.to_owned(), from, to, rest: Default::default() }
 }
 
+/// What a container is, in 128 bits of SHA-256: two have the same print when [`compare`] finds no
+/// difference between them, and only then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Print([u8; 16]);
+
+impl Print {
+    /// The print of a container.
+    pub fn of(container: &Container) -> Print {
+        let mut plain = normal(container);
+        let mut unknown = unknown(&mut plain);
+        unknown.retain(|_, value| !is_default(value));
+        let known = serde_json::to_vec(&plain).expect("the fields that are known are JSON");
+        let unknown = serde_json::to_vec(&unknown).expect("what was read as JSON is JSON");
+        let hash = Sha256::new().chain_update(known).chain_update(unknown);
+        let digest: [u8; 32] = hash.finalize().into();
+        Print(std::array::from_fn(|at| digest[at]))
+    }
+}
+
 /// The fields that are compared, in a form in which equal means equal.
 fn fields(container: &Container) -> BTreeMap<String, Value> {
-    let mut plain = container.declared();
-    plain.env.sort();
-    plain.env.dedup();
-    plain.ports.sort();
-    plain.ports.dedup();
-    plain.expose.sort();
-    plain.expose.dedup();
-    plain.volumes.sort();
-    plain.volumes.dedup();
-    for set in [&mut plain.cap_add, &mut plain.cap_drop] {
-        for name in set.iter_mut() {
-            *name = name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned();
-        }
-        set.sort();
-        set.dedup();
-    }
-    for words in [&mut plain.cmd, &mut plain.entrypoint].into_iter().flatten() {
-        *words = crate::record::Words::List(words.to_vec());
-    }
-    let image = plain.image.canonical();
-    let unknown = std::mem::take(&mut plain.rest);
-    let Ok(Value::Object(map)) = serde_json::to_value(&plain) else {
+    let mut plain = normal(container);
+    let unknown = unknown(&mut plain);
+    let Ok(Value::Object(known)) = serde_json::to_value(&plain) else {
         unreachable!("the fields that are known can be written as JSON");
     };
-    let mut fields: BTreeMap<String, Value> = map.into_iter().collect();
-    // A number that is beyond every type is compared as it is written.
-    let parse = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-    fields.extend(unknown.iter().map(|(name, text)| (name.to_owned(), parse(text))));
-    fields.insert("image".to_owned(), Value::String(image));
-    fields.retain(|name, value| !ASIDE.contains(&name.as_str()) && !is_default(value));
+    let mut fields: BTreeMap<String, Value> = known.into_iter().collect();
+    fields.extend(unknown);
+    fields.retain(|_, value| !is_default(value));
     fields
+}
+
+/// The container's declaration, with sets in order and everything written in one way.
+fn normal(container: &Container) -> Container {
+    let mut plain = container.declared();
+    plain.lease = None;
+    plain.owner = None;
+    set(&mut plain.env);
+    set(&mut plain.ports);
+    set(&mut plain.expose);
+    set(&mut plain.volumes);
+    for names in [&mut plain.cap_add, &mut plain.cap_drop] {
+        for name in names.iter_mut() {
+            *name = name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned();
+        }
+        set(names);
+    }
+    for words in [&mut plain.cmd, &mut plain.entrypoint].into_iter().flatten() {
+        *words = Words::List(words.to_vec());
+    }
+    plain.image = plain.image.canonical();
+    plain
+}
+
+fn set<T: Ord>(members: &mut Vec<T>) {
+    members.sort_unstable();
+    members.dedup();
+}
+
+/// Takes the fields that this version does not know, each with its own objects in order. A number
+/// that is beyond every type is compared as it is written.
+fn unknown(container: &mut Container) -> BTreeMap<String, Value> {
+    let rest = std::mem::take(&mut container.rest);
+    let parse = |text: &str| {
+        let mut value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+        value.sort_all_objects();
+        value
+    };
+    rest.iter().map(|(name, text)| (name.to_owned(), parse(text))).collect()
 }
 
 #[cfg(test)]
@@ -88,7 +122,10 @@ mod tests {
     }
 
     fn differ(a: &str, b: &str) -> Vec<String> {
-        compare(&container(a), &container(b)).into_iter().map(|why| why.field).collect()
+        let (a, b) = (container(a), container(b));
+        let whys = compare(&a, &b);
+        assert_eq!(whys.is_empty(), Print::of(&a) == Print::of(&b), "the prints agree");
+        whys.into_iter().map(|why| why.field).collect()
     }
 
     #[test]
@@ -139,10 +176,7 @@ mod tests {
 
     #[test]
     fn a_container_that_does_not_run_is_not_as_it_should_be() {
-        let state =
-            |state: &str| container(&format!(r#"{{"id":"a","image":"b","state":"{state}"}}"#));
-        assert!(stopped(&state("exited")).is_some() && stopped(&state("created")).is_some());
-        assert!(stopped(&state("running")).is_none());
-        assert!(stopped(&container(r#"{"id":"a","image":"b"}"#)).is_none());
+        assert!(stopped(Some(State::Exited)).is_some() && stopped(Some(State::Created)).is_some());
+        assert!(stopped(Some(State::Running)).is_none() && stopped(None).is_none());
     }
 }

@@ -35,17 +35,18 @@ impl Image {
 
     /// The reference with what Docker fills in: `docker.io/library/` and `:latest`. A reference
     /// with a digest needs no tag, and its tag is left out.
-    pub fn canonical(&self) -> String {
+    pub fn canonical(&self) -> Image {
         let (name, tag, digest) = split(&self.0);
         let name = match name.split_once('/') {
             Some((first, _)) if is_registry(first) => name.to_owned(),
             Some(_) => format!("docker.io/{name}"),
             None => format!("docker.io/library/{name}"),
         };
-        match digest {
+        let text = match digest {
             Some(digest) => format!("{name}@{digest}"),
             None => format!("{name}:{}", tag.unwrap_or("latest")),
-        }
+        };
+        Image(text.into())
     }
 }
 
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn references_are_read_as_docker_reads_them() {
-        let canonical = |text: &str| text.parse::<Image>().unwrap().canonical();
+        let canonical = |text: &str| text.parse::<Image>().unwrap().canonical().to_string();
         assert_eq!(canonical("busybox"), "docker.io/library/busybox:latest");
         assert_eq!(canonical("library/busybox:1"), "docker.io/library/busybox:1");
         assert_eq!(canonical("localhost:5000/app"), "localhost:5000/app:latest");

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
-use crate::logic::reconcile::{Out, Policy, Reconciler};
+use crate::logic::reconcile::{Out, Policy, Reconciler, Sink};
 use crate::pipe::{Found, Output, Reader, Report, Stdio};
 use crate::record::{Checkpoint, Container, Of, Owner, Record};
 
@@ -53,19 +53,15 @@ pub fn run(stdio: Stdio, sides: &Sides, policy: Policy) -> Result<()> {
     listen(Side::Wanted, reader, sides.complete, sender.clone());
     listen(Side::Current, current, whole_file, sender);
     let owner = policy.owner.clone();
-    let follow = Follow { wanted: None, current: None };
     let mut stage = Stage {
         loop_: Reconciler::new(policy),
-        output,
-        report,
-        owner,
-        follow,
+        out: Outward { output, report, owner, follow: false, failed: None },
+        follow: Follow { wanted: None, current: None },
         begun: Instant::now(),
-        waiting: Vec::new(),
         ended: None,
     };
     stage.serve(&receiver)?;
-    stage.output.settle()
+    stage.out.output.settle()
 }
 
 /// Reads one side on a thread of its own, which ends with the program.
@@ -93,15 +89,23 @@ struct Follow {
 
 struct Stage {
     loop_: Reconciler,
-    output: Output,
-    report: Report,
-    owner: Option<Owner>,
+    out: Outward,
     follow: Follow,
     begun: Instant,
-    /// Names told in the first listing of what is wanted, to refuse one that stands twice.
-    waiting: Vec<Container>,
     /// How the wanted side ended.
     ended: Option<bool>,
+}
+
+/// Where changes go.
+struct Outward {
+    output: Output,
+    report: Report,
+    /// Whose containers are compared.
+    owner: Option<Owner>,
+    /// Whether the checkpoints say that more comes.
+    follow: bool,
+    /// Why writing failed, if it did.
+    failed: Option<Error>,
 }
 
 impl Stage {
@@ -109,13 +113,17 @@ impl Stage {
         self.begun.elapsed()
     }
 
+    /// Has the loop do something and hands on what comes out.
+    fn turn(&mut self, act: impl FnOnce(&mut Reconciler, Duration, Sink)) -> Result<()> {
+        let now = self.now();
+        act(&mut self.loop_, now, &mut |out| self.out.take(out));
+        self.out.failed.take().map_or(Ok(()), Err)
+    }
+
     fn serve(&mut self, told: &Receiver<(Side, Told)>) -> Result<()> {
-        let mut wake = None;
         loop {
-            let Some((side, what)) = self.next(told, wake)? else {
-                let (out, next) = self.loop_.tick(self.now());
-                self.write(out)?;
-                wake = next;
+            let Some((side, what)) = self.next(told)? else {
+                self.turn(Reconciler::tick)?;
                 continue;
             };
             match what {
@@ -128,19 +136,18 @@ impl Stage {
             if self.ended.is_some() && self.follow.current.is_some() {
                 return self.finish();
             }
-            wake = self.loop_.tick(self.now()).1;
         }
     }
 
     /// What was told next; nothing when it is time to look again. Hands the output over first.
-    fn next(
-        &mut self,
-        told: &Receiver<(Side, Told)>,
-        wake: Option<Duration>,
-    ) -> Result<Option<(Side, Told)>> {
+    fn next(&mut self, told: &Receiver<(Side, Told)>) -> Result<Option<(Side, Told)>> {
+        let wake = self.loop_.next_tick();
+        if wake.is_some_and(|wake| wake <= self.now()) {
+            return Ok(None);
+        }
         match told.try_recv() {
             Ok(next) => return Ok(Some(next)),
-            Err(TryRecvError::Empty) => self.output.flush()?,
+            Err(TryRecvError::Empty) => self.out.output.flush()?,
             Err(TryRecvError::Disconnected) => return Err(hung_up()),
         }
         let Some(wake) = wake else {
@@ -163,62 +170,41 @@ impl Stage {
         if !listed {
             return Err(why.remedy("the listing is refused whole, nothing is changed"));
         }
-        self.report.failed(&why);
+        self.out.report.failed(&why);
         Ok(())
     }
 
     fn record(&mut self, side: Side, record: Record) -> Result<()> {
-        self.report.used();
+        self.out.report.used();
         match (side, record) {
-            (Side::Wanted, Record::Container(container)) => self.wanted(container),
+            (Side::Wanted, Record::Container(container)) => self.wanted(&container),
             (Side::Current, Record::Container(container)) => {
-                let out = self.loop_.see(container, self.now());
-                self.write(out)
+                self.turn(|loop_, now, out| loop_.see(&container, now, out))
             }
             (Side::Wanted, Record::Checkpoint(checkpoint)) if checkpoint.of == Of::Container => {
                 self.follow.wanted = Some(checkpoint.follow);
-                self.owner = self.owner.take().or(checkpoint.owner);
-                self.listed()
+                self.out.follow = checkpoint.follow;
+                self.out.owner = self.out.owner.take().or(checkpoint.owner);
+                self.turn(Reconciler::wanted_checkpoint)
             }
             (Side::Current, Record::Checkpoint(checkpoint)) if checkpoint.of == Of::Container => {
                 self.follow.current = Some(checkpoint.follow);
-                self.owner = self.owner.take().or(checkpoint.owner);
-                let out = self.loop_.current_checkpoint(self.now());
-                self.write(out)
+                self.out.owner = self.out.owner.take().or(checkpoint.owner);
+                self.turn(Reconciler::current_checkpoint)
             }
-            (Side::Wanted, other) => self.output.write(&other),
+            (Side::Wanted, other) => self.out.output.write(&other),
             (Side::Current, _) => Ok(()),
         }
     }
 
-    fn wanted(&mut self, container: Container) -> Result<()> {
-        if self.follow.wanted.is_none() {
-            self.waiting.push(container);
-            return Ok(());
-        }
-        let out = self.loop_.want(container, self.now());
-        self.write(out)
-    }
-
-    /// Hands the first listing of what is wanted to the loop, unless a name stands in it twice.
-    fn hand_over(&mut self) -> Result<()> {
-        let mut seen = std::collections::HashSet::new();
-        if let Some(twice) = self.waiting.iter().find(|c| !seen.insert(&c.id)) {
-            let what = format!("container \"{}\" is wanted twice", twice.id);
+    /// One container that is wanted. In the first listing each name stands once.
+    fn wanted(&mut self, container: &Container) -> Result<()> {
+        if self.follow.wanted.is_none() && self.loop_.is_wanted(&container.id) {
+            let what = format!("container \"{}\" is wanted twice", container.id);
             let error = Error::new(Kind::BadInput, what);
             return Err(error.remedy("the listing is refused whole, nothing is changed"));
         }
-        for container in std::mem::take(&mut self.waiting) {
-            let out = self.loop_.want(container, self.now());
-            self.write(out)?;
-        }
-        Ok(())
-    }
-
-    fn listed(&mut self) -> Result<()> {
-        self.hand_over()?;
-        let out = self.loop_.wanted_checkpoint(self.now());
-        self.write(out)
+        self.turn(|loop_, now, out| loop_.want(container, now, out))
     }
 
     fn side_ended(&mut self, side: Side, whole: bool) -> Result<()> {
@@ -231,9 +217,8 @@ impl Stage {
             (Side::Current, Some(false)) => self.loop_.stop_observing(),
             (Side::Current, None) if whole => {
                 self.follow.current = Some(false);
-                let out = self.loop_.current_checkpoint(self.now());
                 self.loop_.stop_observing();
-                self.write(out)?;
+                self.turn(Reconciler::current_checkpoint)?;
             }
             (Side::Current, None) => {
                 let what = "the listing of what is there ended before its checkpoint";
@@ -249,32 +234,38 @@ impl Stage {
             return Ok(());
         }
         if self.ended == Some(true) {
-            return self.listed();
+            return self.turn(Reconciler::wanted_checkpoint);
         }
-        self.hand_over()?;
-        let out = self.loop_.wanted_incomplete(self.now());
-        self.write(out)
+        self.turn(Reconciler::wanted_incomplete)
+    }
+}
+
+impl Outward {
+    fn take(&mut self, out: Out) {
+        if self.failed.is_none() {
+            self.failed = self.write(out).err();
+        }
     }
 
-    fn write(&mut self, out: Vec<Out>) -> Result<()> {
-        for out in out {
-            match out {
-                Out::Change(change) => {
-                    if let (true, Some(error)) = (change.has_failed(), &change.error) {
-                        self.report.failed(&Error::new(Kind::Refused, error));
-                    }
-                    self.output.write(&Record::Change(change))?;
+    fn write(&mut self, out: Out) -> Result<()> {
+        match out {
+            Out::Change(change) => {
+                if let (true, Some(error)) = (change.has_failed(), &change.error) {
+                    self.report.failed(&Error::new(Kind::Refused, error));
                 }
-                Out::Complete(count) => {
-                    let mut checkpoint = Checkpoint::new(Of::Change, count);
-                    checkpoint.owner = self.owner.clone();
-                    checkpoint.follow = self.follow.wanted == Some(true);
-                    self.output.write(&Record::Checkpoint(checkpoint))?;
-                }
-                Out::Refused(why) => self.report.failed(&why),
+                self.output.write(&Record::Change(change))
+            }
+            Out::Complete(count) => {
+                let mut checkpoint = Checkpoint::new(Of::Change, count);
+                checkpoint.owner = self.owner.clone();
+                checkpoint.follow = self.follow;
+                self.output.write(&Record::Checkpoint(checkpoint))
+            }
+            Out::Refused(why) => {
+                self.report.failed(&why);
+                Ok(())
             }
         }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::record::Container;
+use super::super::diff::Print;
 
 /// The longest time between two askings for the same thing.
 pub(super) const LONGEST: Duration = Duration::from_secs(600);
@@ -17,8 +17,10 @@ pub(super) struct Asked {
     pub(super) at: Duration,
     /// How often in a row.
     pub(super) times: u32,
-    /// The document that was asked for; nothing when it was to be removed.
-    pub(super) goal: Option<Container>,
+    /// What it was to be; nothing when it was to be removed.
+    pub(super) goal: Option<Print>,
+    /// When it is looked at again.
+    pub(super) alarm: Duration,
     /// Whether the current side has yet to show it.
     pub(super) in_flight: bool,
 }

@@ -10,17 +10,17 @@ mod side;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use asked::{Asked, CALM};
-use side::Side;
+use side::{Member, Side};
 
 pub use policy::{FEW, MaxRemove, Policy};
 
 use super::diff::{compare, stopped, why};
 use crate::error::{Error, Kind};
-use crate::record::{Action, Change, Container, ContainerId, State};
+use crate::record::{Action, Change, Container, ContainerId, Owner, State};
 
 /// What comes out of the loop.
 #[derive(Debug, PartialEq)]
@@ -34,19 +34,42 @@ pub enum Out {
     Refused(Error),
 }
 
-/// Both sides and what was asked for.
+/// Where what comes out goes, piece by piece: a full comparison can be as large as both sides.
+pub type Sink<'a> = &'a mut dyn FnMut(Out);
+
+/// Both sides and what was asked for. Times are counted from any one moment.
 #[derive(Debug)]
 pub struct Reconciler {
     policy: Policy,
     wanted: Side,
     current: Side,
     asked: HashMap<ContainerId, Asked>,
+    /// When to look at what was asked for again: one moment for each.
+    alarms: BTreeSet<(Duration, ContainerId)>,
     /// Containers whose removal is decided, until they are gone.
-    doomed: HashSet<ContainerId>,
+    doomed: BTreeSet<ContainerId>,
     /// Whether the current side shows what becomes of changes. If not, they are taken for done.
     observed: bool,
     /// A listing of what is wanted is closed and waits for the current side to be known.
     due: bool,
+}
+
+/// Why a container is not as it should be. The order is that of a full comparison: removals come
+/// first, for the room they make, then what stays, then what is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    /// It is there, ours, and to go.
+    Remove,
+    /// Nothing: it is as it should be.
+    Keep,
+    /// It is another one than is wanted.
+    Replace,
+    /// It is not there.
+    Add,
+    /// It is there and does not run.
+    Start,
+    /// Its name is taken by one that is not ours.
+    Refuse,
 }
 
 impl Reconciler {
@@ -57,7 +80,8 @@ impl Reconciler {
             wanted: Side::default(),
             current: Side::default(),
             asked: HashMap::new(),
-            doomed: HashSet::new(),
+            alarms: BTreeSet::new(),
+            doomed: BTreeSet::new(),
             observed: true,
             due: false,
         }
@@ -68,177 +92,219 @@ impl Reconciler {
         self.observed = false;
     }
 
-    /// Whether the current side is known in full.
-    pub fn knows_current(&self) -> bool {
-        self.current.complete
+    /// Whether a container of that name is wanted.
+    pub fn is_wanted(&self, id: &ContainerId) -> bool {
+        self.wanted.members.contains_key(id)
     }
 
     /// Takes in what is wanted of one container.
-    pub fn want(&mut self, container: Container, now: Duration) -> Vec<Out> {
-        let id = container.id.clone();
-        let before = self.wanted.update(container);
-        if !self.wanted.complete || !self.current.complete || self.due {
-            return Vec::new();
+    pub fn want(&mut self, container: &Container, now: Duration, out: Sink) {
+        let id = &container.id;
+        self.wanted.update(container);
+        if !self.is_live() {
+            return;
         }
-        match (before, self.wanted.members.get(&id)) {
-            (_, None) => {
+        match self.wanted.members.get(id) {
+            None => {
                 self.doomed.insert(id.clone());
             }
-            (_, Some(wanted)) => {
-                self.doomed.remove(&id);
-                let same = |goal: &Container| compare(wanted, goal).is_empty();
-                if self.asked.get(&id).is_some_and(|asked| !asked.goal.as_ref().is_some_and(same)) {
-                    self.asked.remove(&id);
+            Some(wanted) => {
+                self.doomed.remove(id);
+                let print = Some(wanted.print);
+                if self.asked.get(id).is_some_and(|asked| asked.goal != print) {
+                    self.forget(id);
                 }
             }
         }
-        self.look(&id, now)
+        self.look(id, now, out);
     }
 
     /// The wanted side has listed everything.
-    pub fn wanted_checkpoint(&mut self, now: Duration) -> Vec<Out> {
+    pub fn wanted_checkpoint(&mut self, now: Duration, out: Sink) {
         self.wanted.checkpoint();
         self.due = true;
-        self.compare_all(now)
+        self.compare_all(now, out);
     }
 
     /// The wanted side ended without saying that it was complete: what it told is wanted, and
     /// nothing is removed.
-    pub fn wanted_incomplete(&mut self, now: Duration) -> Vec<Out> {
-        let mut out = Vec::new();
-        if self.current.complete {
-            let ids: Vec<ContainerId> = self.wanted.told.iter().cloned().collect();
-            out = self.changes(ids.into_iter(), now);
+    pub fn wanted_incomplete(&mut self, now: Duration, out: Sink) {
+        if self.current.is_complete() {
+            let ids: Vec<ContainerId> = self.wanted.members.keys().cloned().collect();
+            self.compare_each(ids, now, out);
         }
-        out
     }
 
     /// Takes in what is there of one container.
-    pub fn see(&mut self, container: Container, now: Duration) -> Vec<Out> {
-        let id = container.id.clone();
+    pub fn see(&mut self, container: &Container, now: Duration, out: Sink) {
+        let id = &container.id;
         let before = self.current.update(container);
-        if !self.current.complete || !self.wanted.complete || self.due {
-            return Vec::new();
+        if !self.is_live() {
+            return;
         }
-        let in_flight = self.asked.get(&id).is_some_and(|asked| asked.in_flight);
-        let mut out = self.look(&id, now);
-        if out.is_empty() && !in_flight {
-            out.extend(self.restarted(&id, before.as_ref()));
+        let in_flight = self.asked.get(id).is_some_and(|asked| asked.in_flight);
+        let kept = self.look(id, now, out) == Need::Keep;
+        if kept && !in_flight {
+            self.restarted(id, before.as_ref(), out);
         }
-        out
     }
 
     /// The current side has listed everything.
-    pub fn current_checkpoint(&mut self, now: Duration) -> Vec<Out> {
-        let first = !self.current.complete;
+    pub fn current_checkpoint(&mut self, now: Duration, out: Sink) {
         let gone = self.current.checkpoint();
         if self.due {
-            return self.compare_all(now);
+            return self.compare_all(now, out);
         }
-        if first || !self.wanted.complete {
-            return Vec::new();
+        if !self.is_live() {
+            return;
         }
-        let mut ids = gone;
+        let mut ids: BTreeSet<ContainerId> = gone.into_iter().collect();
         ids.extend(self.wanted.members.keys().cloned());
         ids.extend(self.doomed.iter().cloned());
-        ids.sort();
-        ids.dedup();
-        ids.iter().flat_map(|id| self.look(id, now)).collect()
+        for id in ids {
+            self.look(&id, now, out);
+        }
     }
 
-    /// Asks again for what has not shown in time. Gives the time of the next look, too.
-    pub fn tick(&mut self, now: Duration) -> (Vec<Out>, Option<Duration>) {
-        let settle = self.policy.settle;
-        let mut due: Vec<ContainerId> = Vec::new();
-        for (id, asked) in &self.asked {
-            if asked.again_at(settle) <= now && self.needed(id).is_some() {
-                due.push(id.clone());
+    /// Asks again for what has not shown in time.
+    pub fn tick(&mut self, now: Duration, out: Sink) {
+        while self.alarms.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, id)) = self.alarms.pop_first() else { return };
+            if self.look(&id, now, out) != Need::Keep {
+                continue;
+            }
+            // It is as it should be. After a calm time it is as if it had never been asked for.
+            match self.asked.get(&id).map(|asked| asked.at + CALM) {
+                Some(calm) if now < calm => self.set_alarm(&id, calm),
+                _ => self.forget(&id),
             }
         }
-        due.sort();
-        let out = due.iter().flat_map(|id| self.look(id, now)).collect();
-        let calm = |(id, asked): (&ContainerId, &Asked)| {
-            (now >= asked.at + CALM && self.needed(id).is_none()).then(|| id.clone())
-        };
-        for id in self.asked.iter().filter_map(calm).collect::<Vec<_>>() {
-            self.asked.remove(&id);
-            if !self.current.members.contains_key(&id) {
-                self.doomed.remove(&id);
-            }
-        }
-        let next = self.asked.iter().filter(|(id, _)| self.needed(id).is_some());
-        (out, next.map(|(_, asked)| asked.again_at(settle)).min())
+    }
+
+    /// The time of the next [`Reconciler::tick`] that can find something.
+    pub fn next_tick(&self) -> Option<Duration> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// Whether both sides are known in full and have been compared.
+    fn is_live(&self) -> bool {
+        self.wanted.is_complete() && self.current.is_complete() && !self.due
     }
 
     /// Compares everything with everything, once both sides are known.
-    fn compare_all(&mut self, now: Duration) -> Vec<Out> {
-        if !self.current.complete {
-            return Vec::new();
+    fn compare_all(&mut self, now: Duration, out: Sink) {
+        if !self.current.is_complete() {
+            return;
         }
         self.due = false;
-        let ours = |c: &&Container| self.owns(c);
-        let there = self.current.members.values().filter(ours).count();
-        let surplus = self.current.members.values().filter(ours).map(|c| c.id.clone());
-        let surplus: Vec<_> = surplus.filter(|id| !self.wanted.members.contains_key(id)).collect();
-        let allowed = self.policy.force || self.policy.max_remove.allows(surplus.len(), there);
-        if allowed {
-            self.doomed.extend(surplus.iter().cloned());
+        let ours = self.current.members.iter().filter(|(_, member)| self.owns(member));
+        let (mut there, mut surplus) = (0, Vec::new());
+        for (id, _) in ours {
+            there += 1;
+            if !self.wanted.members.contains_key(id) {
+                surplus.push(id.clone());
+            }
         }
-        let ids: Vec<_> = self.doomed.iter().chain(self.wanted.members.keys()).cloned().collect();
-        let mut out = self.changes(ids.into_iter(), now);
+        let removed = surplus.len();
+        let allowed = self.policy.force || self.policy.max_remove.allows(removed, there);
         if allowed {
-            out.push(Out::Complete(out.len() as u64));
-        } else {
-            let what = format!("listing would remove {} of {there} containers", surplus.len());
-            let error = Error::new(Kind::Refused, what)
-                .why("more than --max-remove allows")
-                .remedy("nothing is removed; give --force if that is meant");
-            out.push(Out::Refused(error));
+            self.doomed.extend(surplus);
         }
-        out
+        let ids = self.doomed.iter().chain(self.wanted.members.keys()).cloned().collect();
+        let count = self.compare_each(ids, now, out);
+        if allowed {
+            return out(Out::Complete(count));
+        }
+        let what = format!("listing would remove {removed} of {there} containers");
+        let error = Error::new(Kind::Refused, what)
+            .why("more than --max-remove allows")
+            .remedy("nothing is removed; give --force if that is meant");
+        out(Out::Refused(error));
     }
 
     /// One change for each of the containers, those in flight too, so that whoever reads the
-    /// listing misses none: removals first, for the room they make, then what stays, then what is
-    /// new.
-    fn changes(&mut self, ids: impl Iterator<Item = ContainerId>, now: Duration) -> Vec<Out> {
-        let mut changes: Vec<Change> = Vec::new();
-        for id in ids {
-            match self.needed(&id) {
-                Some(change) => {
-                    if !change.has_failed() {
-                        self.ask(&change, now);
-                    }
-                    changes.push(change);
-                }
-                None => changes.extend(self.kept(&id)),
-            }
-        }
-        let rank = |action| match action {
-            Action::Remove => 0,
-            Action::Keep => 1,
-            Action::Replace => 2,
-            Action::Add => 3,
+    /// listing misses none. Gives their number.
+    fn compare_each(&mut self, ids: Vec<ContainerId>, now: Duration, out: Sink) -> u64 {
+        let gone = |id: &ContainerId| {
+            !self.wanted.members.contains_key(id) && !self.current.members.contains_key(id)
         };
-        changes.sort_by(|a, b| {
-            (rank(a.action), &a.container.id).cmp(&(rank(b.action), &b.container.id))
-        });
-        changes.into_iter().map(Out::Change).collect()
+        let there = ids.into_iter().filter(|id| !gone(id));
+        let mut all: Vec<(Need, ContainerId)> = there.map(|id| (self.need(&id), id)).collect();
+        all.sort_unstable();
+        for (need, id) in &all {
+            out(Out::Change(self.change(id, *need)));
+            self.ask(id, *need, now);
+        }
+        all.len() as u64
     }
 
-    /// Looks at one container after something about it has changed.
-    fn look(&mut self, id: &ContainerId, now: Duration) -> Vec<Out> {
-        match self.needed(id) {
-            Some(change) if self.may_ask(&change, now) => {
-                if !change.has_failed() {
-                    self.ask(&change, now);
+    /// Looks at one container after something about it has changed; asks for what it needs, unless
+    /// that is in flight.
+    fn look(&mut self, id: &ContainerId, now: Duration, out: Sink) -> Need {
+        let need = self.need(id);
+        match need {
+            Need::Keep => self.settle(id),
+            Need::Refuse => out(Out::Change(self.change(id, need))),
+            _ => match self.not_before(id, need) {
+                Some(at) if now < at => self.set_alarm(id, at),
+                _ => {
+                    out(Out::Change(self.change(id, need)));
+                    self.ask(id, need, now);
                 }
-                vec![Out::Change(change)]
+            },
+        }
+        need
+    }
+
+    /// What a container needs.
+    fn need(&self, id: &ContainerId) -> Need {
+        let current = self.current.members.get(id);
+        let Some(wanted) = self.wanted.members.get(id) else {
+            let goes = current.is_some_and(|c| self.owns(c)) && self.doomed.contains(id);
+            return if goes { Need::Remove } else { Need::Keep };
+        };
+        let Some(current) = current else { return Need::Add };
+        if !self.owns(current) || wanted.owner.is_some() && current.owner != wanted.owner {
+            Need::Refuse
+        } else if wanted.print != current.print {
+            Need::Replace
+        } else if stopped(current.state).is_some() {
+            Need::Start
+        } else {
+            Need::Keep
+        }
+    }
+
+    /// The change that a need of a container asks for.
+    fn change(&self, id: &ContainerId, need: Need) -> Change {
+        let read = |member: Option<&Member>| member.map(Member::container);
+        let current = read(self.current.members.get(id));
+        let wanted = read(self.wanted.members.get(id));
+        let bug = "a need is of a container that is wanted or there";
+        match (need, wanted, current) {
+            (Need::Remove, _, current) => Change::new(Action::Remove, current.expect(bug)),
+            (Need::Add, wanted, _) => Change::new(Action::Add, wanted.expect(bug)),
+            (Need::Refuse, wanted, _) => {
+                let what = format!("name \"{id}\" is taken");
+                let why = "by a container that this pipe did not make";
+                let error = Error::new(Kind::Refused, what).why(why);
+                Change::new(Action::Add, wanted.expect(bug)).failed(&error)
             }
-            Some(_) => Vec::new(),
-            None => {
-                self.settle(id);
-                Vec::new()
+            (Need::Keep, Some(wanted), Some(current)) => {
+                let mut container = placed(wanted, &current);
+                container.docker = current.docker;
+                container.state = current.state;
+                Change::new(Action::Keep, container)
+            }
+            (Need::Start, Some(wanted), Some(current)) => {
+                let why = stopped(current.state).into_iter().collect();
+                Change { why, ..Change::new(Action::Add, placed(wanted, &current)) }
+            }
+            (_, wanted, current) => {
+                let (wanted, current) = (wanted.expect(bug), current.expect(bug));
+                let why = compare(&wanted, &current);
+                let change = Change::new(Action::Replace, placed(wanted, &current));
+                Change { why, current: Some(current), ..change }
             }
         }
     }
@@ -246,111 +312,96 @@ impl Reconciler {
     /// A container is as it should be: what was asked for has shown. One that was asked for and
     /// then wished away stays doomed for as long as it may yet show.
     fn settle(&mut self, id: &ContainerId) {
-        if self.wanted.members.contains_key(id) {
-            if let Some(asked) = self.asked.get_mut(id) {
-                asked.in_flight = false;
-            }
-        } else if self.asked.get(id).is_none_or(|asked| asked.goal.is_none()) {
-            self.asked.remove(id);
+        let wanted = self.wanted.members.contains_key(id);
+        match self.asked.get_mut(id) {
+            Some(asked) if wanted => asked.in_flight = false,
+            Some(asked) if asked.goal.is_some() => (),
+            _ => self.forget(id),
+        }
+    }
+
+    /// Forgets what was asked for; a doom that nothing can fulfil goes with it.
+    fn forget(&mut self, id: &ContainerId) {
+        if let Some(asked) = self.asked.remove(id) {
+            self.alarms.remove(&(asked.alarm, id.clone()));
+        }
+        if !self.current.members.contains_key(id) {
             self.doomed.remove(id);
         }
     }
 
-    /// Whether it is time to ask for a change; it is at once when what was asked for last is the
-    /// opposite of it.
-    fn may_ask(&self, change: &Change, now: Duration) -> bool {
-        let Some(asked) = self.asked.get(&change.container.id) else { return true };
-        let removes = change.action == Action::Remove;
-        removes == asked.goal.is_some() || asked.again_at(self.policy.settle) <= now
+    /// The time before which a need is not asked for; none when nothing like it was asked for yet.
+    fn not_before(&self, id: &ContainerId, need: Need) -> Option<Duration> {
+        let asked = self.asked.get(id)?;
+        let opposite = (need == Need::Remove) == asked.goal.is_some();
+        (!opposite).then(|| asked.again_at(self.policy.settle))
     }
 
     /// Remembers that a change goes out; without anyone to see its effect, takes it for done.
-    fn ask(&mut self, change: &Change, now: Duration) {
-        let id = change.container.id.clone();
-        let goal = (change.action != Action::Remove).then(|| change.container.clone());
-        let times = match self.asked.get(&id) {
+    fn ask(&mut self, id: &ContainerId, need: Need, now: Duration) {
+        if matches!(need, Need::Keep | Need::Refuse) {
+            return;
+        }
+        if !self.observed {
+            return self.take_for_done(id, need);
+        }
+        let wanted = self.wanted.members.get(id).filter(|_| need != Need::Remove);
+        let goal = wanted.map(|wanted| wanted.print);
+        let times = match self.asked.get(id) {
             Some(asked) if now < asked.at + CALM => asked.times + 1,
             _ => 1,
         };
-        if self.observed {
-            self.asked.insert(id, Asked { at: now, times, goal, in_flight: true });
+        let doomed = self.doomed.contains(id);
+        self.forget(id);
+        if doomed {
+            self.doomed.insert(id.clone());
+        }
+        let asked = Asked { at: now, times, goal, in_flight: true, alarm: Duration::ZERO };
+        let again_at = asked.again_at(self.policy.settle);
+        self.asked.insert(id.clone(), asked);
+        self.set_alarm(id, again_at);
+    }
+
+    fn take_for_done(&mut self, id: &ContainerId, need: Need) {
+        self.doomed.remove(id);
+        if need == Need::Remove {
+            self.current.members.remove(id);
             return;
         }
-        self.doomed.remove(&id);
-        match goal {
-            Some(mut container) => {
-                container.state = Some(State::Running);
-                self.current.members.insert(id, container);
-            }
-            None => {
-                self.current.members.remove(&id);
-            }
-        }
+        let mut container = self.change(id, need).container;
+        container.state = Some(State::Running);
+        self.current.update(&container);
     }
 
-    /// What is to be done about a container; nothing when it is as it should be.
-    fn needed(&self, id: &ContainerId) -> Option<Change> {
-        let current = self.current.members.get(id);
-        let Some(wanted) = self.wanted.members.get(id) else {
-            let current = current.filter(|c| self.owns(c) && self.doomed.contains(id))?;
-            return Some(Change::new(Action::Remove, current.clone()));
-        };
-        let Some(current) = current else {
-            return Some(Change::new(Action::Add, wanted.clone()));
-        };
-        if !self.owns(current) || current.owner != wanted.owner && wanted.owner.is_some() {
-            let what = format!("name \"{id}\" is taken by a container that this pipe did not make");
-            let error = Error::new(Kind::Refused, what);
-            return Some(Change::new(Action::Add, wanted.clone()).failed(&error));
+    fn set_alarm(&mut self, id: &ContainerId, at: Duration) {
+        if let Some(asked) = self.asked.get_mut(id) {
+            self.alarms.remove(&(asked.alarm, id.clone()));
+            asked.alarm = at;
+            self.alarms.insert((at, id.clone()));
         }
-        let differences = compare(wanted, current);
-        if !differences.is_empty() {
-            let mut change = Change::new(Action::Replace, placed(wanted, current));
-            change.current = Some(current.clone());
-            change.why = differences;
-            return Some(change);
-        }
-        let why = stopped(current)?;
-        let mut change = Change::new(Action::Add, placed(wanted, current));
-        change.why = vec![why];
-        Some(change)
-    }
-
-    /// A wanted container that is as it should be.
-    fn kept(&self, id: &ContainerId) -> Option<Change> {
-        let (wanted, current) = (self.wanted.members.get(id)?, self.current.members.get(id)?);
-        let mut container = placed(wanted, current);
-        container.docker = current.docker.clone();
-        container.state = current.state;
-        Some(Change::new(Action::Keep, container))
     }
 
     /// A container that was started again behind our back has lost what was plugged into it.
-    fn restarted(&self, id: &ContainerId, before: Option<&Container>) -> Option<Out> {
-        let started = |c: &Container| c.docker.as_ref().and_then(|docker| docker.started_at);
-        let was = started(before?)?;
-        let is = started(self.current.members.get(id)?)?;
-        if was == is {
-            return None;
+    fn restarted(&self, id: &ContainerId, before: Option<&Member>, out: Sink) {
+        let after = self.current.members.get(id).filter(|_| self.wanted.members.contains_key(id));
+        let started = |member: Option<&Member>| member?.started_at;
+        let (Some(was), Some(is)) = (started(before), started(after)) else { return };
+        if was != is {
+            let mut change = self.change(id, Need::Keep);
+            let value = |at: jiff::Timestamp| serde_json::to_value(at).ok();
+            change.why = vec![why("started_at", value(was), value(is))];
+            out(Out::Change(change));
         }
-        let mut change = self.kept(id)?;
-        let value = |at: jiff::Timestamp| serde_json::to_value(at).ok();
-        change.why = vec![why("started_at", value(was), value(is))];
-        Some(Out::Change(change))
     }
 
-    fn owns(&self, container: &Container) -> bool {
-        match (&self.policy.owner, &container.owner) {
-            (Some(owner), Some(of)) => owner == of,
-            (None, Some(_)) => true,
-            (_, None) => false,
-        }
+    fn owns(&self, member: &Member) -> bool {
+        let ours = |owner: &Owner| self.policy.owner.as_ref().is_none_or(|of| of == owner);
+        member.owner.as_ref().is_some_and(ours)
     }
 }
 
 /// The wanted document, on the host where the container is.
-fn placed(wanted: &Container, current: &Container) -> Container {
-    let mut container = wanted.clone();
-    container.host = current.host.clone().or(container.host);
-    container
+fn placed(wanted: Container, current: &Container) -> Container {
+    let host = current.host.clone().or(wanted.host);
+    Container { host, ..wanted }
 }

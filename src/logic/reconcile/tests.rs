@@ -19,13 +19,48 @@ fn running(id: &str) -> Container {
     container(id, r#","state":"running""#)
 }
 
-fn reconciler() -> Reconciler {
-    Reconciler::new(Policy {
+/// The loop, with what comes out of it in a list.
+struct Loop(Reconciler);
+
+impl Loop {
+    fn out(&mut self, act: impl FnOnce(&mut Reconciler, Sink)) -> Vec<Out> {
+        let mut out = Vec::new();
+        act(&mut self.0, &mut |piece| out.push(piece));
+        out
+    }
+
+    fn want(&mut self, container: Container, now: Duration) -> Vec<Out> {
+        self.out(|inner, out| inner.want(&container, now, out))
+    }
+
+    fn see(&mut self, container: Container, now: Duration) -> Vec<Out> {
+        self.out(|inner, out| inner.see(&container, now, out))
+    }
+
+    fn wanted_checkpoint(&mut self, now: Duration) -> Vec<Out> {
+        self.out(|inner, out| inner.wanted_checkpoint(now, out))
+    }
+
+    fn wanted_incomplete(&mut self, now: Duration) -> Vec<Out> {
+        self.out(|inner, out| inner.wanted_incomplete(now, out))
+    }
+
+    fn current_checkpoint(&mut self, now: Duration) -> Vec<Out> {
+        self.out(|inner, out| inner.current_checkpoint(now, out))
+    }
+
+    fn tick(&mut self, now: Duration) -> (Vec<Out>, Option<Duration>) {
+        (self.out(|inner, out| inner.tick(now, out)), self.0.next_tick())
+    }
+}
+
+fn reconciler() -> Loop {
+    Loop(Reconciler::new(Policy {
         settle: SETTLE,
         max_remove: MaxRemove::Percent(50),
         force: false,
         owner: None,
-    })
+    }))
 }
 
 fn told(out: &[Out]) -> Vec<String> {
@@ -39,7 +74,7 @@ fn told(out: &[Out]) -> Vec<String> {
 }
 
 /// A loop in which the given containers are wanted and those are there, after both listings.
-fn listed(wanted: &[Container], current: &[Container]) -> (Reconciler, Vec<String>) {
+fn listed(wanted: &[Container], current: &[Container]) -> (Loop, Vec<String>) {
     let mut loop_ = reconciler();
     for c in current {
         assert!(loop_.see(c.clone(), seconds(0)).is_empty());
@@ -173,7 +208,7 @@ fn a_restart_by_hand_is_seen() {
 fn without_anyone_to_see_changes_are_taken_for_done() {
     let mut loop_ = reconciler();
     loop_.current_checkpoint(seconds(0));
-    loop_.stop_observing();
+    loop_.0.stop_observing();
     loop_.want(container("a", ""), seconds(0));
     assert_eq!(told(&loop_.wanted_checkpoint(seconds(0))), ["add a", "complete 1"]);
     assert_eq!(loop_.tick(seconds(9999)), (vec![], None));
