@@ -81,6 +81,13 @@ pub struct Leases {
     complete: bool,
 }
 
+/// What became of leases; [`Leases::records`] puts it into words.
+#[derive(Debug, Default)]
+pub struct News {
+    ended: Vec<(LeaseEvent, Held)>,
+    begun: Vec<(LeaseEvent, IpAddr)>,
+}
+
 #[derive(Clone, Debug)]
 struct Known {
     held: Held,
@@ -146,22 +153,26 @@ impl Leases {
         active.map(|known| self.record(&known.held, LeaseEvent::List))
     }
 
-    /// Takes a reading of the whole database. What became of the leases is returned: ends first, so
-    /// that an address or a client that is new is told last.
+    /// What became of leases, as records: ends first, so that an address or a client that is new is
+    /// told last. The news must be the latest.
+    pub fn records<'a>(&'a self, news: &'a News) -> impl Iterator<Item = Lease> + 'a {
+        let ended = news.ended.iter().map(|(event, held)| self.record(held, *event));
+        let begun = news.begun.iter().filter_map(|(event, address)| {
+            self.known.get(address).map(|known| self.record(&known.held, *event))
+        });
+        ended.chain(begun)
+    }
+
+    /// Takes a reading of the whole database, and tells what became of the leases.
     ///
     /// Of two leases of one address the one counts that ends later, and of equals the first.
-    pub fn take_whole(
-        &mut self,
-        reading: impl Iterator<Item = Line>,
-        now: Timestamp,
-    ) -> Vec<Lease> {
+    pub fn take_whole(&mut self, reading: impl Iterator<Item = Line>, now: Timestamp) -> News {
         let (leases, unreadable) = sorted(reading);
-        let mut ended = Vec::new();
-        let mut begun = Vec::new();
+        let mut news = News::default();
         let mut before = std::mem::take(&mut self.known);
         for (address, held) in leases {
             let known = before.remove(&address);
-            let known = self.compare(known, held, now, &mut ended, &mut begun);
+            let known = compare(known, held, now, &mut news);
             self.known.insert(address, known);
         }
         let may_hide = unreadable.difference(&self.harmless).next().is_some();
@@ -171,7 +182,7 @@ impl Leases {
                 held_back = true;
                 self.known.insert(address, known);
             } else if known.told {
-                ended.push(self.end(&known.held, now));
+                news.end(known.held, now);
             }
         }
         if held_back {
@@ -181,80 +192,39 @@ impl Leases {
             self.harmless = unreadable;
         }
         self.wind(now);
-        ended.append(&mut begun);
-        ended
+        news
     }
 
     /// Takes a reading from which leases may be missing: what is in it is so, and nothing else is said.
-    pub fn take_part(&mut self, reading: impl Iterator<Item = Line>, now: Timestamp) -> Vec<Lease> {
-        let mut ended = Vec::new();
-        let mut begun = Vec::new();
+    pub fn take_part(&mut self, reading: impl Iterator<Item = Line>, now: Timestamp) -> News {
+        let mut news = News::default();
         for (address, held) in sorted(reading).0 {
             let known = self.known.remove(&address);
-            let known = self.compare(known, held, now, &mut ended, &mut begun);
+            let known = compare(known, held, now, &mut news);
             self.known.insert(address, known);
         }
         self.wind(now);
-        ended.append(&mut begun);
-        ended
+        news
     }
 
     /// Ends the leases whose time is up. When the clock has been set back, those of them that the
     /// server still has begin again.
-    pub fn pass_time(&mut self, now: Timestamp) -> Vec<Lease> {
+    pub fn pass_time(&mut self, now: Timestamp) -> News {
+        let mut news = News::default();
         if now >= self.clock && self.next_end.is_none_or(|end| now < end) {
             self.clock = now;
-            return Vec::new();
+            return news;
         }
-        let mut turned = Vec::new();
         for (address, known) in &mut self.known {
-            if known.told == known.held.has_ended(now) {
-                known.told = !known.told;
-                turned.push((*address, known.told));
+            match (known.told, known.held.has_ended(now)) {
+                (true, true) => news.end(known.held.clone(), now),
+                (false, false) => news.begun.push((LeaseEvent::Add, *address)),
+                _ => continue,
             }
+            known.told = !known.told;
         }
-        turned.sort_by_key(|(_, begins)| *begins);
         self.wind(now);
-        let told = |(address, begins): &(IpAddr, bool)| {
-            let held = &self.known.get(address)?.held;
-            Some(if *begins { self.record(held, LeaseEvent::Add) } else { self.end(held, now) })
-        };
-        turned.iter().filter_map(told).collect()
-    }
-
-    /// What became of one address, told into `ended` and `begun`.
-    fn compare(
-        &self,
-        before: Option<Known>,
-        held: Held,
-        now: Timestamp,
-        ended: &mut Vec<Lease>,
-        begun: &mut Vec<Lease>,
-    ) -> Known {
-        let active = !held.has_ended(now);
-        let before = before.filter(|before| before.told).map(|before| before.held);
-        match before {
-            Some(before) if before.is_of(&held) && active => {
-                if before.hostname != held.hostname || before.client != held.client {
-                    begun.push(self.record(&held, LeaseEvent::Change));
-                } else if before.expires_at != held.expires_at {
-                    begun.push(self.record(&held, LeaseEvent::Renew));
-                }
-            }
-            Some(before) => {
-                ended.push(if before.is_of(&held) {
-                    self.end(&held, now)
-                } else {
-                    self.end(&before, now)
-                });
-                if active {
-                    begun.push(self.record(&held, LeaseEvent::Add));
-                }
-            }
-            None if active => begun.push(self.record(&held, LeaseEvent::Add)),
-            None => (),
-        }
-        Known { held, told: active }
+        news
     }
 
     /// Sets the clock, and finds when the next lease ends.
@@ -262,11 +232,6 @@ impl Leases {
         self.clock = now;
         let active = self.known.values().filter(|known| known.told);
         self.next_end = active.filter_map(|known| known.held.expires_at).min();
-    }
-
-    fn end(&self, held: &Held, now: Timestamp) -> Lease {
-        let event = if held.has_ended(now) { LeaseEvent::Expire } else { LeaseEvent::Release };
-        self.record(held, event)
     }
 
     fn record(&self, held: &Held, event: LeaseEvent) -> Lease {
@@ -301,6 +266,38 @@ impl Leases {
             rest: Default::default(),
         }
     }
+}
+
+impl News {
+    fn end(&mut self, held: Held, now: Timestamp) {
+        let event = if held.has_ended(now) { LeaseEvent::Expire } else { LeaseEvent::Release };
+        self.ended.push((event, held));
+    }
+}
+
+/// What became of one address.
+fn compare(before: Option<Known>, held: Held, now: Timestamp, news: &mut News) -> Known {
+    let active = !held.has_ended(now);
+    let before = before.filter(|before| before.told).map(|before| before.held);
+    match before {
+        Some(before) if before.is_of(&held) && active => {
+            if before.hostname != held.hostname || before.client != held.client {
+                news.begun.push((LeaseEvent::Change, held.address));
+            } else if before.expires_at != held.expires_at {
+                news.begun.push((LeaseEvent::Renew, held.address));
+            }
+        }
+        Some(before) if before.is_of(&held) => news.end(held.clone(), now),
+        before => {
+            if let Some(before) = before {
+                news.end(before, now);
+            }
+            if active {
+                news.begun.push((LeaseEvent::Add, held.address));
+            }
+        }
+    }
+    Known { held, told: active }
 }
 
 /// One lease for each address, and the unreadable lines.

@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use crate::adapter::dnsmasq::leases::{self, Found, Remark, Row, Weight};
 use crate::adapter::dnsmasq::watch::{LeaseFile, Seen};
 use crate::error::{Error, Kind, Result};
-use crate::logic::leases::{Client, Held, KeyBy, Leases, Line};
+use crate::logic::leases::{Client, Held, KeyBy, Leases, Line, News};
 use crate::pipe::{Output, Report};
-use crate::record::{Checkpoint, Lease, NotA, Of, Record};
+use crate::record::{Checkpoint, NotA, Of, Record};
 
 /// Where leases are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl Program<'_> {
                 Seen::Whole(text) => {
                     let news = self.take_whole(&text);
                     if self.has_listed {
-                        self.tell(news)?;
+                        self.tell(&news)?;
                     }
                     if self.list_wanted && self.may_list() {
                         self.list()?;
@@ -138,7 +138,7 @@ impl Program<'_> {
                 }
                 Seen::Part(text) if self.has_listed => {
                     let news = self.take_part(&text);
-                    self.tell(news)?;
+                    self.tell(&news)?;
                 }
                 Seen::Part(_) | Seen::Same => (),
                 Seen::Missing(why) => {
@@ -151,7 +151,7 @@ impl Program<'_> {
             }
             if self.is_known {
                 let ended = self.leases.pass_time(Timestamp::now());
-                self.tell(ended)?;
+                self.tell(&ended)?;
             }
             if resync.is_some_and(|at| at <= Instant::now()) {
                 self.file.look_again();
@@ -178,7 +178,7 @@ impl Program<'_> {
         !self.has_listed || self.leases.is_complete()
     }
 
-    fn take_whole(&mut self, text: &[u8]) -> Vec<Lease> {
+    fn take_whole(&mut self, text: &[u8]) -> News {
         self.is_known = true;
         self.trouble = None;
         let mut remarks = Vec::new();
@@ -188,7 +188,7 @@ impl Program<'_> {
         news
     }
 
-    fn take_part(&mut self, text: &[u8]) -> Vec<Lease> {
+    fn take_part(&mut self, text: &[u8]) -> News {
         self.is_known = false;
         self.leases.take_part(lines(text, &mut Vec::new()), Timestamp::now())
     }
@@ -218,8 +218,8 @@ impl Program<'_> {
         self.output.settle()
     }
 
-    fn tell(&mut self, news: Vec<Lease>) -> Result<()> {
-        for lease in news {
+    fn tell(&mut self, news: &News) -> Result<()> {
+        for lease in self.leases.records(news) {
             self.output.write(&Record::Lease(lease))?;
             self.report.used();
         }
@@ -232,7 +232,7 @@ impl Program<'_> {
         let path = self.options.source.path.display();
         let new = remarks.iter().filter(|remark| !self.told.contains(&remark.what));
         for (count, remark) in new.enumerate() {
-            let what = if count < MOST_TOLD { &remark.what } else { "and so with more lines" };
+            let what = if count < MOST_TOLD { &remark.what } else { "and more lines like these" };
             let error = Error::new(Kind::BadInput, what).at(format_args!("{path}:{}", remark.line));
             match remark.weight {
                 _ if count > MOST_TOLD => break,

@@ -45,7 +45,7 @@ pub const GAP_AT_PIECE: Duration = Duration::from_secs(1);
 const PIECE: usize = 1024;
 
 /// After so long without rest the leases that are there are handed out.
-pub const STARVED: Duration = Duration::from_millis(100);
+pub const STARVED: Duration = Duration::from_millis(50);
 
 /// How often the file is looked at where inotify says nothing, as on network file systems.
 const TICK: Duration = Duration::from_secs(1);

@@ -35,16 +35,17 @@ fn take(leases: &mut Leases, reading: &[Held], now: i64) -> Vec<String> {
 
 fn take_with(leases: &mut Leases, reading: &[Held], unreadable: &[u64], now: i64) -> Vec<String> {
     let unreadable = unreadable.iter().copied().map(Line::Unreadable);
-    words(leases.take_whole(lines(reading.to_vec()).chain(unreadable), at(now)))
+    let news = leases.take_whole(lines(reading.to_vec()).chain(unreadable), at(now));
+    words(leases, news)
 }
 
-fn words(records: Vec<Lease>) -> Vec<String> {
+fn words(leases: &Leases, news: News) -> Vec<String> {
     let word = |lease: &Lease| {
         let event = serde_json::to_value(lease.event).unwrap();
         let address = lease.address.to_string();
         format!("{} {}", event.as_str().unwrap(), address.trim_start_matches("fd00::"))
     };
-    records.iter().map(word).collect()
+    leases.records(&news).map(|lease| word(&lease)).collect()
 }
 
 #[test]
@@ -65,10 +66,11 @@ fn a_lease_past_its_end_is_gone_though_the_file_has_it() {
     let mut leases = leases();
     assert_eq!(take(&mut leases, &[held(1, 1, 100), held(2, 2, 50)], 60), ["add 1"]);
     assert_eq!(leases.next_end(), Some(at(100)));
-    assert_eq!(leases.pass_time(at(99)).len(), 0);
-    let ended = leases.pass_time(at(100));
-    assert_eq!(ended[0].state, LeaseState::Ended);
-    assert_eq!(words(ended), ["expire 1"]);
+    let news = leases.pass_time(at(99));
+    assert_eq!(words(&leases, news), [""; 0]);
+    let news = leases.pass_time(at(100));
+    assert_eq!(leases.records(&news).next().unwrap().state, LeaseState::Ended);
+    assert_eq!(words(&leases, news), ["expire 1"]);
     assert_eq!(take(&mut leases, &[held(1, 1, 100)], 101), [""; 0]);
     assert_eq!(leases.list().count(), 0);
     assert_eq!(take(&mut leases, &[held(1, 1, 200)], 102), ["add 1"]);
@@ -96,10 +98,14 @@ fn of_two_lines_for_one_address_the_one_that_lasts_longer_counts() {
 fn a_clock_that_steps_back_brings_leases_back() {
     let mut leases = leases();
     take(&mut leases, &[held(1, 1, 100), held(2, 2, 300)], 10);
-    assert_eq!(words(leases.pass_time(at(200))), ["expire 1"]);
-    assert_eq!(words(leases.pass_time(at(50))), ["add 1"]);
-    assert_eq!(words(leases.pass_time(Timestamp::MAX)), ["expire 1", "expire 2"]);
-    assert_eq!(words(leases.pass_time(Timestamp::MIN)), ["add 1", "add 2"]);
+    let news = leases.pass_time(at(200));
+    assert_eq!(words(&leases, news), ["expire 1"]);
+    let news = leases.pass_time(at(50));
+    assert_eq!(words(&leases, news), ["add 1"]);
+    let news = leases.pass_time(Timestamp::MAX);
+    assert_eq!(words(&leases, news), ["expire 1", "expire 2"]);
+    let news = leases.pass_time(Timestamp::MIN);
+    assert_eq!(words(&leases, news), ["add 1", "add 2"]);
 }
 
 #[test]
@@ -107,8 +113,10 @@ fn what_is_missing_from_a_part_has_not_ended() {
     let mut leases = leases();
     take(&mut leases, &[held(1, 1, 100), held(2, 2, 100)], 10);
     let part = [held(3, 3, 100), held(1, 1, 120)];
-    assert_eq!(words(leases.take_part(lines(part), at(11))), ["renew 1", "add 3"]);
-    assert_eq!(words(leases.pass_time(at(110))), ["expire 2", "expire 3"]);
+    let news = leases.take_part(lines(part), at(11));
+    assert_eq!(words(&leases, news), ["renew 1", "add 3"]);
+    let news = leases.pass_time(at(110));
+    assert_eq!(words(&leases, news), ["expire 2", "expire 3"]);
 }
 
 #[test]
@@ -119,7 +127,8 @@ fn an_unreadable_line_may_be_the_lease_that_is_missing() {
     assert_eq!(leases.list().count(), 2);
     assert_eq!(take_with(&mut leases, &[], &[7], 12), [""; 0]);
     // Time is proof enough.
-    assert_eq!(words(leases.pass_time(at(100))), ["expire 1"]);
+    let news = leases.pass_time(at(100));
+    assert_eq!(words(&leases, news), ["expire 1"]);
     assert!(leases.is_complete());
     assert_eq!(take(&mut leases, &[], 101), ["release 2"]);
 }
@@ -183,8 +192,8 @@ impl Chance {
 struct Believer(BTreeMap<IpAddr, Lease>);
 
 impl Believer {
-    fn hear(&mut self, records: Vec<Lease>) {
-        for lease in records {
+    fn hear(&mut self, leases: &Leases, news: News) {
+        for lease in leases.records(&news) {
             let known = self.0.contains_key(&lease.address);
             match lease.event {
                 LeaseEvent::Add => assert!(!known, "add of what is there: {lease:?}"),
@@ -229,10 +238,16 @@ fn live(seed: u64) {
         };
         let rows: Vec<Held> = server.values().cloned().collect();
         match chance.below(6) {
-            0 => believer.hear(leases.pass_time(at(now))),
+            0 => {
+                let news = leases.pass_time(at(now));
+                believer.hear(&leases, news);
+            }
             1 => {
                 let end = chance.below(rows.len() as u64 + 1) as usize;
-                believer.hear(leases.take_part(lines(rows.into_iter().take(end)), at(now)));
+                {
+                    let news = leases.take_part(lines(rows.into_iter().take(end)), at(now));
+                    believer.hear(&leases, news);
+                }
             }
             2 if !rows.is_empty() => {
                 let hidden = chance.below(rows.len() as u64) as usize;
@@ -241,7 +256,10 @@ fn live(seed: u64) {
                 let line = Line::Unreadable(chance.below(1 << 60));
                 let before = believer.0.get(&hidden.address).cloned();
                 let was_known = before.is_some();
-                believer.hear(leases.take_whole(lines(readable).chain([line]), at(now)));
+                {
+                    let news = leases.take_whole(lines(readable).chain([line]), at(now));
+                    believer.hear(&leases, news);
+                }
                 // Lost is only what nobody knew, or what had ended as far as anybody knew.
                 let ended =
                     before.and_then(|lease| lease.expires_at).is_some_and(|end| end <= at(now));
@@ -249,7 +267,10 @@ fn live(seed: u64) {
                 continue;
             }
             _ => {
-                believer.hear(leases.take_whole(lines(rows), at(now)));
+                {
+                    let news = leases.take_whole(lines(rows), at(now));
+                    believer.hear(&leases, news);
+                }
                 let active = |held: &&Held| !held.has_ended(at(now));
                 let want: Vec<&Held> = server.values().filter(active).collect();
                 assert_eq!(believer.0.len(), want.len(), "seed {seed}");
