@@ -19,7 +19,7 @@ use leasepipe::stage::lease_watch::{Options, Source, run};
 /// whole: it is what a half-written one looks like, and a DHCPv6 server's file holds its DUID.
 ///
 /// A line that cannot be read is told and passed over, and every other lease is served. Such a line
-/// may once have been a lease, so until a reading without one has been had no checkpoint is written;
+/// may once have been a lease, so until a reading without one has been had listings are partial;
 /// after that, a lease that is missing beside a new such line is kept until its known end.
 #[derive(clap::Parser)]
 #[command(name = "lease-watch", version, after_long_help = EXAMPLE)]

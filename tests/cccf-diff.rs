@@ -60,6 +60,23 @@ fn only_a_complete_listing_removes() {
 }
 
 #[test]
+fn a_partial_listing_removes_nothing_and_the_loop_goes_on() {
+    let mut l = Loop::start("diff-loop-4.fifo", &[]);
+    l.see(&(container("x", r#","state":"running""#) + FOLLOWS));
+    l.want(&container("a", ""));
+    l.want(&FOLLOWS.replace("true", "true,\"partial\":true"));
+    assert_eq!(l.change(), "add a");
+    l.want(&container("b", ""));
+    assert_eq!(l.change(), "add b");
+    for wanted in ["a", "b"] {
+        l.want(&container(wanted, ""));
+    }
+    l.want(FOLLOWS);
+    assert_eq!([l.change(), l.change()], ["remove x", "add a"]);
+    assert_eq!([l.change(), l.change()], ["add b", "checkpoint"]);
+}
+
+#[test]
 fn a_current_side_that_broke_off_changes_nothing() {
     let pipe = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("diff-broken.fifo");
     let _ = std::fs::remove_file(&pipe);

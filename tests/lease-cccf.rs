@@ -75,6 +75,18 @@ fn a_stream_that_loses_its_tail_says_so_by_having_no_checkpoint() {
 }
 
 #[test]
+fn a_partial_listing_is_passed_on_as_one() {
+    let template = template("lease-7.json");
+    let partial = CHECKPOINT.replace("true", "true,\"partial\":true");
+    let input =
+        lease("list", 0, "fd00::1", "") + CHECKPOINT + &lease("list", 1, "fd00::2", "") + &partial;
+    let done = run(PATH, &["--template", &template], &input);
+    assert_eq!(done.at("/state").len(), 0, "nobody is gone");
+    assert_eq!(done.at("/id").len(), 4, "the first, the second as news, both as listed");
+    assert_eq!(done.at("/partial"), ["true"]);
+}
+
+#[test]
 fn leases_that_make_no_container_pass_through() {
     let template = template("lease-4.json");
     let v4 = lease("list", 0, "192.0.2.1", "").replace("ipv6", "ipv4").replace("\"na\"", "\"v4\"");

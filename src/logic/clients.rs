@@ -127,8 +127,9 @@ impl Clients {
         lease.key
     }
 
-    /// A source has listed everything: what it did not list is gone. Gives the clients that lost
-    /// a lease by it. A checkpoint that names no source closes the listing of them all.
+    /// A source has listed everything: what it did not list is gone, unless the listing may be
+    /// partial. Gives the clients that lost a lease by it. A checkpoint that names no source closes
+    /// the listing of them all.
     pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Vec<Key> {
         let sources: Vec<String> = match &checkpoint.source {
             Some(source) => vec![source.clone()],
@@ -137,7 +138,7 @@ impl Clients {
         let mut touched = Vec::new();
         for source in sources {
             let listed = self.listings.remove(&source).unwrap_or_default();
-            for (key, leases) in &mut self.leases {
+            for (key, leases) in self.leases.iter_mut().filter(|_| !checkpoint.partial) {
                 let before = leases.len();
                 leases.retain(|place, _| {
                     place.2 != source || listed.contains(&(*key, place.clone()))
@@ -221,6 +222,9 @@ mod tests {
         assert!(clients.is_complete());
         clients.update(&lease(LeaseEvent::List, 2, "2001:db8::2"));
         let new = clients.update(&lease(LeaseEvent::Add, 3, "2001:db8::3"));
+        assert_eq!(clients.checkpoint(&Checkpoint { partial: true, ..end() }), []);
+        clients.update(&lease(LeaseEvent::List, 2, "2001:db8::2"));
+        clients.update(&lease(LeaseEvent::List, 3, "2001:db8::3"));
         assert_eq!(clients.checkpoint(&end()), [gone]);
         assert!(clients.get(stays).is_some() && clients.get(new).is_some());
     }

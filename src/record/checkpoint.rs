@@ -24,6 +24,8 @@ wire! {
         req of: Of,
         /// How many records of it.
         req count: u64,
+        /// Whether members may be missing from the listing: what it leaves out is not gone.
+        many partial: bool,
         /// Whether the stream goes on with changes behind it.
         many follow: bool,
         /// The source that was listed.
@@ -36,6 +38,14 @@ wire! {
 impl Checkpoint {
     /// The end of a listing of `count` records.
     pub fn new(of: Of, count: u64) -> Checkpoint {
-        Checkpoint { of, count, follow: false, source: None, owner: None, rest: Default::default() }
+        Checkpoint {
+            of,
+            count,
+            partial: false,
+            follow: false,
+            source: None,
+            owner: None,
+            rest: Default::default(),
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
-use crate::logic::reconcile::{Out, Policy, Reconciler, Sink};
+use crate::logic::reconcile::{Listing, Out, Policy, Reconciler, Sink};
 use crate::pipe::{Found, Output, Reader, Report, Stdio};
 use crate::record::{Checkpoint, Container, Of, Owner, Record};
 
@@ -184,10 +184,13 @@ impl Stage {
             (Side::Wanted, Record::Checkpoint(checkpoint)) if checkpoint.of == Of::Container => {
                 self.follow.wanted = Some(checkpoint.follow);
                 self.out.follow = checkpoint.follow;
-                self.out.owner = self.out.owner.take().or(checkpoint.owner);
-                self.turn(Reconciler::wanted_checkpoint)
+                self.out.owner = self.out.owner.take().or_else(|| checkpoint.owner.clone());
+                let listing = Listing::from(&checkpoint);
+                self.turn(|loop_, now, out| loop_.wanted_checkpoint(listing, now, out))
             }
-            (Side::Current, Record::Checkpoint(checkpoint)) if checkpoint.of == Of::Container => {
+            (Side::Current, Record::Checkpoint(checkpoint))
+                if checkpoint.of == Of::Container && !checkpoint.partial =>
+            {
                 self.follow.current = Some(checkpoint.follow);
                 self.out.owner = self.out.owner.take().or(checkpoint.owner);
                 self.turn(Reconciler::current_checkpoint)
@@ -233,10 +236,9 @@ impl Stage {
         if self.follow.wanted.is_some() {
             return Ok(());
         }
-        if self.ended == Some(true) {
-            return self.turn(Reconciler::wanted_checkpoint);
-        }
-        self.turn(Reconciler::wanted_incomplete)
+        let whole = self.ended == Some(true);
+        let listing = if whole { Listing::Whole } else { Listing::Partial };
+        self.turn(|loop_, now, out| loop_.wanted_checkpoint(listing, now, out))
     }
 }
 

@@ -81,6 +81,7 @@ impl Stage<'_> {
         let count = self.tell_all(stdio)?;
         let mut checkpoint = Checkpoint::new(Of::Container, count);
         checkpoint.follow = lease.follow;
+        checkpoint.partial = lease.partial;
         stdio.write(&Record::Checkpoint(checkpoint))
     }
 

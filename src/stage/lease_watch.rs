@@ -193,7 +193,7 @@ impl Program<'_> {
         self.leases.take_part(lines(text, &mut Vec::new()), Timestamp::now())
     }
 
-    /// Writes everything, and the checkpoint if it is known to be everything.
+    /// Writes everything that is known, and the checkpoint.
     fn list(&mut self) -> Result<()> {
         let mut count = 0;
         for lease in self.leases.list() {
@@ -203,14 +203,18 @@ impl Program<'_> {
         }
         self.has_listed = true;
         self.list_wanted = !self.leases.is_complete();
-        if self.leases.is_complete() {
+        let partial = !self.leases.is_complete();
+        // The end of a stream says by itself that it is not known to be everything.
+        if self.options.follow || !partial {
             let mut checkpoint = Checkpoint::new(Of::Lease, count);
+            checkpoint.partial = partial;
             checkpoint.follow = self.options.follow;
             checkpoint.source = Some(self.options.source.text.clone());
             self.output.write(&Record::Checkpoint(checkpoint))?;
-        } else {
-            let what = "no checkpoint written";
-            let why = "a line that cannot be read may be a lease";
+        }
+        if partial {
+            let what = "the listing may lack a lease, so nothing ends by it";
+            let why = "a line that cannot be read may be one";
             let remedy = "dnsmasq writes the file anew at the next lease, or when it is restarted";
             self.report
                 .note(&self.at_file(Error::new(Kind::BadInput, what).why(why).remedy(remedy)));

@@ -16,6 +16,8 @@ use std::time::Duration;
 use asked::{Asked, CALM};
 use side::{Member, Side};
 
+pub use side::Listing;
+
 pub use policy::{FEW, MaxRemove, Policy};
 
 use super::diff::{compare, stopped, why};
@@ -51,7 +53,7 @@ pub struct Reconciler {
     /// Whether the current side shows what becomes of changes. If not, they are taken for done.
     observed: bool,
     /// A listing of what is wanted is closed and waits for the current side to be known.
-    due: bool,
+    due: Option<Listing>,
 }
 
 /// Why a container is not as it should be. The order is that of a full comparison: removals come
@@ -83,7 +85,7 @@ impl Reconciler {
             alarms: BTreeSet::new(),
             doomed: BTreeSet::new(),
             observed: true,
-            due: false,
+            due: None,
         }
     }
 
@@ -119,20 +121,11 @@ impl Reconciler {
         self.look(id, now, out);
     }
 
-    /// The wanted side has listed everything.
-    pub fn wanted_checkpoint(&mut self, now: Duration, out: Sink) {
-        self.wanted.checkpoint();
-        self.due = true;
+    /// The wanted side has listed what there is. By a partial listing nothing is removed.
+    pub fn wanted_checkpoint(&mut self, listing: Listing, now: Duration, out: Sink) {
+        self.wanted.checkpoint(listing);
+        self.due = Some(listing);
         self.compare_all(now, out);
-    }
-
-    /// The wanted side ended without saying that it was complete: what it told is wanted, and
-    /// nothing is removed.
-    pub fn wanted_incomplete(&mut self, now: Duration, out: Sink) {
-        if self.current.is_complete() {
-            let ids: Vec<ContainerId> = self.wanted.members.keys().cloned().collect();
-            self.compare_each(ids, now, out);
-        }
     }
 
     /// Takes in what is there of one container.
@@ -151,8 +144,8 @@ impl Reconciler {
 
     /// The current side has listed everything.
     pub fn current_checkpoint(&mut self, now: Duration, out: Sink) {
-        let gone = self.current.checkpoint();
-        if self.due {
+        let gone = self.current.checkpoint(Listing::Whole);
+        if self.due.is_some() {
             return self.compare_all(now, out);
         }
         if !self.is_live() {
@@ -188,15 +181,17 @@ impl Reconciler {
 
     /// Whether both sides are known in full and have been compared.
     fn is_live(&self) -> bool {
-        self.wanted.is_complete() && self.current.is_complete() && !self.due
+        self.wanted.is_complete() && self.current.is_complete() && self.due.is_none()
     }
 
     /// Compares everything with everything, once both sides are known.
     fn compare_all(&mut self, now: Duration, out: Sink) {
-        if !self.current.is_complete() {
+        let Some(listing) = self.due.take_if(|_| self.current.is_complete()) else { return };
+        if listing == Listing::Partial {
+            let ids = self.doomed.iter().chain(self.wanted.members.keys()).cloned().collect();
+            self.compare_each(ids, now, out);
             return;
         }
-        self.due = false;
         let ours = self.current.members.iter().filter(|(_, member)| self.owns(member));
         let (mut there, mut surplus) = (0, Vec::new());
         for (id, _) in ours {

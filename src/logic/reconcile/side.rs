@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::diff::Print;
-use crate::record::{Container, ContainerId, Owner, State};
+use crate::record::{Checkpoint, Container, ContainerId, Owner, State};
 
 /// One container of a side, in little room: sides are large, and most containers are only compared.
 #[derive(Debug)]
@@ -43,6 +43,21 @@ impl Member {
     }
 }
 
+/// What a closed listing says of what it leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// That it is not there.
+    Whole,
+    /// Nothing.
+    Partial,
+}
+
+impl From<&Checkpoint> for Listing {
+    fn from(checkpoint: &Checkpoint) -> Listing {
+        if checkpoint.partial { Listing::Partial } else { Listing::Whole }
+    }
+}
+
 /// One of the two sides.
 #[derive(Debug, Default)]
 pub(super) struct Side {
@@ -66,10 +81,13 @@ impl Side {
         self.members.insert(container.id.clone(), Member::new(container, self.listing))
     }
 
-    /// Closes a listing; gives the names of those that it left out.
-    pub(super) fn checkpoint(&mut self) -> Vec<ContainerId> {
+    /// Closes a listing; gives the names of those that it left out and that are gone for it.
+    pub(super) fn checkpoint(&mut self, kind: Listing) -> Vec<ContainerId> {
         let listing = self.listing;
         self.listing += 1;
+        if kind == Listing::Partial {
+            return Vec::new();
+        }
         let gone = self.members.extract_if(.., |_, member| member.listing != listing);
         gone.map(|(id, _)| id).collect()
     }

@@ -38,11 +38,11 @@ impl Loop {
     }
 
     fn wanted_checkpoint(&mut self, now: Duration) -> Vec<Out> {
-        self.out(|inner, out| inner.wanted_checkpoint(now, out))
+        self.out(|inner, out| inner.wanted_checkpoint(Listing::Whole, now, out))
     }
 
-    fn wanted_incomplete(&mut self, now: Duration) -> Vec<Out> {
-        self.out(|inner, out| inner.wanted_incomplete(now, out))
+    fn wanted_in_part(&mut self, now: Duration) -> Vec<Out> {
+        self.out(|inner, out| inner.wanted_checkpoint(Listing::Partial, now, out))
     }
 
     fn current_checkpoint(&mut self, now: Duration) -> Vec<Out> {
@@ -112,7 +112,12 @@ fn without_a_checkpoint_nothing_is_removed() {
     loop_.see(running("a"), seconds(0));
     loop_.current_checkpoint(seconds(0));
     loop_.want(container("b", ""), seconds(0));
-    assert_eq!(told(&loop_.wanted_incomplete(seconds(0))), ["add b"]);
+    assert_eq!(told(&loop_.wanted_in_part(seconds(0))), ["add b"]);
+    loop_.want(container("b", ""), seconds(1));
+    assert_eq!(told(&loop_.want(container("c", ""), seconds(1))), ["add c"], "it goes on");
+    loop_.want(container("b", ""), seconds(2));
+    let whole = told(&loop_.wanted_checkpoint(seconds(2)));
+    assert_eq!(whole, ["remove a", "add b", "add c", "complete 3"]);
 }
 
 #[test]
