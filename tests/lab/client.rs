@@ -97,11 +97,14 @@ impl Client {
     /// interface, with a default route through the server's machine.
     #[track_caller]
     pub fn lease(&mut self) -> Ipv6Addr {
-        let offer = self.exchange(SOLICIT, ADVERTISE, &[self.association(None)]);
-        let offered = leased(&offer).expect("an address in the Advertise");
-        self.server = option(&offer, SERVER_ID).expect("a server id").to_vec();
-        let reply = self.exchange(REQUEST, REPLY, &[self.association(Some(offered))]);
-        self.configure(leased(&reply).expect("an address in the Reply"))
+        // A server that changes its mind after the Advertise is asked anew.
+        let address = super::eventually("a lease", PATIENCE, || {
+            let offer = self.exchange(SOLICIT, ADVERTISE, &[self.association(None)]);
+            let offered = leased(&offer)?;
+            self.server = option(&offer, SERVER_ID).expect("a server id").to_vec();
+            leased(&self.exchange(REQUEST, REPLY, &[self.association(Some(offered))]))
+        });
+        self.configure(address)
     }
 
     /// Takes a lease by Solicit with rapid commit.
