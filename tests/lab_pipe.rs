@@ -195,6 +195,10 @@ impl Made {
 impl Drop for World {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            // The engine may still be making what the killed pipe had asked for.
+            std::thread::sleep(Duration::from_secs(1));
+        }
     }
 }
 
