@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage,
+    BridgePortState, BridgeStpState, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData,
+    InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -28,6 +28,11 @@ pub struct Link {
     pub up: bool,
     /// Whether it can carry anything: for a bridge, whether a port can.
     pub carrier: bool,
+    /// Whether its carrier has been noticed by all of the kernel, and packets can be sent (RFC 2863:
+    /// operational state up).
+    pub ready: bool,
+    /// Whether it is a port of a bridge that passes frames.
+    pub forwarding: bool,
     /// The number of the bridge that it is plugged into.
     pub master: Option<u32>,
     /// For a veth, the number of its other end, in that end's namespace.
@@ -167,6 +172,8 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
         mtu: 0,
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
+        ready: false,
+        forwarding: false,
         master: None,
         peer: None,
         sort: Sort::Other,
@@ -177,11 +184,20 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(index) => link.master = Some(index),
             LinkAttribute::Link(index) => link.peer = Some(index),
-            LinkAttribute::LinkInfo(infos) => link.sort = sort(&infos),
+            LinkAttribute::OperState(state) => link.ready = state == State::Up,
+            LinkAttribute::LinkInfo(infos) => {
+                link.sort = sort(&infos);
+                link.forwarding = infos.iter().any(is_forwarding);
+            }
             _ => (),
         }
     }
     Some(link)
+}
+
+fn is_forwarding(info: &LinkInfo) -> bool {
+    let forwards = InfoBridgePort::State(BridgePortState::Forwarding);
+    matches!(info, LinkInfo::PortData(InfoPortData::BridgePort(port)) if port.contains(&forwards))
 }
 
 fn sort(infos: &[LinkInfo]) -> Sort {

@@ -50,6 +50,11 @@ impl Netlink {
         Netlink::listening(&[Link, Ipv6Ifaddr, Ipv6Route])
     }
 
+    /// The same, which also hears when links change.
+    pub fn watch_links() -> Result<Netlink> {
+        Netlink::listening(&[MulticastGroup::Link])
+    }
+
     fn listening(groups: &[MulticastGroup]) -> Result<Netlink> {
         let doing = "open netlink socket";
         let runtime = Builder::new_current_thread().enable_all().build().doing(doing)?;
@@ -97,7 +102,7 @@ impl Netlink {
     }
 
     /// Waits until `look` finds something: it is asked at once and whenever something changes.
-    /// Nothing when `until` comes first. Needs [`Netlink::watch`].
+    /// Nothing when `until` comes first. Needs a connection that hears of it.
     pub fn wait_for<T>(
         &mut self,
         until: Instant,

@@ -15,12 +15,34 @@ use crate::error::Result;
 impl Netlink {
     /// The router of an IPv6 default route over the interface with the number `index`.
     pub fn router(&self, index: u32) -> Result<Option<Ipv6Addr>> {
+        Ok(self.routes()?.iter().find_map(|route| router(route, index)))
+    }
+
+    /// Whether packets to `address` that come in over the interface with the number `index` are
+    /// taken. The kernel sees to that a moment after it shows the address.
+    pub fn takes(&self, index: u32, address: Ipv6Addr) -> Result<bool> {
+        let to = RouteAttribute::Destination(RouteAddress::Inet6(address));
+        let over = RouteAttribute::Oif(index);
+        Ok(self.routes()?.iter().any(|route| {
+            route.header.kind == RouteType::Local
+                && route.header.destination_prefix_length == 128
+                && route.attributes.contains(&to)
+                && route.attributes.contains(&over)
+        }))
+    }
+
+    /// All IPv6 routes.
+    fn routes(&self) -> Result<Vec<RouteMessage>> {
         let mut message = RouteMessage::default();
         message.header.address_family = AddressFamily::Inet6;
         let routes = self
             .dump(RouteNetlinkMessage::GetRoute(message))
             .map_err(|e| failed("list routes", &e))?;
-        Ok(routes.into_iter().find_map(|route| read(route, index)))
+        let route = |message| match message {
+            RouteNetlinkMessage::NewRoute(route) => Some(route),
+            _ => None,
+        };
+        Ok(routes.into_iter().filter_map(route).collect())
     }
 
     /// Adds a default route over the interface with the number `index`.
@@ -41,9 +63,8 @@ impl Netlink {
     }
 }
 
-/// The router of a default route over the interface `index`, if the message is about one.
-fn read(message: RouteNetlinkMessage, index: u32) -> Option<Ipv6Addr> {
-    let RouteNetlinkMessage::NewRoute(route) = message else { return None };
+/// The router, if this is a default route over the interface `index`.
+fn router(route: &RouteMessage, index: u32) -> Option<Ipv6Addr> {
     let header = &route.header;
     if header.destination_prefix_length != 0
         || header.table != RouteHeader::RT_TABLE_MAIN

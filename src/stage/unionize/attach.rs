@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::bridge::explain_silence;
 use super::plan::{Step, in_use, plan};
-use super::scene::{Host, Inside, Plugboard, look};
+use super::scene::{Host, Inside, Plugboard, is_usable, look, wait_ready};
 use super::verdict::duplicates;
 use super::wish::{Wish, interface};
 use super::{Dad, Unionize};
@@ -95,6 +95,7 @@ impl Job<'_> {
             .iter()
             .try_for_each(|step| self.step(step))
             .and_then(|()| self.check())
+            .and_then(|()| self.wait_usable())
             .and_then(|()| self.router(router));
         match outcome {
             Ok(router) => Ok(self.done(router)),
@@ -139,6 +140,7 @@ impl Job<'_> {
             Step::Plug => netlink.plug(outer()?.index, self.bridge.link.index),
             Step::SwitchOnOuter => netlink.switch_on(outer()?.index),
             Step::Set(setting) => self.inside.set(name, *setting),
+            Step::LinkLocal => self.inside.give_link_local(self.wish),
             Step::SwitchOnInner => self.inside.netlink.switch_on(self.inside.link(name)?.index),
             Step::Give(fixed) => {
                 let index = self.prepare()?;
@@ -175,13 +177,13 @@ impl Job<'_> {
 
     /// Waits until the interface can speak and asks for routers, once; its number.
     fn prepare(&mut self) -> Result<u32> {
-        let index = self.inside.link(&self.wish.interface)?.index;
-        if self.solicited.is_none() {
-            let until = self.deadline();
-            self.inside.wait_usable(index, self.wish.mac.link_local(), until)?;
-            self.inside.solicit_router(index)?;
-            self.solicited = Some(Instant::now());
+        if self.solicited.is_some() {
+            return Ok(self.inside.link(&self.wish.interface)?.index);
         }
+        let until = self.deadline();
+        let index = wait_ready(self.wish, &mut self.host, &mut self.inside, until)?;
+        self.inside.solicit_router(index)?;
+        self.solicited = Some(Instant::now());
         Ok(index)
     }
 
@@ -261,6 +263,30 @@ impl Job<'_> {
             self.lease()?;
         }
         Ok(())
+    }
+
+    /// Waits until the kernel takes packets to the addresses that were put on the interface.
+    fn wait_usable(&mut self) -> Result<()> {
+        if self.fresh.is_empty() {
+            return Ok(());
+        }
+        let until = self.deadline();
+        let index = self.inside.link(&self.wish.interface)?.index;
+        let fresh = &self.fresh;
+        let usable = self.inside.netlink.wait_for(until, |netlink| {
+            for address in fresh {
+                if let IpAddr::V6(address) = address
+                    && !is_usable(netlink, index, *address)?
+                {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })?;
+        usable.ok_or_else(|| {
+            Error::new(Kind::TimedOut, "wait for the address")
+                .why("the kernel has not made it usable")
+        })
     }
 
     /// The router of the default route: `before`, or the one that answers.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::Upkeep;
 use super::attach::{held, speak};
-use super::scene::{Host, Inside};
+use super::scene::{Host, Inside, wait_ready};
 use super::wish::Wish;
 use crate::adapter::attachments::{Attachment, Attachments, Leased};
 use crate::adapter::netlink::{End, Netlink, Sort};
@@ -94,7 +94,7 @@ impl<'a> Keeper<'a> {
     /// Takes away what is there of the attachment `link`. Everything is tried; what fails is told,
     /// and remembered for another run.
     pub(super) fn detach(&self, id: &ContainerId, link: &Ifname, mac: Mac) -> Result<()> {
-        let host = Host::open()?;
+        let mut host = Host::open()?;
         let known = self.attachments.get(link)?;
         let outer = host.netlink.find_link(link)?.filter(|outer| outer.sort == Sort::Veth);
         let mut failure = None;
@@ -109,7 +109,7 @@ impl<'a> Keeper<'a> {
             let outcome = match (&removal, &outer, &known) {
                 (Removal::Link, Some(outer), _) => host.netlink.delete_link(outer.index).map(drop),
                 (Removal::Lease(leased), _, Some(known)) => {
-                    self.give_back(&host, known, leased, id)
+                    self.give_back(&mut host, known, leased, id)
                 }
                 (Removal::Neighbour, _, Some(known)) => forget(&host, &known.bridge, mac),
                 (Removal::State, ..) => self.attachments.remove(link),
@@ -128,7 +128,7 @@ impl<'a> Keeper<'a> {
     /// itself (RFC 8415 section 18.2.7).
     fn give_back(
         &self,
-        host: &Host,
+        host: &mut Host,
         known: &Attachment,
         leased: &Leased,
         id: &ContainerId,
@@ -144,12 +144,12 @@ impl<'a> Keeper<'a> {
     }
 
     /// Sends the Release from a link like the container's, which is there for a moment.
-    fn release(&self, host: &Host, known: &Attachment, leased: &Leased) -> Result<()> {
+    fn release(&self, host: &mut Host, known: &Attachment, leased: &Leased) -> Result<()> {
         let bridge = host.bridge(&known.bridge)?;
         let wish = Wish::of(known);
         let netns = Netns::scratch()?;
         netns.run(|| {
-            for (setting, value) in [("disable_ipv6", 0), ("addr_gen_mode", 0), ("accept_dad", 0)] {
+            for (setting, value) in [("disable_ipv6", 0), ("addr_gen_mode", 0)] {
                 if sysctl::get(Of::Default, setting)?.is_some_and(|is| is != value) {
                     sysctl::set(Of::Default, setting, value)?;
                 }
@@ -162,16 +162,22 @@ impl<'a> Keeper<'a> {
         let there = End { name: &wish.interface, mac: wish.mac };
         let _ = host.netlink.seed_neighbour(index, wish.mac.link_local(), wish.mac);
         host.netlink.make_veth(&here, &there, inside.netns.as_fd(), index, mtu)?;
-        let outcome = self.release_inside(&mut inside, &wish, leased);
+        let outcome = self.release_inside(host, &mut inside, &wish, leased);
         let gone = delete(&host.netlink, &wish.link);
         outcome.and(gone)
     }
 
-    fn release_inside(&self, inside: &mut Inside, wish: &Wish, leased: &Leased) -> Result<()> {
+    fn release_inside(
+        &self,
+        host: &mut Host,
+        inside: &mut Inside,
+        wish: &Wish,
+        leased: &Leased,
+    ) -> Result<()> {
         let patience = PATIENCE.min(self.timeout);
-        let index = inside.link(&wish.interface)?.index;
-        inside.netlink.switch_on(index)?;
-        inside.wait_usable(index, wish.mac.link_local(), Instant::now() + patience)?;
+        inside.give_link_local(wish)?;
+        inside.netlink.switch_on(inside.link(&wish.interface)?.index)?;
+        let index = wait_ready(wish, host, inside, Instant::now() + patience)?;
         let held = held(leased);
         speak(inside, wish, index, patience, |client, link| client.release(link, &held))
     }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use jiff::Timestamp;
 
-use super::Fixed;
 use super::wish::Wish;
+use super::{Dad, Fixed};
 use crate::adapter::attachments::{Attachment, Leased};
 use crate::adapter::netlink::{Found, Link, Sort};
 use crate::error::{Error, Kind, Result};
@@ -51,6 +51,8 @@ pub enum Step {
     SwitchOnOuter,
     /// Set a kernel setting of the container's end.
     Set(Setting),
+    /// Give the container's end its link-local address.
+    LinkLocal,
     /// Switch the container's end on.
     SwitchOnInner,
     /// Put a given address on the interface.
@@ -74,6 +76,7 @@ impl fmt::Display for Step {
             Step::Plug => f.write_str("plug into the bridge"),
             Step::SwitchOnOuter => f.write_str("switch the host's end on"),
             Step::Set((name, value)) => write!(f, "set {name} to {value}"),
+            Step::LinkLocal => f.write_str("add the link-local address"),
             Step::SwitchOnInner => f.write_str("switch the container's end on"),
             Step::Give(fixed) => write!(f, "add address {}/{}", fixed.address, fixed.prefix_len),
             Step::Restore(leased) => write!(f, "add leased address {}", leased.address),
@@ -104,7 +107,7 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
         (None, Pair::Whole(outer, inner)) => Some((outer, inner)),
         _ => None,
     };
-    links(&mut steps, seen, there);
+    links(&mut steps, wish, seen, there);
     let addresses: &[Found] = if there.is_some() { &seen.addresses } else { &[] };
     for fixed in &wish.fixed {
         give(&mut steps, fixed, addresses)?;
@@ -157,21 +160,28 @@ fn pair<'a>(wish: &Wish, seen: &'a Seen) -> Result<Pair<'a>> {
 }
 
 /// What the link itself needs.
-fn links(steps: &mut Vec<Step>, seen: &Seen, there: Option<(&Link, &Link)>) {
-    let Some((outer, inner)) = there else {
-        steps.push(Step::Make);
-        steps.extend(seen.born.iter().copied().map(Step::Set));
-        steps.push(Step::SwitchOnInner);
-        return;
-    };
-    if outer.master != Some(seen.bridge) {
-        steps.push(Step::Plug);
+fn links(steps: &mut Vec<Step>, wish: &Wish, seen: &Seen, there: Option<(&Link, &Link)>) {
+    match there {
+        None => {
+            steps.push(Step::Make);
+            steps.extend(seen.born.iter().copied().map(Step::Set));
+        }
+        Some((outer, _)) => {
+            if outer.master != Some(seen.bridge) {
+                steps.push(Step::Plug);
+            }
+            if !outer.up {
+                steps.push(Step::SwitchOnOuter);
+            }
+            steps.extend(seen.settings.iter().copied().map(Step::Set));
+        }
     }
-    if !outer.up {
-        steps.push(Step::SwitchOnOuter);
+    let local = IpAddr::from(wish.mac.link_local());
+    let has_local = there.is_some() && seen.addresses.iter().any(|found| found.address == local);
+    if wish.speaks_ipv6() && wish.dad != Dad::Wait && !has_local {
+        steps.push(Step::LinkLocal);
     }
-    steps.extend(seen.settings.iter().copied().map(Step::Set));
-    if !inner.up {
+    if there.is_none_or(|(_, inner)| !inner.up) {
         steps.push(Step::SwitchOnInner);
     }
 }
@@ -241,6 +251,8 @@ mod tests {
             mtu: 1500,
             up: true,
             carrier: true,
+            ready: true,
+            forwarding: true,
             master: Some(7),
             peer: Some(peer),
             sort: Sort::Veth,
@@ -278,11 +290,18 @@ mod tests {
             optimistic: false,
             duplicate,
         };
+        let local = Found {
+            address: wish.mac.link_local().into(),
+            prefix_len: 64,
+            tentative: false,
+            optimistic: false,
+            duplicate: false,
+        };
         Seen {
             bridge: 7,
             outer: Some(veth(9, 2, wish)),
             inner: Some(veth(2, 9, wish)),
-            addresses: duplicate.map(found).into_iter().collect(),
+            addresses: duplicate.map(found).into_iter().chain([local]).collect(),
             known: Some(wish.attachment(Some(lease(None)))),
             ..Seen::default()
         }
@@ -292,11 +311,11 @@ mod tests {
     fn from_nothing_everything_is_made() {
         let seen = Seen { bridge: 7, ..Seen::default() };
         let steps = plan(&wish(), &seen, NOW).unwrap();
-        assert_eq!(steps, [Step::Make, Step::SwitchOnInner, Step::Lease]);
+        assert_eq!(steps, [Step::Make, Step::LinkLocal, Step::SwitchOnInner, Step::Lease]);
         let seen = Seen { born: vec![("disable_ipv6", 0)], ..seen };
         let steps = plan(&wish(), &seen, NOW).unwrap();
         let set = Step::Set(("disable_ipv6", 0));
-        assert_eq!(steps, [Step::Make, set, Step::SwitchOnInner, Step::Lease]);
+        assert_eq!(steps, [Step::Make, set, Step::LinkLocal, Step::SwitchOnInner, Step::Lease]);
     }
 
     #[test]
@@ -320,7 +339,7 @@ mod tests {
 
         let restarted = Seen { inner: None, ..attached(&wish, None) };
         let steps = plan(&wish, &restarted, NOW).unwrap();
-        assert_eq!(steps, [Step::Drop, Step::Make, Step::SwitchOnInner, restore]);
+        assert_eq!(steps, [Step::Drop, Step::Make, Step::LinkLocal, Step::SwitchOnInner, restore]);
 
         let mut ended = attached(&wish, None);
         ended.known = Some(wish.attachment(Some(lease(Some(NOW)))));
@@ -336,7 +355,7 @@ mod tests {
         elsewhere.known.as_mut().unwrap().bridge = "br0".parse().unwrap();
         let steps = plan(&wish, &elsewhere, NOW).unwrap();
         let leave = Step::Leave("br0".parse().unwrap());
-        assert_eq!(steps, [leave, Step::Make, Step::SwitchOnInner, Step::Lease]);
+        assert_eq!(steps, [leave, Step::Make, Step::LinkLocal, Step::SwitchOnInner, Step::Lease]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::plan::{Seen, Setting};
 use super::wish::Wish;
 use crate::adapter::attachments::Attachment;
 use crate::adapter::ndp::Solicitor;
-use crate::adapter::netlink::{Bridge, Link, Netlink, Sort};
+use crate::adapter::netlink::{Bridge, Dad, Lifetimes, Link, Netlink, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::sysctl::{self, Of};
 use crate::error::{Error, Kind, Result};
@@ -30,7 +30,7 @@ pub struct Plugboard {
 impl Host {
     /// The network of this program.
     pub fn open() -> Result<Host> {
-        Ok(Host { netlink: Netlink::open()? })
+        Ok(Host { netlink: Netlink::watch_links()? })
     }
 
     /// The bridge of that name.
@@ -85,23 +85,59 @@ impl Inside {
         self.netns.run(|| sysctl::set(Of::Interface(name), setting, value))
     }
 
-    /// Waits until packets can be sent from `address`.
-    pub fn wait_usable(&mut self, index: u32, address: Ipv6Addr, until: Instant) -> Result<()> {
-        let usable = |netlink: &Netlink| {
-            let found = netlink.address(index, address.into())?;
-            Ok(found.filter(|found| found.is_usable()).map(drop))
-        };
-        self.netlink.wait_for(until, usable)?.ok_or_else(|| {
-            Error::new(Kind::TimedOut, format_args!("wait for address {address}"))
-                .why("the kernel has not made it usable")
-                .remedy("does the bridge carry frames, and is IPv6 on in the container?")
-        })
+    /// Gives the interface its link-local address before the kernel does, and without duplicate
+    /// detection: the MAC address that it follows from is a hash, and a second station with that
+    /// would lease the same address and be found there. An interface with an optimistic link-local
+    /// address cannot look for its neighbours (RFC 4429 section 3.2).
+    pub fn give_link_local(&self, wish: &Wish) -> Result<()> {
+        let index = self.link(&wish.interface)?.index;
+        let local = wish.mac.link_local().into();
+        self.netlink.assign(index, local, 64, Lifetimes::FOREVER, Dad::Off)
     }
 
     /// Asks the routers of the link to make themselves known.
     pub fn solicit_router(&self, index: u32) -> Result<()> {
         self.netns.run(|| Solicitor::open(index)?.solicit())
     }
+}
+
+/// Waits until packets can be sent from the interface's link-local address, and the bridge passes
+/// them on; the interface's number.
+pub fn wait_ready(
+    wish: &Wish,
+    host: &mut Host,
+    inside: &mut Inside,
+    until: Instant,
+) -> Result<u32> {
+    let late = |what: &str, remedy| {
+        Error::new(Kind::TimedOut, format_args!("wait for interface {}", wish.interface))
+            .why(what)
+            .remedy(remedy)
+    };
+    let local = wish.mac.link_local();
+    let index = inside.link(&wish.interface)?.index;
+    let usable = inside.netlink.wait_for(until, |netlink| {
+        let ready = netlink.find_link(&wish.interface)?.is_some_and(|link| link.ready);
+        let usable = ready && is_usable(netlink, index, local)?;
+        Ok(usable.then_some(()))
+    })?;
+    if usable.is_none() {
+        let why = "it has no link-local address that can be used";
+        return Err(late(why, "is the bridge on, and IPv6 in the container?"));
+    }
+    let passing = host.netlink.wait_for(until, |netlink| {
+        Ok(netlink.find_link(&wish.link)?.filter(|outer| outer.forwarding))
+    })?;
+    match passing {
+        Some(_) => Ok(index),
+        None => Err(late("the bridge does not pass its frames", "is a spanning tree on?")),
+    }
+}
+
+/// Whether packets can be sent from `address` and are taken when they come.
+pub fn is_usable(netlink: &Netlink, index: u32, address: Ipv6Addr) -> Result<bool> {
+    let found = netlink.address(index, address.into())?;
+    Ok(found.is_some_and(|found| found.is_usable()) && netlink.takes(index, address)?)
 }
 
 /// How things are for a wish, before anything is done about it.
@@ -138,12 +174,14 @@ pub fn look(
 /// The settings that are not as IPv6 on a container's interface needs them.
 fn unsettled(of: Of<'_>) -> Result<Vec<Setting>> {
     // Docker switches IPv6 off in networks of its own that have none. The link-local address has
-    // to be the one that follows from the MAC, and to be of use before its DAD ends (RFC 4429).
-    let mut wanted = vec![("disable_ipv6", 0), ("addr_gen_mode", 0), ("optimistic_dad", 1)];
+    // to be the one that follows from the MAC, and to be of use before its DAD ends (RFC 4429). It
+    // may be made as soon as IPv6 is on or the mode is set, so those come last.
+    let mut wanted = vec![("optimistic_dad", 1)];
     if sysctl::get(of, "forwarding")? == Some(1) && sysctl::get(of, "accept_ra")? == Some(1) {
         // 1 means "unless it forwards", 2 means always.
         wanted.push(("accept_ra", 2));
     }
+    wanted.extend([("addr_gen_mode", 0), ("disable_ipv6", 0)]);
     let mut unsettled = Vec::new();
     for (setting, value) in wanted {
         if sysctl::get(of, setting)?.is_some_and(|is| is != value) {

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use crate::adapter::attachments::{Attachment, Leased, VERSION};
 use crate::record::{Address, Container, Duid, Ifname, Interface, Key, Mac, Origin};
 
-use super::{Fixed, Options};
+use super::{Dad, Fixed, Options};
 
 /// The interface that a container is to have. All identities follow from the container's own, so
 /// they are the same on every run and every host.
@@ -25,6 +25,8 @@ pub struct Wish {
     pub client: Option<(Duid, u32)>,
     /// Addresses that are given as they are.
     pub fixed: Vec<Fixed>,
+    /// How its addresses are checked for duplicates.
+    pub dad: Dad,
 }
 
 impl Wish {
@@ -43,6 +45,7 @@ impl Wish {
             mac: key.mac(),
             client: options.addressing.dhcp6.then_some(client),
             fixed: options.addressing.fixed.clone(),
+            dad: options.dad,
         }
     }
 
@@ -56,6 +59,7 @@ impl Wish {
             mac: known.mac,
             client: known.lease.as_ref().map(|leased| (leased.duid.clone(), leased.iaid)),
             fixed: Vec::new(),
+            dad: Dad::Off,
         }
     }
 
