@@ -30,16 +30,16 @@ pub struct Args {
     /// Take the end of standard input for the end of a full listing
     #[arg(long)]
     complete: bool,
-    /// Consider only containers of this pipe; without it, of every pipe
+    /// Consider only this owner's containers; without it, every owner's
     #[arg(long, value_name = "NAME")]
     owner: Option<Owner>,
-    /// Refuse a listing that would remove more than so many, or such a share of four or more
+    /// Refuse a listing that would remove more containers, or of four and more a larger share
     #[arg(long, value_name = "N|N%", default_value = "50%")]
     max_remove: MaxRemove,
-    /// Remove however many it is
+    /// Remove however many a listing leaves out
     #[arg(long)]
     force: bool,
-    /// Ask again for a change that does not show within this time; then after twice as long
+    /// Ask again for a change that does not show within this time, then later each time
     #[arg(long, value_name = "TIME", default_value = "30s")]
     settle: Span,
     #[command(flatten)]

@@ -18,7 +18,7 @@ use leasepipe::stage::cccf_host;
 #[derive(clap::Parser)]
 #[command(name = "cccf-host", version, after_long_help = EXAMPLE)]
 pub struct Args {
-    /// File with host records; without it, this machine's own engine is the only host
+    /// File with host records [default: this machine's own engine, called "local"]
     #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
     #[command(flatten)]

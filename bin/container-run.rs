@@ -31,7 +31,7 @@ use leasepipe::stage::container_run;
     after_long_help = EXAMPLE
 )]
 pub struct Args {
-    /// Make containers that name no owner for this one
+    /// Owner of the containers that name none
     #[arg(long, value_name = "NAME", default_value = "leasepipe")]
     owner: Owner,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Show, Span};
+use leasepipe::cli::{self, Every, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
 use leasepipe::record::{Host, Owner};
@@ -28,13 +28,13 @@ use leasepipe::stage::docker_cccf::{self, Options};
     after_long_help = EXAMPLE
 )]
 pub struct Args {
-    /// List only this owner's containers
+    /// Consider only this owner's containers; without it, everybody's
     #[arg(long, value_name = "NAME")]
     owner: Option<Owner>,
     /// List also containers that somebody else made and that do not run
     #[arg(long)]
     all: bool,
-    /// Ask the engines of the hosts in FILE
+    /// File with host records: ask the engines of all of them
     #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
     /// Ask the engine at URL; the host's id is "local"
@@ -45,12 +45,12 @@ pub struct Args {
         default_value = "unix:///var/run/docker.sock"
     )]
     host: String,
-    /// Go on with what changes
+    /// Go on with changes after the listing
     #[arg(long)]
     follow: bool,
-    /// List everything anew this often
-    #[arg(long, value_name = "TIME", requires = "follow")]
-    resync: Option<Span>,
+    /// With --follow, list everything again this often; "none" for never
+    #[arg(long, value_name = "TIME", default_value = "none")]
+    resync: Every,
     #[command(flatten)]
     show: Show,
 }
@@ -72,7 +72,7 @@ fn run(args: Args, report: &Report) -> Result<()> {
         owner: args.owner,
         all: args.all,
         follow: args.follow,
-        resync: args.resync.map(|span| span.0),
+        resync: args.resync.0,
     };
     docker_cccf::run(Output::stdout(args.show.table)?, report, &options)
 }

@@ -22,10 +22,10 @@ use leasepipe::stage::lease_cccf;
 #[derive(clap::Parser)]
 #[command(name = "lease-cccf", version, after_long_help = EXAMPLE)]
 pub struct Args {
-    /// File with one container document, or several, or an array of them
+    /// File with the container documents that each client gets: cccf(5)
     #[arg(long, value_name = "FILE")]
     template: PathBuf,
-    /// The pipe that the containers belong to, where the template names none
+    /// Owner of the containers, where the template names none
     #[arg(long, value_name = "NAME", default_value = "leasepipe")]
     owner: Owner,
     #[command(flatten)]

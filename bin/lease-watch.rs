@@ -36,7 +36,7 @@ pub struct Args {
     /// With --follow, list everything again this often; "none" for never
     #[arg(long, value_name = "TIME", default_value = "5m")]
     resync: Every,
-    /// How long to wait for a lease file to be whole
+    /// How long to wait for the lease file to be whole
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Span,
     #[command(flatten)]

@@ -25,17 +25,17 @@ pub struct Args {
     /// Plug containers into this bridge
     #[arg(long, value_name = "NAME", required = true)]
     bridge: Option<Ifname>,
-    /// Where the address comes from: dhcp6, none, or ADDRESS/LENGTH[@ROUTER]
-    #[arg(long, value_name = "ADDRESS", default_value = "dhcp6")]
+    /// Where an address comes from: dhcp6, none, or ADDRESS/LENGTH[@ROUTER]
+    #[arg(long, value_name = "SOURCE", default_value = "dhcp6")]
     address: Vec<Given>,
-    /// Call the interface NAME inside the container
+    /// Name of the interface inside the container
     #[arg(long, value_name = "NAME", default_value = "eth0")]
     interface: Ifname,
-    /// Set the largest packet to BYTES [default: the bridge's]
+    /// Largest packet on the interface [default: the bridge's]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=65535))]
     mtu: Option<u32>,
     /// How to find out whether another station has the address
-    #[arg(long, value_enum, default_value = "optimistic")]
+    #[arg(long, value_name = "MODE", value_enum, default_value = "optimistic")]
     dad: Dad,
     #[command(flatten)]
     common: Common,

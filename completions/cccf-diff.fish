@@ -1,9 +1,9 @@
 complete -c cccf-diff -l current -d 'What is there: a file, or a stream such as <(docker-cccf --follow)' -r -F
-complete -c cccf-diff -l owner -d 'Consider only containers of this pipe; without it, of every pipe' -r
-complete -c cccf-diff -l max-remove -d 'Refuse a listing that would remove more than so many, or such a share of four or more' -r
-complete -c cccf-diff -l settle -d 'Ask again for a change that does not show within this time; then after twice as long' -r
+complete -c cccf-diff -l owner -d 'Consider only this owner\'s containers; without it, every owner\'s' -r
+complete -c cccf-diff -l max-remove -d 'Refuse a listing that would remove more containers, or of four and more a larger share' -r
+complete -c cccf-diff -l settle -d 'Ask again for a change that does not show within this time, then later each time' -r
 complete -c cccf-diff -l complete -d 'Take the end of standard input for the end of a full listing'
-complete -c cccf-diff -l force -d 'Remove however many it is'
+complete -c cccf-diff -l force -d 'Remove however many a listing leaves out'
 complete -c cccf-diff -l table -d 'Print a table for people instead of records'
 complete -c cccf-diff -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cccf-diff -s V -l version -d 'Print version'

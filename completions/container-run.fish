@@ -1,4 +1,4 @@
-complete -c container-run -l owner -d 'Make containers that name no owner for this one' -r
+complete -c container-run -l owner -d 'Owner of the containers that name none' -r
 complete -c container-run -l concurrency -d 'Work on up to N records at the same time' -r
 complete -c container-run -l table -d 'Print a table for people instead of records'
 complete -c container-run -s h -l help -d 'Print help (see more with \'--help\')'

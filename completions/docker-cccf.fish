@@ -1,9 +1,9 @@
-complete -c docker-cccf -l owner -d 'List only this owner\'s containers' -r
-complete -c docker-cccf -l hosts -d 'Ask the engines of the hosts in FILE' -r -F
+complete -c docker-cccf -l owner -d 'Consider only this owner\'s containers; without it, everybody\'s' -r
+complete -c docker-cccf -l hosts -d 'File with host records: ask the engines of all of them' -r -F
 complete -c docker-cccf -l host -d 'Ask the engine at URL; the host\'s id is "local"' -r
-complete -c docker-cccf -l resync -d 'List everything anew this often' -r
+complete -c docker-cccf -l resync -d 'With --follow, list everything again this often; "none" for never' -r
 complete -c docker-cccf -l all -d 'List also containers that somebody else made and that do not run'
-complete -c docker-cccf -l follow -d 'Go on with what changes'
+complete -c docker-cccf -l follow -d 'Go on with changes after the listing'
 complete -c docker-cccf -l table -d 'Print a table for people instead of records'
 complete -c docker-cccf -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c docker-cccf -s V -l version -d 'Print version'

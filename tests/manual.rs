@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Command, CommandFactory};
+use clap::{ArgAction, Command, CommandFactory};
 use clap_complete::Shell;
 use leasepipe::pipe::EXITS;
 
@@ -101,6 +101,20 @@ fn man_pages_are_fresh() {
     fresh(&stale);
 }
 
+#[test]
+fn every_page_is_of_this_version_and_day() {
+    let version = env!("CARGO_PKG_VERSION");
+    for entry in std::fs::read_dir(root().join("man")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let section = path.extension().unwrap().to_str().unwrap();
+        let title = format!(".TH {name} {section} {DATE} \"leasepipe {version}\" leasepipe");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let found = page.lines().find(|line| line.starts_with(".TH "));
+        assert_eq!(found.map(|line| line.replace("\\-", "-")), Some(title));
+    }
+}
+
 /// A page that has yet to be written.
 fn skeleton() -> String {
     let mut page = String::new();
@@ -113,33 +127,96 @@ fn skeleton() -> String {
     page
 }
 
+/// When the manual was last looked through: the same day on every page.
+const DATE: &str = "2026-11-21";
+
 /// The parts of a page that come from the code.
 fn blocks(command: &Command) -> BTreeMap<&'static str, String> {
     let man = clap_mangen::Man::new(command.clone())
         .section("1")
+        .date(DATE)
         .source(format!("leasepipe {}", env!("CARGO_PKG_VERSION")))
         .manual("leasepipe");
-    let mut top = Vec::new();
-    man.render_title(&mut top).unwrap();
-    man.render_name_section(&mut top).unwrap();
-    man.render_synopsis_section(&mut top).unwrap();
-    man.render_description_section(&mut top).unwrap();
-    man.render_options_section(&mut top).unwrap();
-    let mut top = String::from_utf8(top).unwrap();
+    let mut head = Vec::new();
+    man.render_title(&mut head).unwrap();
+    man.render_name_section(&mut head).unwrap();
+    let mut top = String::from_utf8(head).unwrap();
+    top.push_str(".SH SYNOPSIS\n");
+    top.push_str(&synopsis(command, command.get_name()));
+    let mut rest = Vec::new();
+    man.render_description_section(&mut rest).unwrap();
+    man.render_options_section(&mut rest).unwrap();
+    // The first paragraph is the line that stands under NAME.
+    let rest = String::from_utf8(rest).unwrap();
+    let (before, after) = rest.split_once(".SH DESCRIPTION\n").unwrap();
+    let after = after.split_once(".PP\n").expect("a description of more than a line").1;
+    write!(top, "{before}.SH DESCRIPTION\n{after}").unwrap();
     for sub in command.get_subcommands() {
         let name = format!("{} {}", command.get_name(), sub.get_name());
         let about = sub.get_long_about().or(sub.get_about()).map(ToString::to_string);
-        write!(top, ".SS {name}\n{}\n", about.unwrap_or_default().replace('-', "\\-")).unwrap();
+        let about = about.unwrap_or_default().replace("\n\n", "\n.PP\n").replace('-', "\\-");
+        write!(top, ".SS {name}\n{about}\n").unwrap();
         let mut options = Vec::new();
         clap_mangen::Man::new(sub.clone()).render_options_section(&mut options).unwrap();
         let options = String::from_utf8(options).unwrap();
         top.push_str(options.split_once(".SH OPTIONS\n").map_or(&*options, |(_, text)| text));
     }
+    let top = tidy(&top);
     let mut exits = String::from(".SH \"EXIT STATUS\"\n");
     for (exit, meaning) in EXITS {
         writeln!(exits, ".TP\n.B {}\n{meaning}", exit as u8).unwrap();
     }
     BTreeMap::from([("OPTIONS", top), ("EXIT STATUS", exits)])
+}
+
+/// One line for the command and one for each of its subcommands: what must be given first.
+fn synopsis(command: &Command, name: &str) -> String {
+    let (must, may): (Vec<_>, Vec<_>) = command
+        .get_arguments()
+        .filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))
+        .partition(|arg| arg.is_required_set());
+    let mut line = format!("\\fB{}\\fR", name.replace('-', "\\-").replace(' ', "\\ "));
+    for arg in must.into_iter().chain(may) {
+        let flag = arg.get_long().expect("every option has a long name").replace('-', "\\-");
+        let mut word = format!("\\fB\\-\\-{flag}\\fR");
+        if arg.get_action().takes_values() {
+            let value = arg.get_value_names().expect("a value has a name")[0].replace('-', "\\-");
+            write!(word, "\\ \\fI{value}\\fR").unwrap();
+        }
+        let more = if matches!(arg.get_action(), ArgAction::Append) { " ..." } else { "" };
+        match arg.is_required_set() {
+            true => write!(line, "\n{word}{more}").unwrap(),
+            false => write!(line, "\n[{word}]{more}").unwrap(),
+        }
+    }
+    line.push('\n');
+    for sub in command.get_subcommands() {
+        line.push_str(".br\n");
+        line.push_str(&synopsis(sub, &format!("{name} {}", sub.get_name())));
+    }
+    line
+}
+
+/// The page without what the generator says twice, and with its lists in the form of the others.
+fn tidy(page: &str) -> String {
+    let mut out = String::new();
+    let page = page.replace(".br\n\n.br\n\\fIPossible values:\\fR\n.RS 14\n", ".RS\n");
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let again = line.contains(" .ds Aq ") && out.contains(line);
+        match line {
+            _ if again => (),
+            ".IP \\(bu 2" => {
+                let text = lines.next().expect("a value");
+                let (value, meaning) = text.split_once(": ").expect("what the value means");
+                writeln!(out, ".TP\n.B {value}\n{meaning}").unwrap();
+            }
+            line => {
+                writeln!(out, "{}", line.replace("\\fI<", "\\fI").replace(">\\fR", "\\fR")).unwrap()
+            }
+        }
+    }
+    out
 }
 
 /// The page with what stands between `BEGIN` and `END` replaced.
