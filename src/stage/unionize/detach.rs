@@ -9,7 +9,6 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Upkeep;
@@ -208,7 +207,7 @@ impl<'a> Keeper<'a> {
             return Ok(false);
         }
         let linked = Netlink::open()?.find_link(&known.link)?.is_some();
-        if linked || is_there(known) {
+        if linked || is_there(known)? {
             return Ok(false);
         }
         self.detach(&known.container.id, &known.link, known.mac)?;
@@ -217,11 +216,20 @@ impl<'a> Keeper<'a> {
 }
 
 /// Whether the namespace that the attachment was made in is still there.
-pub fn is_there(known: &Attachment) -> bool {
-    let Some(docker) = &known.container.docker else { return false };
-    match &docker.netns {
-        Some(path) => Netns::open(Path::new(path)).is_ok(),
-        None => Netns::of_container(docker).is_ok(),
+///
+/// # Errors
+/// When that cannot be seen: what one may not look at is not known to be gone.
+pub fn is_there(known: &Attachment) -> Result<bool> {
+    let Some(docker) = &known.container.docker else { return Ok(false) };
+    match Netns::of_container(docker) {
+        Ok(_) => Ok(true),
+        Err(why) if why.kind() == Kind::NotFound => Ok(false),
+        // The file stays when its namespace goes, and is also what a mount namespace shows that
+        // does not hold the engine's mounts. With the namespace the link would have gone.
+        Err(why) if why.kind() == Kind::BadInput => {
+            if Netlink::open()?.find_link(&known.link)?.is_some() { Err(why) } else { Ok(false) }
+        }
+        Err(why) => Err(why),
     }
 }
 

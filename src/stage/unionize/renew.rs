@@ -114,7 +114,7 @@ impl Keeper<'_> {
         let _held = self.attachments.lock(&listed.link)?;
         let Some(mut known) = self.attachments.get(&listed.link)? else { return Ok(None) };
         let id = known.container.id.clone();
-        if !is_there(&known) {
+        if !is_there(&known)? {
             self.detach(&id, &known.link, known.mac)?;
             return Ok(None);
         }
