@@ -25,7 +25,7 @@ pub struct Args {
     /// Plug containers into this bridge
     #[arg(long, value_name = "NAME", required = true)]
     bridge: Option<Ifname>,
-    /// Where an address comes from: dhcp6, none, or ADDRESS/LENGTH[@ROUTER]
+    /// Where an address comes from: dhcp6, none, or ADDRESS/LENGTH, with @ROUTER behind it for a default route
     #[arg(long, value_name = "SOURCE", default_value = "dhcp6")]
     address: Vec<Given>,
     /// Name of the interface inside the container

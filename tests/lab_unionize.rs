@@ -205,7 +205,8 @@ fn a_second_run_changes_nothing() {
 
 #[test]
 fn ipv6_is_switched_on_where_docker_has_switched_it_off() {
-    let Some(mut site) = Site::or_skip("ipv6_is_switched_on_where_docker_has_switched_it_off") else {
+    let Some(mut site) = Site::or_skip("ipv6_is_switched_on_where_docker_has_switched_it_off")
+    else {
         return;
     };
     let space = site.space("c1");
@@ -257,10 +258,7 @@ fn what_a_killed_run_leaves_is_repaired_or_taken_away() {
         return;
     };
     let bystander = site.space("by");
-    site.lab.ip(&format!(
-        "link add by type veth peer name eth0 netns {}",
-        bystander.space.name()
-    ));
+    site.lab.ip(&format!("link add by type veth peer name eth0 netns {}", bystander.space.name()));
     site.lab.ip("link set by master br1 up");
     let before = bystander.index();
     let mut killed = [0; 2];
@@ -325,10 +323,7 @@ fn a_duplicate_is_declined_and_another_address_is_leased() {
     let taken = site.attach(&[], &web)["addresses"][0]["address"].as_str().unwrap().to_owned();
     site.detach(&web);
     let squatter = site.space("squatter");
-    site.lab.ip(&format!(
-        "link add sq type veth peer name eth0 netns {}",
-        squatter.space.name()
-    ));
+    site.lab.ip(&format!("link add sq type veth peer name eth0 netns {}", squatter.space.name()));
     site.lab.ip("link set sq master br1 up");
     squatter.space.ip("link set eth0 up");
     squatter.space.ip(&format!("addr add {taken}/64 dev eth0 nodad"));

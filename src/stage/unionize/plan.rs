@@ -328,7 +328,10 @@ mod tests {
     fn what_a_killed_run_left_is_finished() {
         let wish = wish();
         let restore = Step::Restore(lease(None).addresses[0].clone());
-        assert_eq!(plan(&wish, &attached(&wish, None), NOW).unwrap(), [restore.clone()]);
+        assert_eq!(
+            plan(&wish, &attached(&wish, None), NOW).unwrap(),
+            std::slice::from_ref(&restore)
+        );
 
         let mut unleased = attached(&wish, None);
         unleased.known = Some(wish.attachment(None));
