@@ -404,25 +404,3 @@ fn asks_again_after_a_lost_answer() {
     let elapsed = lease.expect("a lease").elapsed.as_secs_f64();
     assert!((1.0..1.6).contains(&elapsed), "{elapsed}");
 }
-
-/// Not a test of anything but speed: `cargo test --test lab_dhcp6 -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures"]
-fn how_long_an_exchange_takes() {
-    let Some(mut lab) = Lab::or_skip("how_long_an_exchange_takes") else { return };
-    lab.bridge("br1");
-    lab.dnsmasq("br1", "fd00:1::/64", &[]);
-    for (rapid, messages) in [(true, "two"), (false, "four")] {
-        let lease = |number| {
-            let mut container = plug(&mut lab, number + 100 * u8::from(rapid), Dad::Optimistic);
-            container.client.rapid_commit = rapid;
-            container.lease().elapsed.as_secs_f64() * 1e3
-        };
-        let mut millis: Vec<f64> = (1..=50).map(lease).collect();
-        millis.sort_by(f64::total_cmp);
-        let [least, median, most] = [0, 24, 49].map(|at| millis[at]);
-        println!(
-            "{messages} messages: {least:.2}/{median:.2}/{most:.2} ms (least/median/most of 50)"
-        );
-    }
-}
