@@ -73,6 +73,12 @@ impl<'a> Unionize<'a> {
         let wish = Wish::new(container, &self.options);
         let _held = self.keeper.attachments.lock(&wish.link)?;
         container.interfaces.retain(|known| known.name != wish.interface);
+        // A client with a new host name has a container of another name and the same key. When that
+        // one was quicker than the end of this one, the interface is its own by now.
+        let known = self.keeper.attachments.get(&wish.link)?;
+        if known.is_some_and(|known| known.container.id != container.id) {
+            return Ok(());
+        }
         self.keeper.detach(&container.id, &wish.link, wish.mac)
     }
 }
