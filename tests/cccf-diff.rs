@@ -77,6 +77,17 @@ fn a_partial_listing_removes_nothing_and_the_loop_goes_on() {
 }
 
 #[test]
+fn what_failed_before_is_passed_on_and_nothing_goes_by_its_listing() {
+    let current = container("a", "") + &container("x", "");
+    let failed = container("a", r#","cmd":"new","status":"failed","error":"no""#);
+    let done =
+        diff("diff-12.json", &current, &(failed.clone() + &container("n", "") + CHECKPOINT), &[]);
+    assert_eq!(done.records[0], serde_json::from_str::<serde_json::Value>(&failed).unwrap());
+    assert_eq!(told(&done)[1..], ["add n"]);
+    assert_eq!(done.status, 0);
+}
+
+#[test]
 fn a_current_side_that_broke_off_changes_nothing() {
     let pipe = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("diff-broken.fifo");
     let _ = std::fs::remove_file(&pipe);

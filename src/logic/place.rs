@@ -15,6 +15,13 @@ pub struct Placer {
     places: HashMap<ContainerId, usize>,
 }
 
+/// Whether a container was on its host before.
+#[derive(Clone, Copy, PartialEq)]
+enum Known {
+    There,
+    New,
+}
+
 impl Placer {
     /// A placer over these hosts. What a host says of its use counts from the start.
     ///
@@ -43,23 +50,37 @@ impl Placer {
     /// `NotFound` when the container asks for a host that is not in the list, `Unavailable` when
     /// no host takes containers.
     pub fn change(&mut self, change: &mut Change) -> Result<()> {
+        let container = &mut change.container;
         match change.action {
-            Action::Remove => {
-                let completed = self.complete(&mut change.container);
-                self.forget(&change.container.id);
-                completed
-            }
-            Action::Add | Action::Keep | Action::Replace => self.container(&mut change.container),
+            Action::Remove => self.leave(container),
+            Action::Keep | Action::Replace => self.settle(container, Known::There),
+            Action::Add => self.settle(container, Known::New),
         }
     }
 
     /// Gives a bare container a host, by the same rules.
     pub fn container(&mut self, container: &mut Container) -> Result<()> {
-        if container.state == Some(State::Absent) {
-            let completed = self.complete(container);
-            self.forget(&container.id);
-            return completed;
+        match container.state {
+            Some(State::Absent) => self.leave(container),
+            Some(_) => self.settle(container, Known::There),
+            None => self.settle(container, Known::New),
         }
+    }
+
+    fn leave(&mut self, container: &mut Container) -> Result<()> {
+        let completed = self.complete(container);
+        let at = container.host.as_ref().and_then(|host| self.by_id.get(&host.id)).copied();
+        // A host that tells its use has counted a container that was never heard of here.
+        match at.filter(|at| self.hosts[*at].used.is_some()) {
+            Some(at) if !self.places.contains_key(&container.id) => {
+                self.load[at] = self.load[at].saturating_sub(1);
+            }
+            _ => self.forget(&container.id),
+        }
+        completed
+    }
+
+    fn settle(&mut self, container: &mut Container, known: Known) -> Result<()> {
         if container.host.is_none() {
             let at = match self.places.get(&container.id) {
                 Some(at) => *at,
@@ -68,7 +89,7 @@ impl Placer {
             container.host = Some(self.hosts[at].as_ref());
         }
         self.complete(container)?;
-        self.count(container);
+        self.count(container, known);
         Ok(())
     }
 
@@ -99,12 +120,17 @@ impl Placer {
         Ok(())
     }
 
-    /// Counts a container on its host, once.
-    fn count(&mut self, container: &Container) {
+    /// Counts a container on its host, once. What was there before is in the use that a host tells.
+    fn count(&mut self, container: &Container, known: Known) {
         let at = container.host.as_ref().and_then(|host| self.by_id.get(&host.id)).copied();
+        let before = self.places.get(&container.id).copied();
+        if at == before {
+            return;
+        }
         self.forget(&container.id);
         if let Some(at) = at {
-            self.load[at] += 1;
+            let told = known == Known::There && before.is_none() && self.hosts[at].used.is_some();
+            self.load[at] += u64::from(!told);
             self.places.insert(container.id.clone(), at);
         }
     }
@@ -167,6 +193,14 @@ mod tests {
     fn use_that_a_host_tells_counts() {
         let busy = r#"{"kind":"host","id":"a","url":"unix:///a","used":{"containers":5}}"#;
         assert_eq!(place(&mut placer(&[busy, B]), Action::Add, "1", "").unwrap(), "b");
+        let two = r#"{"kind":"host","id":"a","url":"unix:///a","used":{"containers":2}}"#;
+        let mut placer = placer(&[two, B]);
+        let mut at = |action, id, host| place(&mut placer, action, id, host).unwrap();
+        at(Action::Keep, "1", r#","host":{"id":"a"}"#);
+        assert_eq!(at(Action::Add, "2", ""), "b");
+        at(Action::Remove, "1", r#","host":{"id":"a"}"#);
+        at(Action::Remove, "0", r#","host":{"id":"a"}"#);
+        assert_eq!(at(Action::Add, "3", ""), "a", "both that it told of are gone");
     }
 
     #[test]

@@ -149,7 +149,9 @@ impl Member {
         let is_label = name.parse::<Hostname>().is_ok() && !name.contains('.');
         if name.len() > LONGEST_NAME || !is_label {
             let what = format!("field \"id\": \"{name}\" is not a name for Docker and the DNS");
-            return Err(bad(format!("{what} (a-z, 0-9 and hyphens, at most {LONGEST_NAME})")));
+            return Err(bad(format!(
+                "{what} (letters, digits and hyphens, at most {LONGEST_NAME})"
+            )));
         }
         let identity = [client.key.as_str().as_bytes(), self.id.as_bytes()];
         container.key = Some(Key::derive("member", &identity));

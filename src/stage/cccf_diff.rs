@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::logic::reconcile::{Listing, Out, Policy, Reconciler, Sink};
 use crate::pipe::{Found, Output, Reader, Report, Stdio};
-use crate::record::{Checkpoint, Container, Of, Owner, Record};
+use crate::record::{Checkpoint, Container, Of, Owner, Record, Status};
 
 /// How standard input and the current side are read.
 pub struct Sides<'a> {
@@ -58,6 +58,7 @@ pub fn run(stdio: Stdio, sides: &Sides, policy: Policy) -> Result<()> {
         out: Outward { output, report, owner, follow: false, failed: None },
         follow: Follow { wanted: None, current: None },
         begun: Instant::now(),
+        unclear: false,
         ended: None,
     };
     stage.serve(&receiver)?;
@@ -92,6 +93,9 @@ struct Stage {
     out: Outward,
     follow: Follow,
     begun: Instant,
+    /// Whether an earlier stage failed on a member of the listing that is being told: then it is
+    /// not known what is wanted of it, and nothing goes by that listing.
+    unclear: bool,
     /// How the wanted side ended.
     ended: Option<bool>,
 }
@@ -177,6 +181,12 @@ impl Stage {
     fn record(&mut self, side: Side, record: Record) -> Result<()> {
         self.out.report.used();
         match (side, record) {
+            (Side::Wanted, Record::Container(container))
+                if container.status == Some(Status::Failed) =>
+            {
+                self.unclear = true;
+                self.out.output.write(&Record::Container(container))
+            }
             (Side::Wanted, Record::Container(container)) => self.wanted(&container),
             (Side::Current, Record::Container(container)) => {
                 self.turn(|loop_, now, out| loop_.see(&container, now, out))
@@ -185,7 +195,7 @@ impl Stage {
                 self.follow.wanted = Some(checkpoint.follow);
                 self.out.follow = checkpoint.follow;
                 self.out.owner = self.out.owner.take().or_else(|| checkpoint.owner.clone());
-                let listing = Listing::from(&checkpoint);
+                let listing = self.wanted_listing(!checkpoint.partial);
                 self.turn(|loop_, now, out| loop_.wanted_checkpoint(listing, now, out))
             }
             (Side::Current, Record::Checkpoint(checkpoint))
@@ -208,6 +218,12 @@ impl Stage {
             return Err(error.remedy("the listing is refused whole, nothing is changed"));
         }
         self.turn(|loop_, now, out| loop_.want(container, now, out))
+    }
+
+    /// What the listing that ends here says of what it leaves out.
+    fn wanted_listing(&mut self, whole: bool) -> Listing {
+        let unclear = std::mem::take(&mut self.unclear);
+        if whole && !unclear { Listing::Whole } else { Listing::Partial }
     }
 
     fn side_ended(&mut self, side: Side, whole: bool) -> Result<()> {
@@ -236,8 +252,7 @@ impl Stage {
         if self.follow.wanted.is_some() {
             return Ok(());
         }
-        let whole = self.ended == Some(true);
-        let listing = if whole { Listing::Whole } else { Listing::Partial };
+        let listing = self.wanted_listing(self.ended == Some(true));
         self.turn(|loop_, now, out| loop_.wanted_checkpoint(listing, now, out))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::diff::Print;
-use crate::record::{Checkpoint, Container, ContainerId, Owner, State};
+use crate::record::{Container, ContainerId, Owner, State};
 
 /// One container of a side, in little room: sides are large, and most containers are only compared.
 #[derive(Debug)]
@@ -50,12 +50,6 @@ pub enum Listing {
     Whole,
     /// Nothing.
     Partial,
-}
-
-impl From<&Checkpoint> for Listing {
-    fn from(checkpoint: &Checkpoint) -> Listing {
-        if checkpoint.partial { Listing::Partial } else { Listing::Whole }
-    }
 }
 
 /// One of the two sides.
