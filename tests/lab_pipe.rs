@@ -90,7 +90,7 @@ impl World {
     /// The containers by the client's address that they were made for.
     fn containers(&self) -> BTreeMap<String, String> {
         let client_of = |name: &String| {
-            let env = self.docker.inspect(name, "{{range .Config.Env}}{{println .}}{{end}}");
+            let env = self.docker.look(name, "{{range .Config.Env}}{{println .}}{{end}}")?;
             env.lines().find_map(|line| line.strip_prefix("CLIENT=").map(str::to_owned))
         };
         let names = self.docker.names().into_iter();
@@ -99,7 +99,7 @@ impl World {
 
     /// The address that dnsmasq has leased to a container, as the kernel has it.
     fn address(&self, container: &str) -> Option<IpAddr> {
-        let netns = self.docker.inspect(container, "{{.NetworkSettings.SandboxKey}}");
+        let netns = self.docker.look(container, "{{.NetworkSettings.SandboxKey}}")?;
         let mut ip = Command::new("nsenter");
         ip.arg(format!("--net={netns}")).args(["ip", "-6", "-oneline", "address", "show"]);
         let out = String::from_utf8(ip.output().ok()?.stdout).ok()?;
@@ -152,6 +152,7 @@ impl World {
             reservations: self.reservations(),
             attachments: self.attachments(),
             open_bindings: self.open_bindings(),
+            leases: self.lab.server("br1").lease_count(),
         }
     }
 
@@ -183,12 +184,19 @@ struct Made {
     reservations: usize,
     attachments: usize,
     open_bindings: usize,
+    leases: usize,
 }
 
 impl Made {
     fn for_each_of(clients: usize) -> Made {
-        let (containers, links, reservations) = (clients, clients, clients);
-        Made { containers, links, reservations, attachments: clients, open_bindings: clients }
+        Made {
+            containers: clients,
+            links: clients,
+            reservations: clients,
+            attachments: clients,
+            open_bindings: clients,
+            leases: clients,
+        }
     }
 }
 

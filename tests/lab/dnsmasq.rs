@@ -74,11 +74,21 @@ impl Dnsmasq {
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// The lines of its lease file that are IPv6 leases of `address`.
+    /// Whether its lease file has a lease of this address.
     pub fn has_lease(&self, address: &str) -> bool {
+        self.leased().iter().any(|leased| leased == address)
+    }
+
+    /// How many leases its lease file has.
+    pub fn lease_count(&self) -> usize {
+        self.leased().len()
+    }
+
+    fn leased(&self) -> Vec<String> {
         let file = fs::read(self.leases()).unwrap_or_default();
         let file = String::from_utf8_lossy(&file).into_owned();
-        file.lines().any(|line| line.split(' ').nth(2) == Some(address))
+        let addresses = file.lines().filter_map(|line| line.split(' ').nth(2));
+        addresses.map(str::to_owned).collect()
     }
 
     /// Ends it as SIGTERM does: it keeps its lease file.

@@ -60,10 +60,17 @@ impl Docker {
         names
     }
 
-    /// One field of a container, as `docker inspect --format` gives it.
+    /// One field of a container, as `docker inspect --format` gives it; it must be there.
     #[track_caller]
     pub fn inspect(&self, name: &str, format: &str) -> String {
-        self.docker(&["inspect", "--format", format, name])
+        self.look(name, format).unwrap_or_else(|| panic!("there is no container {name}"))
+    }
+
+    /// One field of a container, or nothing when it is not there.
+    pub fn look(&self, name: &str, format: &str) -> Option<String> {
+        let out = Command::new("docker").args(["inspect", "--format", format, name]).output();
+        let out = out.ok().filter(|out| out.status.success())?;
+        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
     }
 
     /// Removes all containers of this owner, and its bystanders.
