@@ -26,6 +26,9 @@ use crate::record::{ContainerId, Ifname, Mac, Owner};
 /// How long a server may take to take a lease back. Without an answer the lease ends by itself.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a container that is no longer listed, and its link, may take to go.
+const GOING: Duration = Duration::from_secs(2);
+
 /// One thing to take away.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Removal {
@@ -181,23 +184,31 @@ impl<'a> Keeper<'a> {
         speak(inside, wish, index, patience, |client, link| client.release(link, &held))
     }
 
-    /// Clears what is left of containers that were not `listed` and are gone.
+    /// Clears what is left of containers that were not `listed` and are gone, or go within
+    /// [`GOING`]: a run that was killed may have asked for a removal that still goes on.
     pub(super) fn sweep(&self, listed: &HashSet<Ifname>, owner: Option<&Owner>) -> Result<()> {
-        let (all, wrong) = self.attachments.list()?;
+        let (mut left, wrong) = self.attachments.list()?;
         for why in wrong {
             self.report.note(&why);
         }
-        for known in all {
-            let theirs = owner.is_some() && known.container.owner.as_ref() != owner;
-            if theirs || listed.contains(&known.link) {
-                continue;
+        left.retain(|known| {
+            let ours = owner.is_none() || known.container.owner.as_ref() == owner;
+            ours && !listed.contains(&known.link)
+        });
+        let end = Instant::now() + GOING;
+        loop {
+            left.retain(|known| match self.sweep_one(known).within(&known.container.id) {
+                Ok(gone) => !gone,
+                Err(why) => {
+                    self.report.failed(&why);
+                    false
+                }
+            });
+            if left.is_empty() || Instant::now() > end {
+                return Ok(());
             }
-            let outcome = self.sweep_one(&known).within(&known.container.id);
-            if let Err(why) = outcome {
-                self.report.failed(&why);
-            }
+            std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(())
     }
 
     /// Clears an attachment if both its container's namespace and its link are gone.
