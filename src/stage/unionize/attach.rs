@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::bridge::explain_silence;
 use super::plan::{Step, in_use, plan};
-use super::scene::{Host, Inside, Plugboard, is_usable, look, wait_ready};
-use super::verdict::duplicates;
+use super::scene::{Host, Inside, Plugboard, look, wait_ready};
+use super::verdict::settle;
 use super::wish::{Wish, interface};
 use super::{Dad, Unionize};
 use crate::adapter::attachments::{Attachment, Leased};
@@ -95,14 +95,13 @@ impl Job<'_> {
             .iter()
             .try_for_each(|step| self.step(step))
             .and_then(|()| self.check())
-            .and_then(|()| self.wait_usable())
             .and_then(|()| self.router(router));
         match outcome {
             Ok(router) => Ok(self.done(router)),
             Err(why) => {
                 let why = explain_silence(why, &self.bridge);
-                let Wish { container, link, mac, .. } = self.wish;
-                if let Err(undone) = self.unionize.keeper.detach(&container.id, link, *mac) {
+                let Wish { container, link, .. } = self.wish;
+                if let Err(undone) = self.unionize.keeper.detach(&container.id, link) {
                     self.unionize.keeper.report.failed(&undone.at("undo").at(&container.id));
                 }
                 Err(why)
@@ -127,11 +126,7 @@ impl Job<'_> {
         };
         match step {
             Step::Leave(_) => {
-                self.unionize.keeper.detach(
-                    &self.wish.container.id,
-                    &self.wish.link,
-                    self.wish.mac,
-                )?;
+                self.unionize.keeper.detach(&self.wish.container.id, &self.wish.link)?;
                 self.known = self.wish.attachment(None);
                 Ok(())
             }
@@ -198,6 +193,10 @@ impl Job<'_> {
         prefix_len: u8,
         lifetimes: Lifetimes,
     ) -> Result<()> {
+        if let IpAddr::V6(address) = address {
+            // The host may remember who had the address last. Not knowing is better.
+            let _ = self.host.netlink.forget_neighbour(self.bridge.link.index, address);
+        }
         let dad = self.dad.into();
         self.inside.netlink.assign(index, address, prefix_len, lifetimes, dad)?;
         self.fresh.push(address);
@@ -240,53 +239,42 @@ impl Job<'_> {
         self.unionize.keeper.attachments.put(&self.known)
     }
 
-    /// Where addresses are not to be used before, waits until it is clear that they are unique; a
-    /// lease that is not is exchanged for another.
+    /// Waits until the new addresses are of use: at once where that is allowed, otherwise when it is
+    /// clear that they are unique.
     fn check(&mut self) -> Result<()> {
-        while self.dad == Dad::Wait && !self.fresh.is_empty() {
+        while !self.fresh.is_empty() {
             let index = self.inside.link(&self.wish.interface)?.index;
-            let taken = duplicates(&mut self.inside, self.wish, index, &self.fresh)?;
-            let Some(first) = taken.first() else { return Ok(()) };
-            let leased = self.known.lease.iter().flat_map(|lease| &lease.addresses);
-            let only_leased = {
-                let leased: Vec<IpAddr> = leased.map(|leased| leased.address).collect();
-                taken.iter().all(|taken| leased.contains(taken))
-            };
-            if !only_leased {
-                return Err(in_use(first));
+            let sure = self.dad == Dad::Wait;
+            let until = self.deadline();
+            let taken = settle(&mut self.inside, self.wish, index, &self.fresh, sure, until)?;
+            let taken = taken.ok_or_else(|| {
+                Error::new(Kind::TimedOut, "wait for the address")
+                    .why("the kernel has not made it usable")
+            })?;
+            if taken.is_empty() {
+                return Ok(());
             }
-            self.decline()?;
-            if self.retries == 0 {
-                return Err(in_use(first));
-            }
-            self.retries -= 1;
-            self.lease()?;
+            self.exchange(&taken)?;
         }
         Ok(())
     }
 
-    /// Waits until the kernel takes packets to the addresses that were put on the interface.
-    fn wait_usable(&mut self) -> Result<()> {
-        if self.fresh.is_empty() {
-            return Ok(());
+    /// Exchanges a lease for another, because others have what was leased.
+    fn exchange(&mut self, taken: &[IpAddr]) -> Result<()> {
+        let leased = self.known.lease.iter().flat_map(|lease| &lease.addresses);
+        let leased: Vec<IpAddr> = leased.map(|leased| leased.address).collect();
+        let error = in_use(&taken[0]);
+        if !taken.iter().all(|taken| leased.contains(taken)) {
+            return Err(error);
         }
-        let until = self.deadline();
-        let index = self.inside.link(&self.wish.interface)?.index;
-        let fresh = &self.fresh;
-        let usable = self.inside.netlink.wait_for(until, |netlink| {
-            for address in fresh {
-                if let IpAddr::V6(address) = address
-                    && !is_usable(netlink, index, *address)?
-                {
-                    return Ok(None);
-                }
-            }
-            Ok(Some(()))
-        })?;
-        usable.ok_or_else(|| {
-            Error::new(Kind::TimedOut, "wait for the address")
-                .why("the kernel has not made it usable")
-        })
+        self.decline()?;
+        if self.retries == 0 {
+            return Err(error);
+        }
+        self.retries -= 1;
+        let note = error.remedy("declined; asking for another").at(&self.wish.container.id);
+        self.unionize.keeper.report.note(&note);
+        self.lease()
     }
 
     /// The router of the default route: `before`, or the one that answers.

@@ -8,20 +8,22 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::Upkeep;
 use super::attach::{held, speak};
 use super::scene::{Host, Inside, wait_ready};
 use super::wish::Wish;
+use super::{Upkeep, lock};
 use crate::adapter::attachments::{Attachment, Attachments, Leased};
 use crate::adapter::netlink::{End, Netlink, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::sysctl::{self, Of};
 use crate::error::{Kind, Result, Within};
 use crate::pipe::Report;
-use crate::record::{ContainerId, Ifname, Mac, Owner};
+use crate::record::{ContainerId, Ifname, Owner};
 
 /// How long a server may take to take a lease back. Without an answer the lease ends by itself.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -80,6 +82,8 @@ pub struct Keeper<'a> {
     pub timeout: Duration,
     /// Whether to tell what would be done instead of doing it.
     pub dry_run: bool,
+    /// Where links are made to give leases back.
+    scratch: Mutex<Option<Netns>>,
 }
 
 impl<'a> Keeper<'a> {
@@ -90,12 +94,13 @@ impl<'a> Keeper<'a> {
             report,
             timeout: upkeep.timeout,
             dry_run: upkeep.dry_run,
+            scratch: Mutex::default(),
         })
     }
 
     /// Takes away what is there of the attachment `link`. Everything is tried; what fails is told,
     /// and remembered for another run.
-    pub(super) fn detach(&self, id: &ContainerId, link: &Ifname, mac: Mac) -> Result<()> {
+    pub(super) fn detach(&self, id: &ContainerId, link: &Ifname) -> Result<()> {
         let mut host = Host::open()?;
         let known = self.attachments.get(link)?;
         let outer = host.netlink.find_link(link)?.filter(|outer| outer.sort == Sort::Veth);
@@ -113,7 +118,7 @@ impl<'a> Keeper<'a> {
                 (Removal::Lease(leased), _, Some(known)) => {
                     self.give_back(&mut host, known, leased, id)
                 }
-                (Removal::Neighbour, _, Some(known)) => forget(&host, &known.bridge, mac),
+                (Removal::Neighbour, _, Some(known)) => forget(&host, known),
                 (Removal::State, ..) => self.attachments.remove(link),
                 _ => Ok(()),
             };
@@ -148,7 +153,25 @@ impl<'a> Keeper<'a> {
     /// Sends the Release from a link like the container's, which is there for a moment.
     fn release(&self, host: &mut Host, known: &Attachment, leased: &Leased) -> Result<()> {
         let bridge = host.bridge(&known.bridge)?;
-        let wish = Wish::of(known);
+        // Several are there at once, so this one is called what no other is.
+        let wish = Wish { interface: known.link.clone(), ..Wish::of(known) };
+        let mut inside = Inside::of(self.scratch()?)?;
+        let (index, mtu) = (bridge.link.index, bridge.link.mtu);
+        let here = End { name: &wish.link, mac: Wish::outer_mac(wish.mac) };
+        let there = End { name: &wish.interface, mac: wish.mac };
+        let _ = host.netlink.seed_neighbour(index, wish.mac.link_local(), wish.mac);
+        host.netlink.make_veth(&here, &there, inside.netns.as_fd(), index, mtu)?;
+        let outcome = self.release_inside(host, &mut inside, &wish, leased);
+        let gone = delete(&host.netlink, &wish.link);
+        outcome.and(gone)
+    }
+
+    /// The namespace for links that are there for a moment, the same for all of them.
+    fn scratch(&self) -> Result<Netns> {
+        let mut scratch = lock(&self.scratch);
+        if let Some(netns) = &*scratch {
+            return netns.try_clone();
+        }
         let netns = Netns::scratch()?;
         netns.run(|| {
             for (setting, value) in [("disable_ipv6", 0), ("addr_gen_mode", 0)] {
@@ -158,15 +181,7 @@ impl<'a> Keeper<'a> {
             }
             Ok(())
         })?;
-        let mut inside = Inside::of(netns)?;
-        let (index, mtu) = (bridge.link.index, bridge.link.mtu);
-        let here = End { name: &wish.link, mac: Wish::outer_mac(wish.mac) };
-        let there = End { name: &wish.interface, mac: wish.mac };
-        let _ = host.netlink.seed_neighbour(index, wish.mac.link_local(), wish.mac);
-        host.netlink.make_veth(&here, &there, inside.netns.as_fd(), index, mtu)?;
-        let outcome = self.release_inside(host, &mut inside, &wish, leased);
-        let gone = delete(&host.netlink, &wish.link);
-        outcome.and(gone)
+        scratch.insert(netns).try_clone()
     }
 
     fn release_inside(
@@ -221,7 +236,7 @@ impl<'a> Keeper<'a> {
         if linked || is_there(known)? {
             return Ok(false);
         }
-        self.detach(&known.container.id, &known.link, known.mac)?;
+        self.detach(&known.container.id, &known.link)?;
         Ok(true)
     }
 }
@@ -252,14 +267,17 @@ fn delete(netlink: &Netlink, name: &Ifname) -> Result<()> {
     }
 }
 
-fn forget(host: &Host, bridge: &Ifname, mac: Mac) -> Result<()> {
-    match host.netlink.find_link(bridge)? {
-        Some(bridge) => {
-            host.netlink.forget_neighbour(bridge.index, mac.link_local())?;
-            Ok(())
+/// Makes the host forget where the container was: another may have one of its addresses soon.
+fn forget(host: &Host, known: &Attachment) -> Result<()> {
+    let Some(bridge) = host.netlink.find_link(&known.bridge)? else { return Ok(()) };
+    let leased = known.lease.iter().flat_map(|lease| &lease.addresses);
+    let addresses = leased.chain(&known.addresses).map(|address| address.address);
+    for address in addresses.chain([known.mac.link_local().into()]) {
+        if let IpAddr::V6(address) = address {
+            host.netlink.forget_neighbour(bridge.index, address)?;
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 #[cfg(test)]

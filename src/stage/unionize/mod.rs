@@ -79,7 +79,7 @@ impl<'a> Unionize<'a> {
         if known.is_some_and(|known| known.container.id != container.id) {
             return Ok(());
         }
-        self.keeper.detach(&container.id, &wish.link, wish.mac)
+        self.keeper.detach(&container.id, &wish.link)
     }
 }
 

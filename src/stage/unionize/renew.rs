@@ -115,7 +115,7 @@ impl Keeper<'_> {
         let Some(mut known) = self.attachments.get(&listed.link)? else { return Ok(None) };
         let id = known.container.id.clone();
         if !is_there(&known)? {
-            self.detach(&id, &known.link, known.mac)?;
+            self.detach(&id, &known.link)?;
             return Ok(None);
         }
         let now = Timestamp::now();

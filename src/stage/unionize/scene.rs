@@ -135,7 +135,7 @@ pub fn wait_ready(
 }
 
 /// Whether packets can be sent from `address` and are taken when they come.
-pub fn is_usable(netlink: &Netlink, index: u32, address: Ipv6Addr) -> Result<bool> {
+fn is_usable(netlink: &Netlink, index: u32, address: Ipv6Addr) -> Result<bool> {
     let found = netlink.address(index, address.into())?;
     Ok(found.is_some_and(|found| found.is_usable()) && netlink.takes(index, address)?)
 }

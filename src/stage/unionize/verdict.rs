@@ -38,7 +38,7 @@ impl Unionize<'_> {
             return Ok(false);
         }
         if !taken.iter().all(|taken| leased.contains(taken)) {
-            self.keeper.detach(&container.id, &wish.link, wish.mac)?;
+            self.keeper.detach(&container.id, &wish.link)?;
             return Err(in_use(first));
         }
         self.keeper
@@ -66,30 +66,51 @@ impl Unionize<'_> {
 }
 
 /// Waits until duplicate address detection has ended for `addresses`; which of them belong to
-/// others. The link-local address is among them when another station has the same MAC address.
+/// others. None when it takes too long.
 pub fn duplicates(
     inside: &mut Inside,
     wish: &Wish,
     index: u32,
     addresses: &[IpAddr],
 ) -> Result<Vec<IpAddr>> {
+    let taken = settle(inside, wish, index, addresses, true, Instant::now() + LONGEST)?;
+    Ok(taken.unwrap_or_default())
+}
+
+/// Waits until `addresses` can be used, or, to be `sure`, until duplicate address detection has
+/// ended for them; which of them belong to others. The link-local address is among these when
+/// another station has the same MAC address. Nothing when `until` comes first.
+pub fn settle(
+    inside: &mut Inside,
+    wish: &Wish,
+    index: u32,
+    addresses: &[IpAddr],
+    sure: bool,
+    until: Instant,
+) -> Result<Option<Vec<IpAddr>>> {
     let local = IpAddr::from(wish.mac.link_local());
-    let verdict = inside.netlink.wait_for(Instant::now() + LONGEST, |netlink| {
+    inside.netlink.wait_for(until, |netlink| {
         let found = netlink.addresses(index)?;
-        let of = |address: IpAddr| found.iter().find(|found| found.address == address);
-        if of(local).is_some_and(|found| found.duplicate) {
-            return Ok(Some(vec![local]));
-        }
-        let open = |found: &Found| found.tentative && !found.duplicate;
-        if addresses.iter().chain([&local]).any(|address| of(*address).is_some_and(open)) {
-            return Ok(None);
-        }
-        if netlink.find_link(&wish.interface)?.is_none_or(|link| link.index != index) {
-            return Ok(Some(Vec::new()));
-        }
+        let of = |address: &IpAddr| found.iter().find(|found| found.address == *address);
         // The kernel deletes a duplicate that has a lifetime, and marks one that has none.
-        let taken = |address: &&IpAddr| of(**address).is_none_or(|found| found.duplicate);
-        Ok(Some(addresses.iter().filter(taken).copied().collect()))
-    })?;
-    Ok(verdict.unwrap_or_default())
+        let is_taken = |address: &IpAddr| of(address).is_none_or(|found| found.duplicate);
+        let mut taken: Vec<IpAddr> = addresses.iter().copied().filter(is_taken).collect();
+        taken.extend(of(&local).filter(|found| found.duplicate).map(|_| local));
+        if !taken.is_empty() {
+            let gone = netlink.find_link(&wish.interface)?.is_none_or(|link| link.index != index);
+            return Ok(Some(if gone { Vec::new() } else { taken }));
+        }
+        let open = |found: &Found| if sure { found.tentative } else { !found.is_usable() };
+        for address in addresses.iter().chain([&local]) {
+            if of(address).is_some_and(open) {
+                return Ok(None);
+            }
+            if let IpAddr::V6(address) = address
+                && !netlink.takes(index, *address)?
+            {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Vec::new()))
+    })
 }
