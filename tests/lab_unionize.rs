@@ -374,6 +374,7 @@ fn given_addresses_and_none() {
     site.nothing_is_left();
     assert_eq!(site.unionize(&["--address", "none", "--address", "dhcp6"], &[]).status, Some(64));
     assert_eq!(site.unionize(&["--address", "192.0.2.1/24"], &[]).status, Some(64));
+    assert_eq!(site.unionize(&["--interface", "all"], &[]).status, Some(64));
 }
 
 #[test]
@@ -422,6 +423,35 @@ fn a_silent_server_leaves_nothing_behind() {
     assert_eq!(done.status, Some(0));
     assert!(done.stderr.contains("the lease ends by itself"), "{}", done.stderr);
     assert_eq!((site.links().len(), site.remembered().len()), (0, 0));
+}
+
+#[test]
+fn what_is_odd_about_a_bridge_is_told_once_and_left_alone() {
+    let Some(mut site) = Site::or_skip("what_is_odd_about_a_bridge_is_told_once_and_left_alone")
+    else {
+        return;
+    };
+    let (one, two) = (site.space("c1"), site.space("c2"));
+    let containers = [container("one", &one.path), container("two", &two.path)];
+    site.lab.ip("link add br2 type bridge stp_state 1 forward_delay 200");
+    site.lab.ip("link set br2 up");
+    let before = site.lab.ip("-d -j link show br2");
+    let words = ["--bridge", "br2", "--address", "none"];
+    let done = run(&mut site.command(&words), lines(&containers));
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    for odd in ["has no carrier", "runs a spanning tree: a new port is silent for 4 s"] {
+        assert_eq!(done.stderr.matches(odd).count(), 1, "{}", done.stderr);
+    }
+    let settings = |text: &str| {
+        let links: Vec<Value> = serde_json::from_str(text).unwrap();
+        let data = &links[0]["linkinfo"]["info_data"];
+        (data["stp_state"].clone(), data["forward_delay"].clone(), links[0]["mtu"].clone())
+    };
+    assert_eq!(settings(&site.lab.ip("-d -j link show br2")), settings(&before));
+    let done = run(&mut site.command(&["--bridge", "br1-stub"]), lines(&containers));
+    assert_eq!(done.records()[0]["error_kind"], "refused");
+    let done = run(&mut site.command(&["--bridge", "br9"]), lines(&containers));
+    assert_eq!(done.records()[0]["error_kind"], "not_found");
 }
 
 #[test]

@@ -7,35 +7,37 @@
 mod address;
 mod link;
 mod neighbour;
+mod notices;
 mod route;
 
 use std::io;
-use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::StreamExt;
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use rtnetlink::{Handle, MulticastGroup, new_connection};
 use tokio::runtime::{Builder, Runtime};
 
 pub use address::{Dad, Found, Lifetimes};
 pub use link::{Bridge, End, Link, Sort};
+use notices::Notices;
 
 use crate::error::{Doing, Error, Kind, Result};
 
 const REMEDY: &str = "run as root or grant CAP_NET_ADMIN and CAP_SYS_ADMIN";
 
-/// What a netlink socket hands out beside the answers to requests; only that it does is of use.
-type Notices = Pin<Box<dyn Stream<Item = ()> + Send>>;
+/// The kernel answers at once, but for a machine that is very busy; an answer that has not come by
+/// then was lost.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection to the kernel's routing family in one network namespace.
 pub struct Netlink {
     runtime: Runtime,
     handle: Handle,
-    notices: Notices,
+    notices: Option<Notices>,
 }
 
 impl Netlink {
@@ -59,10 +61,11 @@ impl Netlink {
         let doing = "open netlink socket";
         let runtime = Builder::new_current_thread().enable_all().build().doing(doing)?;
         let entered = runtime.enter();
-        let (connection, handle, notices) = new_multicast_connection(groups).doing(doing)?;
+        let (connection, handle, _) = new_connection().doing(doing)?;
         drop(entered);
         runtime.spawn(connection);
-        let notices = Box::pin(notices.map(drop));
+        let notices =
+            if groups.is_empty() { None } else { Some(Notices::open(groups).doing(doing)?) };
         Ok(Netlink { runtime, handle, notices })
     }
 
@@ -86,7 +89,7 @@ impl Netlink {
         message.header.flags = NLM_F_REQUEST | flags;
         let mut handle = self.handle.clone();
         let mut answers = handle.request(message).map_err(io::Error::other)?;
-        self.runtime.block_on(async {
+        let gather = async {
             let mut found = Vec::new();
             while let Some(answer) = answers.next().await {
                 match answer.payload {
@@ -98,28 +101,29 @@ impl Netlink {
                 }
             }
             Ok(found)
-        })
+        };
+        let answered = async { tokio::time::timeout(PATIENCE, gather).await };
+        self.runtime.block_on(answered).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Waits until `look` finds something: it is asked at once and whenever something changes.
     /// Nothing when `until` comes first. Needs a connection that hears of it.
     pub fn wait_for<T>(
-        &mut self,
+        &self,
         until: Instant,
         mut look: impl FnMut(&Netlink) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
+        let doing = "wait for a netlink notice";
+        let notices = self.notices.as_ref();
+        let notices =
+            notices.ok_or_else(|| Error::new(Kind::Bug, doing).why("nobody listens for any"))?;
         loop {
-            while let Some(Some(())) = self.notices.next().now_or_never() {}
+            notices.clear().doing(doing)?;
             if let Some(found) = look(self)? {
                 return Ok(Some(found));
             }
-            let (runtime, notices) = (&self.runtime, &mut self.notices);
-            let notice = runtime
-                .block_on(async { tokio::time::timeout_at(until.into(), notices.next()).await });
-            match notice {
-                Ok(Some(_)) => (),
-                Ok(None) => return Err(Error::new(Kind::Io, "read netlink").why("it was closed")),
-                Err(_late) => return look(self),
+            if !notices.wait(until).doing(doing)? {
+                return look(self);
             }
         }
     }

@@ -130,7 +130,10 @@ impl Job<'_> {
                 self.known = self.wish.attachment(None);
                 Ok(())
             }
-            Step::Drop => netlink.delete_link(outer()?.index).map(drop),
+            Step::Drop => match netlink.find_link(&self.wish.link)? {
+                Some(outer) => netlink.delete_link(outer.index).map(drop),
+                None => Ok(()),
+            },
             Step::Make => self.make(),
             Step::Plug => netlink.plug(outer()?.index, self.bridge.link.index),
             Step::SwitchOnOuter => netlink.switch_on(outer()?.index),
@@ -176,7 +179,7 @@ impl Job<'_> {
             return Ok(self.inside.link(&self.wish.interface)?.index);
         }
         let until = self.deadline();
-        let index = wait_ready(self.wish, &mut self.host, &mut self.inside, until)?;
+        let index = wait_ready(self.wish, &self.host, &self.inside, until)?;
         self.inside.solicit_router(index)?;
         self.solicited = Some(Instant::now());
         Ok(index)
@@ -246,7 +249,7 @@ impl Job<'_> {
             let index = self.inside.link(&self.wish.interface)?.index;
             let sure = self.dad == Dad::Wait;
             let until = self.deadline();
-            let taken = settle(&mut self.inside, self.wish, index, &self.fresh, sure, until)?;
+            let taken = settle(&self.inside, self.wish, index, &self.fresh, sure, until)?;
             let taken = taken.ok_or_else(|| {
                 Error::new(Kind::TimedOut, "wait for the address")
                     .why("the kernel has not made it usable")
@@ -263,7 +266,7 @@ impl Job<'_> {
     fn exchange(&mut self, taken: &[IpAddr]) -> Result<()> {
         let leased = self.known.lease.iter().flat_map(|lease| &lease.addresses);
         let leased: Vec<IpAddr> = leased.map(|leased| leased.address).collect();
-        let error = in_use(&taken[0]);
+        let error = in_use(taken[0]);
         if !taken.iter().all(|taken| leased.contains(taken)) {
             return Err(error);
         }

@@ -101,7 +101,7 @@ impl<'a> Keeper<'a> {
     /// Takes away what is there of the attachment `link`. Everything is tried; what fails is told,
     /// and remembered for another run.
     pub(super) fn detach(&self, id: &ContainerId, link: &Ifname) -> Result<()> {
-        let mut host = Host::open()?;
+        let host = Host::open()?;
         let known = self.attachments.get(link)?;
         let outer = host.netlink.find_link(link)?.filter(|outer| outer.sort == Sort::Veth);
         let mut failure = None;
@@ -116,7 +116,7 @@ impl<'a> Keeper<'a> {
             let outcome = match (&removal, &outer, &known) {
                 (Removal::Link, Some(outer), _) => host.netlink.delete_link(outer.index).map(drop),
                 (Removal::Lease(leased), _, Some(known)) => {
-                    self.give_back(&mut host, known, leased, id)
+                    self.give_back(&host, known, leased, id)
                 }
                 (Removal::Neighbour, _, Some(known)) => forget(&host, known),
                 (Removal::State, ..) => self.attachments.remove(link),
@@ -135,7 +135,7 @@ impl<'a> Keeper<'a> {
     /// itself (RFC 8415 section 18.2.7).
     fn give_back(
         &self,
-        host: &mut Host,
+        host: &Host,
         known: &Attachment,
         leased: &Leased,
         id: &ContainerId,
@@ -151,17 +151,17 @@ impl<'a> Keeper<'a> {
     }
 
     /// Sends the Release from a link like the container's, which is there for a moment.
-    fn release(&self, host: &mut Host, known: &Attachment, leased: &Leased) -> Result<()> {
+    fn release(&self, host: &Host, known: &Attachment, leased: &Leased) -> Result<()> {
         let bridge = host.bridge(&known.bridge)?;
         // Several are there at once, so this one is called what no other is.
         let wish = Wish { interface: known.link.clone(), ..Wish::of(known) };
-        let mut inside = Inside::of(self.scratch()?)?;
+        let inside = Inside::of(self.scratch()?)?;
         let (index, mtu) = (bridge.link.index, bridge.link.mtu);
         let here = End { name: &wish.link, mac: Wish::outer_mac(wish.mac) };
         let there = End { name: &wish.interface, mac: wish.mac };
         let _ = host.netlink.seed_neighbour(index, wish.mac.link_local(), wish.mac);
         host.netlink.make_veth(&here, &there, inside.netns.as_fd(), index, mtu)?;
-        let outcome = self.release_inside(host, &mut inside, &wish, leased);
+        let outcome = self.release_inside(host, &inside, &wish, leased);
         let gone = delete(&host.netlink, &wish.link);
         outcome.and(gone)
     }
@@ -186,8 +186,8 @@ impl<'a> Keeper<'a> {
 
     fn release_inside(
         &self,
-        host: &mut Host,
-        inside: &mut Inside,
+        host: &Host,
+        inside: &Inside,
         wish: &Wish,
         leased: &Leased,
     ) -> Result<()> {

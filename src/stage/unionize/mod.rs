@@ -44,6 +44,12 @@ pub struct Unionize<'a> {
 impl<'a> Unionize<'a> {
     /// Work with these options, which tells people through `report`.
     pub fn new(options: Options, upkeep: &Upkeep, report: &'a Report) -> Result<Unionize<'a>> {
+        let name = options.interface.as_str();
+        if matches!(name, "all" | "default") {
+            // The directories of these names hold settings for no interface of its own.
+            let what = format!("the kernel takes no IPv6 interface called {name}");
+            return Err(Error::new(Kind::Usage, what).remedy("choose another --interface"));
+        }
         Ok(Unionize {
             options,
             keeper: Keeper::new(upkeep, report)?,

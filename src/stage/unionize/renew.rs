@@ -149,7 +149,7 @@ impl Keeper<'_> {
     /// Brings the interface to what was leased.
     fn apply(
         &self,
-        mut inside: Inside,
+        inside: Inside,
         wish: &Wish,
         index: u32,
         known: &mut Attachment,
@@ -170,11 +170,8 @@ impl Keeper<'_> {
                 fresh.push(leased.address);
             }
         }
-        let taken = if fresh.is_empty() {
-            Vec::new()
-        } else {
-            duplicates(&mut inside, wish, index, &fresh)?
-        };
+        let taken =
+            if fresh.is_empty() { Vec::new() } else { duplicates(&inside, wish, index, &fresh)? };
         let router = inside.netlink.router(index)?;
         if let Some(first) = taken.first() {
             self.refuse(&inside, wish, index, known, &taken)?;

@@ -103,12 +103,7 @@ impl Inside {
 
 /// Waits until packets can be sent from the interface's link-local address, and the bridge passes
 /// them on; the interface's number.
-pub fn wait_ready(
-    wish: &Wish,
-    host: &mut Host,
-    inside: &mut Inside,
-    until: Instant,
-) -> Result<u32> {
+pub fn wait_ready(wish: &Wish, host: &Host, inside: &Inside, until: Instant) -> Result<u32> {
     let late = |what: &str, remedy| {
         Error::new(Kind::TimedOut, format_args!("wait for interface {}", wish.interface))
             .why(what)

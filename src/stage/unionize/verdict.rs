@@ -21,7 +21,7 @@ impl Unionize<'_> {
     pub(super) fn judge(&self, container: &mut Container) -> Result<bool> {
         let wish = Wish::new(container, &self.options);
         // A container that has gone meanwhile has no address that could be a duplicate.
-        let Ok(mut inside) = Inside::open(wish.container.docker.as_ref()) else {
+        let Ok(inside) = Inside::open(wish.container.docker.as_ref()) else {
             return Ok(false);
         };
         let Some(known) = self.keeper.attachments.get(&wish.link)? else { return Ok(false) };
@@ -30,7 +30,7 @@ impl Unionize<'_> {
             known.lease.iter().flat_map(|l| &l.addresses).map(|a| a.address).collect();
         let all: Vec<IpAddr> =
             leased.iter().copied().chain(known.addresses.iter().map(|a| a.address)).collect();
-        let taken = duplicates(&mut inside, &wish, link.index, &all)?;
+        let taken = duplicates(&inside, &wish, link.index, &all)?;
         let Some(first) = taken.first() else { return Ok(false) };
 
         let _held = self.keeper.attachments.lock(&wish.link)?;
@@ -68,7 +68,7 @@ impl Unionize<'_> {
 /// Waits until duplicate address detection has ended for `addresses`; which of them belong to
 /// others. None when it takes too long.
 pub fn duplicates(
-    inside: &mut Inside,
+    inside: &Inside,
     wish: &Wish,
     index: u32,
     addresses: &[IpAddr],
@@ -81,7 +81,7 @@ pub fn duplicates(
 /// ended for them; which of them belong to others. The link-local address is among these when
 /// another station has the same MAC address. Nothing when `until` comes first.
 pub fn settle(
-    inside: &mut Inside,
+    inside: &Inside,
     wish: &Wish,
     index: u32,
     addresses: &[IpAddr],
