@@ -41,10 +41,15 @@ impl Netns {
     /// `NotFound` when the container does not run, `Refused` when it shares this program's own
     /// namespace, `NotPermitted`.
     pub fn of_container(docker: &Docker) -> Result<Netns> {
-        match (&docker.netns, docker.pid) {
-            (Some(path), _) if !path.is_empty() => Netns::open(Path::new(path)),
-            (_, Some(pid)) if pid > 0 => Netns::of_process(pid, &docker.id),
-            _ => Err(Error::new(Kind::NotFound, "find network namespace")
+        let by_file = docker.netns.as_deref().filter(|path| !path.is_empty());
+        let by_process = docker.pid.filter(|pid| *pid > 0);
+        match (by_file.map(|path| Netns::open(Path::new(path))), by_process) {
+            (Some(Ok(netns)), _) => Ok(netns),
+            (Some(Err(why)), None) => Err(why),
+            (Some(Err(why)), Some(_)) if why.kind() == Kind::Refused => Err(why),
+            (Some(Err(why)), Some(pid)) => Netns::of_process(pid, &docker.id).map_err(|_| why),
+            (None, Some(pid)) => Netns::of_process(pid, &docker.id),
+            (None, None) => Err(Error::new(Kind::NotFound, "find network namespace")
                 .why("the container does not run")),
         }
     }
@@ -76,7 +81,9 @@ impl Netns {
     fn checked(file: File, doing: &str) -> Result<Netns> {
         let kind = fstatfs(&file).doing(doing)?.filesystem_type();
         if kind != NSFS_MAGIC {
-            return Err(Error::new(Kind::BadInput, doing).why("the file is not a namespace"));
+            return Err(Error::new(Kind::BadInput, doing)
+                .why("the file is not a namespace")
+                .remedy("the mounts of the engine have to be visible here"));
         }
         let netns = Netns { file };
         if netns.id()? == Netns::own()?.id()? {
