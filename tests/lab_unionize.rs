@@ -265,7 +265,7 @@ fn what_a_killed_run_leaves_is_repaired_or_taken_away() {
     for round in 0..24u64 {
         let space = site.space(&format!("c{round}"));
         let web = container("web", &space.path);
-        let kill_after = Duration::from_micros(1_500 + round * 450);
+        let kill_after = Duration::from_micros(1_500 + round * 1_200);
         let mut kill = |site: &Site, record: &Value, at: usize| {
             let mut running = Running::start(&mut site.command(&["--bridge", "br1"]));
             running.send(record);
