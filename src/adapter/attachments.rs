@@ -37,6 +37,9 @@ wire! {
         req mac: Mac,
         /// What a DHCPv6 server has leased to it; absent before and without.
         opt lease: Leased,
+        /// Whether a DHCPv6 server is being asked: then one may have leased what is not written
+        /// here, because the run was killed before it could be.
+        many asking: bool,
         /// Addresses that the operator gave.
         many addresses: Vec<Address>,
     }

@@ -100,13 +100,23 @@ impl Job<'_> {
             Ok(router) => Ok(self.done(router)),
             Err(why) => {
                 let why = explain_silence(why, &self.bridge);
-                let Wish { container, link, .. } = self.wish;
-                if let Err(undone) = self.unionize.keeper.detach(&container.id, link) {
-                    self.unionize.keeper.report.failed(&undone.at("undo").at(&container.id));
+                if let Err(undone) = self.undo() {
+                    let undone = undone.at("undo").at(&self.wish.container.id);
+                    self.unionize.keeper.report.failed(&undone);
                 }
                 Err(why)
             }
         }
+    }
+
+    fn undo(&mut self) -> Result<()> {
+        let keeper = &self.unionize.keeper;
+        if self.known.asking {
+            // It is known that nothing was leased, so no server need be asked for it.
+            self.known.asking = false;
+            keeper.attachments.put(&self.known)?;
+        }
+        keeper.detach(&self.wish.container.id, &self.wish.link)
     }
 
     fn done(self, router: Option<Ipv6Addr>) -> Done {
@@ -229,6 +239,7 @@ impl Job<'_> {
     /// Tells the server that what it leased belongs to others, and forgets it.
     fn decline(&mut self) -> Result<()> {
         let Some(leased) = self.known.lease.take() else { return Ok(()) };
+        self.known.asking = true;
         let index = self.inside.link(&self.wish.interface)?.index;
         let held = held(&leased);
         for address in &leased.addresses {

@@ -18,6 +18,7 @@ use super::scene::{Host, Inside, wait_ready};
 use super::wish::Wish;
 use super::{Upkeep, lock};
 use crate::adapter::attachments::{Attachment, Attachments, Leased};
+use crate::adapter::dhcp6::Held;
 use crate::adapter::netlink::{End, Netlink, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::sysctl::{self, Of};
@@ -38,6 +39,8 @@ pub enum Removal {
     Link,
     /// The lease.
     Lease(Box<Leased>),
+    /// A lease of which nothing is known, if there is one.
+    Asked,
     /// Where the host believes the container to be.
     Neighbour,
     /// What is remembered.
@@ -52,6 +55,7 @@ impl fmt::Display for Removal {
                 f.write_str("give back")?;
                 leased.addresses.iter().try_for_each(|leased| write!(f, " {}", leased.address))
             }
+            Removal::Asked => f.write_str("give back what a server may have leased"),
             Removal::Neighbour => f.write_str("forget the neighbour"),
             Removal::State => f.write_str("forget the attachment"),
         }
@@ -67,6 +71,9 @@ pub fn removals(known: Option<&Attachment>, linked: bool) -> Vec<Removal> {
     if let Some(known) = known {
         let lease = known.lease.clone().map(Box::new);
         removals.extend(lease.map(Removal::Lease));
+        if known.asking {
+            removals.push(Removal::Asked);
+        }
         removals.extend([Removal::Neighbour, Removal::State]);
     }
     removals
@@ -116,8 +123,9 @@ impl<'a> Keeper<'a> {
             let outcome = match (&removal, &outer, &known) {
                 (Removal::Link, Some(outer), _) => host.netlink.delete_link(outer.index).map(drop),
                 (Removal::Lease(leased), _, Some(known)) => {
-                    self.give_back(&host, known, leased, id)
+                    self.give_back(&host, known, Some(leased), id)
                 }
+                (Removal::Asked, _, Some(known)) => self.give_back(&host, known, None, id),
                 (Removal::Neighbour, _, Some(known)) => forget(&host, known),
                 (Removal::State, ..) => self.attachments.remove(link),
                 _ => Ok(()),
@@ -137,10 +145,11 @@ impl<'a> Keeper<'a> {
         &self,
         host: &Host,
         known: &Attachment,
-        leased: &Leased,
+        leased: Option<&Leased>,
         id: &ContainerId,
     ) -> Result<()> {
         match self.release(host, known, leased) {
+            Err(why) if leased.is_none() && why.kind() == Kind::Refused => Ok(()),
             Err(why) if matches!(why.kind(), Kind::TimedOut | Kind::NotFound) => {
                 let why = why.remedy("the lease ends by itself").at("give the lease back").at(id);
                 self.report.note(&why);
@@ -151,7 +160,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// Sends the Release from a link like the container's, which is there for a moment.
-    fn release(&self, host: &Host, known: &Attachment, leased: &Leased) -> Result<()> {
+    fn release(&self, host: &Host, known: &Attachment, leased: Option<&Leased>) -> Result<()> {
         let bridge = host.bridge(&known.bridge)?;
         // Several are there at once, so this one is called what no other is.
         let wish = Wish { interface: known.link.clone(), ..Wish::of(known) };
@@ -189,13 +198,23 @@ impl<'a> Keeper<'a> {
         host: &Host,
         inside: &Inside,
         wish: &Wish,
-        leased: &Leased,
+        leased: Option<&Leased>,
     ) -> Result<()> {
         let patience = PATIENCE.min(self.timeout);
         inside.give_link_local(wish)?;
         inside.netlink.switch_on(inside.link(&wish.interface)?.index)?;
         let index = wait_ready(wish, host, inside, Instant::now() + patience)?;
-        let held = held(leased);
+        let held = match leased {
+            Some(leased) => held(leased),
+            // A server gives a client that asks again what it has already (RFC 8415 section 18.3.1).
+            None => {
+                let lease = speak(inside, wish, index, patience, |c, link| c.lease(link))?;
+                Held {
+                    addresses: lease.addresses.iter().map(|leased| leased.address).collect(),
+                    server: lease.server,
+                }
+            }
+        };
         speak(inside, wish, index, patience, |client, link| client.release(link, &held))
     }
 
@@ -296,6 +315,11 @@ mod tests {
         assert_eq!(
             removals(Some(&known), true),
             [Removal::Link, Removal::Lease(lease), Removal::Neighbour, Removal::State]
+        );
+        let asking = Attachment { lease: None, asking: true, ..known };
+        assert_eq!(
+            removals(Some(&asking), false),
+            [Removal::Asked, Removal::Neighbour, Removal::State]
         );
         assert_eq!(removals(None, true), [Removal::Link]);
         assert_eq!(removals(None, false), []);

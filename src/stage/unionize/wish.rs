@@ -33,17 +33,13 @@ impl Wish {
     /// What `options` mean for `container`.
     pub fn new(container: &Container, options: &Options) -> Wish {
         let key = link_key(container, &options.interface);
-        // The identity association is the interface's (RFC 8415 section 12), the DUID the
-        // container's.
-        let [.., a, b, c, d] = key.mac().as_bytes();
-        let client = (container.identity().duid(), u32::from_be_bytes([a, b, c, d]));
         Wish {
             container: identity(container),
             interface: options.interface.clone(),
             link: name(key),
             bridge: options.bridge.clone(),
             mac: key.mac(),
-            client: options.addressing.dhcp6.then_some(client),
+            client: options.addressing.dhcp6.then(|| client(container, key)),
             fixed: options.addressing.fixed.clone(),
             dad: options.dad,
         }
@@ -51,13 +47,15 @@ impl Wish {
 
     /// The wish that led to what is remembered, as far as its lease goes.
     pub fn of(known: &Attachment) -> Wish {
+        let leased = known.lease.as_ref().map(|leased| (leased.duid.clone(), leased.iaid));
+        let key = link_key(&known.container, &known.interface);
         Wish {
             container: known.container.clone(),
             interface: known.interface.clone(),
             link: known.link.clone(),
             bridge: known.bridge.clone(),
             mac: known.mac,
-            client: known.lease.as_ref().map(|leased| (leased.duid.clone(), leased.iaid)),
+            client: leased.or_else(|| known.asking.then(|| client(&known.container, key))),
             fixed: Vec::new(),
             dad: Dad::Off,
         }
@@ -102,11 +100,19 @@ impl Wish {
             link: self.link.clone(),
             bridge: self.bridge.clone(),
             mac: self.mac,
+            asking: lease.is_none() && self.client.is_some(),
             lease,
             addresses: self.fixed_addresses(),
             rest: Default::default(),
         }
     }
+}
+
+/// Who asks DHCPv6 servers for the interface that `key` names. The identity association is the
+/// interface's (RFC 8415 section 12), the DUID the container's.
+fn client(container: &Container, key: Key) -> (Duid, u32) {
+    let [.., a, b, c, d] = key.mac().as_bytes();
+    (container.identity().duid(), u32::from_be_bytes([a, b, c, d]))
 }
 
 /// What is known of an attachment, as records show it.
