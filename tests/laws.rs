@@ -35,9 +35,13 @@ impl Program {
     }
 }
 
+/// A file with this text. Tests that run beside each other write the same ones, so each is moved
+/// into place whole.
 fn scratch(name: &str, text: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
+    let new = format!("{}.{:?}", path.display(), std::thread::current().id());
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(&new, &path).unwrap();
     path.display().to_string()
 }
 
