@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::namespace::ok;
-use super::skipped;
+use super::{PREFIX, is_left_behind, skipped};
 
 /// The image that the tests run; `examples/image` makes it.
 pub const IMAGE: &str = "leasepipe/example:latest";
@@ -27,7 +27,10 @@ impl Docker {
             return None;
         }
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Some(Docker { owner: format!("lpt{}-{count}", std::process::id()) })
+        if count == 0 {
+            sweep();
+        }
+        Some(Docker { owner: format!("{PREFIX}{}-{count}", std::process::id()) })
     }
 
     /// The owner that this test's containers carry; container names may begin with it too.
@@ -75,17 +78,38 @@ impl Docker {
 
     /// Removes all containers of this owner, and its bystanders.
     pub fn clear(&self) {
-        let labels = ["leasepipe.owner", "bystander-of"];
-        for label in labels.map(|label| format!("label={label}={}", self.owner)) {
-            let ids = Command::new("docker").args(["ps", "-aq", "--filter", &label]).output();
-            let ids = ids.map(|out| out.stdout).unwrap_or_default();
-            let ids = String::from_utf8_lossy(&ids).into_owned();
-            let ids: Vec<_> = ids.lines().collect();
-            if !ids.is_empty() {
-                let _ = Command::new("docker").args(["rm", "-fv"]).args(ids).output();
-            }
+        clear(&self.owner);
+    }
+}
+
+/// The labels that tell whose a container is.
+const LABELS: [&str; 2] = ["leasepipe.owner", "bystander-of"];
+
+fn clear(owner: &str) {
+    for label in LABELS {
+        let filter = format!("label={label}={owner}");
+        let ids = lines(&["ps", "-aq", "--filter", &filter]);
+        if !ids.is_empty() {
+            let _ = Command::new("docker").args(["rm", "-fv"]).args(ids).output();
         }
     }
+}
+
+/// Takes away the containers of tests that were killed.
+fn sweep() {
+    for label in LABELS {
+        let format = format!("{{{{.Label \"{label}\"}}}}");
+        let owners =
+            lines(&["ps", "-a", "--filter", &format!("label={label}"), "--format", &format]);
+        owners.iter().filter(|owner| is_left_behind(owner)).for_each(|owner| clear(owner));
+    }
+}
+
+/// What `docker` prints, line by line; nothing when it fails.
+fn lines(arguments: &[&str]) -> Vec<String> {
+    let out = Command::new("docker").args(arguments).output();
+    let out = out.map(|out| out.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&out).lines().map(str::to_owned).collect()
 }
 
 impl Drop for Docker {

@@ -204,21 +204,24 @@ impl Drop for Lab {
     }
 }
 
+/// Whether this is a name that a lab of a test gave which does not run any more.
+fn is_left_behind(name: &str) -> bool {
+    let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+    pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
+}
+
 /// Takes away what tests that were killed have left.
 fn sweep() {
-    let left = |name: &str| {
-        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
-    };
-    let names = |dir: &Path| -> Vec<String> {
+    let left = |dir: &Path| -> Vec<String> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| is_left_behind(name)).collect()
     };
-    for name in names(Path::new("/run/netns")).into_iter().filter(|name| left(name)) {
+    for name in left(Path::new("/run/netns")) {
         Namespace::left_behind(&name).remove();
     }
     let temp = std::env::temp_dir();
-    for name in names(&temp).into_iter().filter(|name| left(name)) {
+    for name in left(&temp) {
         let _ = fs::remove_dir_all(temp.join(name));
     }
 }
