@@ -1,9 +1,11 @@
 //! lease-watch as its users see it, with a writer that treats the file as dnsmasq does.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::net::Ipv6Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -192,6 +194,28 @@ fn no_file_is_not_no_leases() {
         assert!(output.stdout.is_empty());
         assert!(stderr(&output).contains("unknown"), "{}", stderr(&output));
         assert_eq!(stderr(&output).lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_another_matter() {
+    let path = scratch("forbidden");
+    fs::write(&path, DUID).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--source", &source(&path)]);
+    if nix::unistd::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    match command.output() {
+        Err(why) => {
+            let what = "skipped: a_file_that_may_not_be_read_is_another_matter";
+            writeln!(std::io::stderr(), "{what}: nobody may not run it: {why}").unwrap();
+        }
+        Ok(output) => {
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(77), 0));
+            assert!(stderr(&output).contains("permission denied; what is leased is unknown"));
+        }
     }
 }
 

@@ -63,8 +63,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Lists the leases, and follows them when that is asked for.
 ///
 /// # Errors
-/// `Unavailable` when the source cannot be read, `TimedOut` when it does not become whole. A source
-/// that is followed may be gone for any time: it is told, and waited for.
+/// `NotPermitted` when the source may not be read, `Unavailable` when it cannot be, `TimedOut` when
+/// it does not become whole. A source that is followed may be gone for any time: it is told, and
+/// waited for.
 pub fn run(options: &Options, report: &Report) -> Result<()> {
     let mut program = Program {
         options,
@@ -262,7 +263,11 @@ impl Program<'_> {
 
     fn unavailable(&self, why: &Error) -> Error {
         let remedy = "what is leased is unknown, which is not nothing";
-        self.at_file(Error::new(Kind::Unavailable, why).remedy(remedy))
+        let kind = match why.kind() {
+            Kind::NotPermitted => Kind::NotPermitted,
+            _ => Kind::Unavailable,
+        };
+        self.at_file(Error::new(kind, why).remedy(remedy))
     }
 
     fn late(&self, why: &str) -> Error {
