@@ -163,15 +163,82 @@ fn another_address_or_container_is_another_binding() {
 #[test]
 fn what_goes_is_reserved_no_more_and_closed() {
     let place = Place::new("goes");
-    place.run(&[change("add", "a", "2001:db8:1::a"), change("add", "b", "2001:db8:1::b")]);
+    let mut other = change("add", "b", "2001:db8:1::b");
+    other["container"]["interfaces"][0]["duid"] = "00:04:01:03".into();
+    place.run(&[change("add", "a", "2001:db8:1::a"), other]);
     let done = place.run(&[change("remove", "a", "2001:db8:1::a"), change("remove", "x", "::1")]);
     assert_eq!(words(&done)[0], "binding a 2001:db8:1::a until");
     // What was never bound goes on as it came.
     assert_eq!(done.records[1], change("remove", "x", "::1"));
     assert_eq!(place.open(), ["b 2001:db8:1::b"]);
-    assert_eq!(place.reserved(), ["edge@b id:00:04:01:02,[2001:db8:1::b],b"]);
+    assert_eq!(place.reserved(), ["edge@b id:00:04:01:03,[2001:db8:1::b],b"]);
     let ended = fs::read_to_string(place.0.join("reserved/edge@a")).unwrap();
     assert_eq!(ended.lines().nth(1), Some("id:00:04:01:02"), "dnsmasq is told: {ended}");
+}
+
+#[test]
+fn a_successor_with_the_same_identity_keeps_its_reservation() {
+    let place = Place::new("successor");
+    let address = "2001:db8:1::a";
+    place.run(&[change("add", "old", address)]);
+    place.run(&[change("add", "new", address), change("remove", "old", address)]);
+    assert_eq!(place.open(), ["new 2001:db8:1::a"]);
+    assert_eq!(place.reserved(), ["edge@new id:00:04:01:02,[2001:db8:1::a],new"]);
+    // dnsmasq goes by what it read last, so nothing is said of that DUID behind the successor.
+    assert_eq!(place.files(), ["edge@new"]);
+    // The same when the removal is one that a listing leaves out; and the last one ends it.
+    place.run(&[change("add", "newer", address), checkpoint("edge")]);
+    assert_eq!(place.files(), ["edge@newer"]);
+    place.run(&[change("remove", "newer", address)]);
+    let ended = fs::read_to_string(place.0.join("reserved/edge@newer")).unwrap();
+    assert_eq!(ended.lines().nth(1), Some("id:00:04:01:02"), "{ended}");
+    assert_eq!(place.open(), [""; 0]);
+}
+
+#[test]
+fn a_failed_record_without_the_bound_address_ends_the_binding() {
+    let place = Place::new("lost");
+    let failed = |record: &Value, interfaces: Value| {
+        let mut record = record.clone();
+        let bare = record.get("container").is_none();
+        let container = if bare { &mut record } else { &mut record["container"] };
+        match interfaces {
+            Value::Null => drop(container.as_object_mut().unwrap().remove("interfaces")),
+            interfaces => container["interfaces"] = interfaces,
+        }
+        record["status"] = "failed".into();
+        record
+    };
+    let added = change("add", "a", "2001:db8:1::a");
+    for record in [added.clone(), container("a", "2001:db8:1::a")] {
+        place.run(std::slice::from_ref(&added));
+        let interfaces = record.pointer("/container/interfaces").or(record.get("interfaces"));
+        let mut lost = interfaces.unwrap().clone();
+        // It failed for another reason, or before anything was known of that interface.
+        let mut other = lost.clone();
+        other[0]["mac"] = "02:00:00:00:00:02".into();
+        other[0].as_object_mut().unwrap().remove("addresses");
+        for still in [lost.clone(), Value::Null, other] {
+            let still = failed(&record, still);
+            let done = place.run(&[still.clone(), checkpoint("edge")]);
+            assert_eq!(done.records, [still, checkpoint("edge")]);
+            assert_eq!(place.open(), ["a 2001:db8:1::a"]);
+        }
+        lost[0]["addresses"].as_array_mut().unwrap().truncate(1);
+        for interfaces in [
+            lost.clone(),
+            json!([{"name": "eth1", "link": "lp0", "bridge": "br1",
+                                                 "mac": "02:00:00:00:00:01"}]),
+        ] {
+            place.run(std::slice::from_ref(&added));
+            let verdict = failed(&record, interfaces);
+            let done = place.run(std::slice::from_ref(&verdict));
+            assert_eq!(words(&done)[0], "binding a 2001:db8:1::a until");
+            assert_eq!(done.records[1], verdict, "it goes on as it came");
+            assert_eq!(place.open(), [""; 0]);
+            assert_eq!(place.reserved(), [""; 0]);
+        }
+    }
 }
 
 #[test]

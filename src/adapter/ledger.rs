@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
 
 use crate::error::{Doing, Error, Kind, Result, Within};
-use crate::record::{Binding, ContainerId, HostRef, LeaseRef, Owner};
+use crate::record::{Binding, ContainerId, Duid, HostRef, LeaseRef, Owner};
 
 /// What the file says that it is: `lpLG`.
 const APPLICATION_ID: i64 = 0x6c70_4c47;
@@ -107,15 +107,27 @@ impl Ledger {
         Ok(Some(closed))
     }
 
+    /// The binding of a container that holds, if it is bound.
+    pub fn binding(&self, owner: &Owner, container: &ContainerId) -> Result<Option<Binding>> {
+        Ok(open_entry(&self.db, owner, container)?.map(|entry| entry.binding))
+    }
+
+    /// The containers that are bound under this DUID.
+    pub fn bound_under(&self, duid: &Duid) -> Result<Vec<(Owner, ContainerId)>> {
+        let sql = "SELECT owner, container_name FROM bindings
+                   WHERE bound_until IS NULL AND container_duid = ?1";
+        let mut query = self.db.prepare_cached(sql).map_err(|e| failure("read", &e))?;
+        let rows = query.query_map([duid.to_string()], place);
+        rows.and_then(Iterator::collect).map_err(|e| failure("read", &e))
+    }
+
     /// The containers that are bound; of one owner, or of all.
     pub fn bound(&self, owner: Option<&Owner>) -> Result<Vec<(Owner, ContainerId)>> {
         let sql = "SELECT owner, container_name FROM bindings
                    WHERE bound_until IS NULL AND owner = coalesce(?1, owner)
                    ORDER BY owner, container_name";
         let mut query = self.db.prepare_cached(sql).map_err(|e| failure("read", &e))?;
-        let rows = query.query_map([owner.map(Owner::as_str)], |row| {
-            Ok((required(row, "owner")?, required(row, "container_name")?))
-        });
+        let rows = query.query_map([owner.map(Owner::as_str)], place);
         rows.and_then(Iterator::collect).map_err(|e| failure("read", &e))
     }
 }
@@ -231,6 +243,10 @@ fn insert(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         time(*since),
     ])?;
     Ok(())
+}
+
+fn place(row: &Row) -> rusqlite::Result<(Owner, ContainerId)> {
+    Ok((required(row, "owner")?, required(row, "container_name")?))
 }
 
 fn entry(row: &Row) -> rusqlite::Result<Entry> {

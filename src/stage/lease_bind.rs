@@ -94,8 +94,8 @@ impl Binder {
     /// Deals with a change; what goes out for it.
     fn change(&mut self, change: Change, report: &Report) -> Vec<Record> {
         if change.has_failed() {
-            self.listed.insert((owner_of(&change.container), change.container.id.clone()));
-            return vec![Record::Change(change)];
+            let lost = self.failed(&change.container, report).map(Record::Binding);
+            return lost.into_iter().chain([Record::Change(change)]).collect();
         }
         match self.act(change.action, &change.container) {
             Ok(bindings) if bindings.is_empty() => vec![Record::Change(change)],
@@ -110,8 +110,8 @@ impl Binder {
     /// Deals with a bare container, which is to be there unless it says `absent`.
     fn container(&mut self, mut container: Container, report: &Report) -> Vec<Record> {
         if container.status == Some(Status::Failed) {
-            self.listed.insert((owner_of(&container), container.id.clone()));
-            return vec![Record::Container(container)];
+            let lost = self.failed(&container, report).map(Record::Binding);
+            return lost.into_iter().chain([Record::Container(container)]).collect();
         }
         let absent = container.state == Some(State::Absent);
         let action = if absent { Action::Remove } else { Action::Add };
@@ -124,6 +124,24 @@ impl Binder {
                 vec![Record::Container(container)]
             }
         }
+    }
+
+    /// A stage before this one has failed on the container. That alone says nothing of its binding,
+    /// which goes on. But when the record tells of the interface that is bound, and the address is
+    /// not on it any more, the container has lost the address; the binding that ended by it.
+    fn failed(&mut self, container: &Container, report: &Report) -> Option<Binding> {
+        let owner = owner_of(container);
+        self.listed.insert((owner.clone(), container.id.clone()));
+        if container.interfaces.is_empty() {
+            return None;
+        }
+        let bound = told(self.ledger.binding(&owner, &container.id), report)??;
+        let interface = container.interfaces.iter().find(|known| Some(known.mac) == bound.mac)?;
+        if interface.addresses.iter().any(|known| known.address == bound.address) {
+            return None;
+        }
+        let ended = self.unbind(&owner, &container.id).map_err(|why| why.at(&container.id));
+        told(ended, report)?
     }
 
     /// The bindings that came or went by it: the new one last.
@@ -168,7 +186,7 @@ impl Binder {
         let bound = self.ledger.bind(&entry)?;
         match (&self.reservations, reservation(owner.clone(), &binding, address.origin)) {
             (Some(reservations), Some(wanted)) => drop(reservations.put(&wanted)?),
-            (Some(reservations), None) => drop(reservations.remove(&owner, &container.id)?),
+            (_, None) => self.unreserve(&owner, &container.id)?,
             (None, _) => (),
         }
         binding.since = bound.since;
@@ -176,10 +194,24 @@ impl Binder {
     }
 
     fn unbind(&mut self, owner: &Owner, container: &ContainerId) -> Result<Option<Binding>> {
-        if let Some(reservations) = &self.reservations {
-            reservations.remove(owner, container)?;
-        }
+        self.unreserve(owner, container)?;
         self.ledger.unbind(owner, container, now())
+    }
+
+    /// Ends the reservation for a container. A client that takes a new host name has a new container
+    /// of the same DUID; when that one has a reservation before the old one goes, the DUID keeps it.
+    fn unreserve(&self, owner: &Owner, container: &ContainerId) -> Result<()> {
+        let Some(reservations) = &self.reservations else { return Ok(()) };
+        let Some(duid) = reservations.duid(owner, container)? else { return Ok(()) };
+        let another = |(of, other): &(Owner, ContainerId)| {
+            (of, other) != (owner, container)
+                && reservations.duid(of, other).is_ok_and(|its| its.as_ref() == Some(&duid))
+        };
+        match self.ledger.bound_under(&duid)?.iter().any(another) {
+            true => reservations.give_way(owner, container)?,
+            false => reservations.remove(owner, container)?,
+        };
+        Ok(())
     }
 
     /// All changes of a listing have come by: ends what is bound or reserved and was not listed.

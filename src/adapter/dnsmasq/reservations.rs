@@ -12,6 +12,8 @@
 //! - So a reservation ends by moving in a file that knows the DUID and gives it no address. From then
 //!   on the client is treated as any other. That file may go once dnsmasq has read it; it says nothing
 //!   that matters, and is swept up after [`READ_BY_THEN`].
+//! - Where another file reserves for the same DUID by now, that of a client's next container, such a
+//!   line read behind it would void it. Then the file just goes.
 //! - The address itself is given to nobody else of dnsmasq's own accord until SIGHUP or a restart. A
 //!   later reservation of it takes effect at once.
 
@@ -107,6 +109,29 @@ impl Reservations {
         };
         let head = format!("{MARK}reserves nothing any more for {container} of {owner}\n");
         self.write(&name, &(head + &released(&duid))).map(|()| true)
+    }
+
+    /// The DUID that an address is reserved for on behalf of a container.
+    ///
+    /// # Errors
+    /// `Refused` when the file is another's.
+    pub fn duid(&self, owner: &Owner, container: &ContainerId) -> Result<Option<Duid>> {
+        Ok(self.read(&file_name(owner, container))?.and_then(|before| before.reserves))
+    }
+
+    /// Takes the reservation for a container away without a word to dnsmasq about its DUID, for
+    /// which another container has a reservation by now; whether there was one.
+    ///
+    /// # Errors
+    /// `Refused` when the file is another's.
+    pub fn give_way(&self, owner: &Owner, container: &ContainerId) -> Result<bool> {
+        let name = file_name(owner, container);
+        if self.read(&name)?.is_none() {
+            return Ok(false);
+        }
+        let path = self.directory.join(&name);
+        remove_file(&path).doing("remove reservation").within(path.display())?;
+        Ok(true)
     }
 
     /// The containers that have a reservation; of one owner, or of all.

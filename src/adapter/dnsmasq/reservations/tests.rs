@@ -88,6 +88,20 @@ fn a_duid_that_gives_way_to_another_is_released() {
 }
 
 #[test]
+fn one_that_gives_way_says_nothing_of_its_duid() {
+    let scratch = Scratch::new("way");
+    let reservations = Reservations::open(&scratch.0).unwrap();
+    let (edge, old) = ("edge".parse().unwrap(), "old".parse().unwrap());
+    assert!(!reservations.give_way(&edge, &old).unwrap());
+    reservations.put(&wanted("old", 1, "fd00::1")).unwrap();
+    reservations.put(&wanted("new", 1, "fd00::1")).unwrap();
+    assert_eq!(reservations.duid(&edge, &old).unwrap(), Some(wanted("old", 1, "::").duid));
+    assert!(reservations.give_way(&edge, &old).unwrap());
+    assert_eq!(reservations.duid(&edge, &old).unwrap(), None);
+    assert_eq!(scratch.names(), ["edge@new"]);
+}
+
+#[test]
 fn what_others_have_put_there_is_left_alone() {
     let scratch = Scratch::new("others");
     let reservations = Reservations::open(&scratch.0).unwrap();
