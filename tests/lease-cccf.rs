@@ -86,6 +86,59 @@ fn a_partial_listing_is_passed_on_as_one() {
     assert_eq!(done.at("/partial"), ["true"]);
 }
 
+/// `ID`, `absent ID`, `partial` or `checkpoint` for each record.
+fn words(records: &[serde_json::Value]) -> Vec<String> {
+    let word = |record: &serde_json::Value| match record["id"].as_str() {
+        Some(id) if record["state"] == "absent" => format!("absent {id}"),
+        Some(id) => id.to_owned(),
+        None if record["partial"] == true => "partial".to_owned(),
+        None => "checkpoint".to_owned(),
+    };
+    records.iter().map(word).collect()
+}
+
+#[test]
+fn who_is_not_in_a_listing_is_left_out_and_not_told_to_be_gone() {
+    let template = template("lease-8.json");
+    let (a, b) = (lease("list", 0, "fd00::1", ""), lease("list", 1, "fd00::2", ""));
+    let input = [&a, &b, CHECKPOINT, &a, CHECKPOINT, CHECKPOINT].concat();
+    let done = run(PATH, &["--template", &template], &input);
+    let (a, b) = ("web-aaaaaaaaaaaaa", "web-bbbbbbbbbbbbb");
+    assert_eq!(words(&done.records), [a, b, "checkpoint", a, "checkpoint", "checkpoint"]);
+}
+
+#[test]
+fn news_since_the_last_listing_is_no_part_of_the_next() {
+    let template = template("lease-9.json");
+    let a = lease("list", 0, "fd00::1", "");
+    let b = lease("add", 1, "fd00::2", "");
+    let again = lease("list", 1, "fd00::2", "");
+    let input = [&a, CHECKPOINT, &b, &a, CHECKPOINT, &again, CHECKPOINT].concat();
+    let done = run(PATH, &["--template", &template], &input);
+    let (a, b) = ("web-aaaaaaaaaaaaa", "web-bbbbbbbbbbbbb");
+    // What was told until then is closed as a listing that ends nothing, so that the one behind it
+    // leaves out whom it means to.
+    let listings = [a, "checkpoint", b, "partial", a, "checkpoint", b, b, "checkpoint"];
+    assert_eq!(words(&done.records), listings);
+}
+
+#[test]
+fn a_listing_with_another_name_for_a_client_ends_the_old_one() {
+    let template = template("lease-10.json");
+    let input = [
+        &lease("list", 0, "fd00::1", r#","hostname":"old""#),
+        CHECKPOINT,
+        &lease("list", 0, "fd00::2", r#","hostname":"new""#),
+        CHECKPOINT,
+    ];
+    let done = run(PATH, &["--template", &template], &input.concat());
+    let (old, new) = ("web-old-aaaaaaaaaaaaa", "web-new-aaaaaaaaaaaaa");
+    let told = words(&done.records);
+    assert_eq!(told[..3], [old, "checkpoint", &format!("absent {old}")]);
+    assert_eq!(told[told.len() - 2..], [new, "checkpoint"]);
+    assert!(told.iter().all(|word| word != "partial"), "{told:?}");
+}
+
 #[test]
 fn leases_that_make_no_container_pass_through() {
     let template = template("lease-4.json");

@@ -92,6 +92,11 @@ impl Following {
     }
 
     #[track_caller]
+    fn words(&self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.word()).collect()
+    }
+
+    #[track_caller]
     fn is_silent(&self, during: Duration) {
         let got = self.lines.recv_timeout(during);
         assert!(matches!(got, Err(RecvTimeoutError::Timeout)), "{got:?}");
@@ -410,6 +415,54 @@ fn everything_is_listed_again_now_and_then() {
 }
 
 #[test]
+fn ends_of_many_at_once_are_told_by_a_listing() {
+    let path = scratch("many-ends");
+    let all: String = (1..=10).map(|n| lease(n, n.into(), 0)).collect();
+    fs::write(&path, [DUID, &all].concat()).unwrap();
+    let watch = Following::start(&path, &["--resync", "none"]);
+    assert_eq!(watch.words(11).last().unwrap(), "checkpoint 10");
+    // Three ends are told one by one.
+    let rest: String = (4..=10).map(|n| lease(n, n.into(), 0)).collect();
+    fs::write(&path, [DUID, &rest].concat()).unwrap();
+    let words = [watch.word(), watch.word(), watch.word()];
+    assert_eq!(words, ["release fd00::1", "release fd00::2", "release fd00::3"]);
+    // A database that was lost, and a client that has come since: one listing tells both.
+    fs::write(&path, [DUID, &lease(11, 11, 0)].concat()).unwrap();
+    let listing = [watch.next(), watch.next()];
+    assert_eq!(listing.each_ref().map(word), ["list fd00::b", "checkpoint 1"]);
+    assert_eq!(listing[1]["follow"], true);
+    watch.is_silent(Duration::from_millis(1200));
+}
+
+#[test]
+fn many_times_that_are_up_at_once_are_told_by_a_listing() {
+    let path = scratch("many-expire");
+    let end = now() + 4;
+    let all: String = (1..=5).map(|n| lease(n, n.into(), end)).collect();
+    fs::write(&path, [DUID, &all, &lease(6, 6, 0)].concat()).unwrap();
+    let watch = Following::start(&path, &["--resync", "none"]);
+    assert_eq!(watch.words(7).last().unwrap(), "checkpoint 6");
+    assert_eq!([watch.word(), watch.word()], ["list fd00::6", "checkpoint 1"]);
+}
+
+#[test]
+fn ends_of_many_at_once_wait_for_a_listing_that_is_whole() {
+    let path = scratch("many-partial");
+    let all: String = (1..=5).map(|n| lease(n, n.into(), 0)).collect();
+    fs::write(&path, [DUID, &all, "garbage\n"].concat()).unwrap();
+    let watch = Following::start(&path, &["--resync", "300ms"]);
+    assert_eq!(watch.words(6).last().unwrap(), "partial 5");
+    watch.has_told(2);
+    // The line stood beside them all, so it is none of them; but it may be another.
+    fs::write(&path, [DUID, "garbage\n", &lease(6, 6, 0)].concat()).unwrap();
+    assert_eq!(watch.word(), "add fd00::6");
+    assert!(watch.has_told(3).contains("5 of 5 leases ended at once"));
+    watch.is_silent(Duration::from_millis(700));
+    fs::write(&path, [DUID, &lease(6, 6, 0)].concat()).unwrap();
+    assert_eq!([watch.word(), watch.word()], ["list fd00::6", "checkpoint 1"]);
+}
+
+#[test]
 fn a_reader_that_leaves_ends_it_at_once() {
     let path = scratch("reader");
     fs::write(&path, [DUID, &lease(1, 1, 0)].concat()).unwrap();
@@ -541,21 +594,28 @@ fn a_busy_server_s_leases_are_all_seen_and_none_ends_too_soon() {
     let watch = Following::start(&path, &["--resync", "2s"]);
     let mut believed: BTreeMap<String, u32> = BTreeMap::new();
     let mut seen: HashSet<u32> = HashSet::new();
-    let (mut checkpoints, mut heard) = (0, 0);
+    let (mut checkpoints, mut heard, mut listing) = (0, 0, HashSet::new());
     let mut hear = |server: &Server, believed: &mut BTreeMap<String, u32>, record: Value| {
+        let has_gone = |client| server.lives.get(&client).is_some_and(|life| life.1.is_some());
         if record["kind"] == "checkpoint" {
             heard += 1;
+            // What the listing leaves out has ended, which is told in no other way when it is much.
+            let left_out = believed.extract_if(.., |address, _| !listing.contains(address));
+            left_out.for_each(|(_, client)| assert!(has_gone(client), "ended too soon: {client}"));
+            listing.clear();
             assert_eq!(record["count"], believed.len());
             return heard;
         }
         let (client, address) = (client_of(&record), record["address"].to_string());
+        if record["event"] == "list" {
+            listing.insert(address.clone());
+        }
         if record["state"] == "active" {
             seen.insert(client);
             believed.insert(address, client);
         } else {
             assert_eq!(believed.remove(&address), Some(client), "{record}");
-            let life = server.lives.get(&client);
-            assert!(life.is_some_and(|life| life.1.is_some()), "ended too soon: {record}");
+            assert!(has_gone(client), "ended too soon: {record}");
         }
         heard
     };

@@ -81,9 +81,14 @@ pub struct Leases {
     complete: bool,
 }
 
+/// Fewer ends than these are never many.
+const MANY: usize = 4;
+
 /// What became of leases; [`Leases::records`] puts it into words.
 #[derive(Debug, Default)]
 pub struct News {
+    /// How many leases were active before, as far as anybody was told.
+    before: usize,
     ended: Vec<(LeaseEvent, Held)>,
     begun: Vec<(LeaseEvent, IpAddr)>,
 }
@@ -168,7 +173,7 @@ impl Leases {
     /// Of two leases of one address the one counts that ends later, and of equals the first.
     pub fn take_whole(&mut self, reading: impl Iterator<Item = Line>, now: Timestamp) -> News {
         let (leases, unreadable) = sorted(reading);
-        let mut news = News::default();
+        let mut news = self.no_news();
         let mut before = std::mem::take(&mut self.known);
         for (address, held) in leases {
             let known = before.remove(&address);
@@ -197,7 +202,7 @@ impl Leases {
 
     /// Takes a reading from which leases may be missing: what is in it is so, and nothing else is said.
     pub fn take_part(&mut self, reading: impl Iterator<Item = Line>, now: Timestamp) -> News {
-        let mut news = News::default();
+        let mut news = self.no_news();
         for (address, held) in sorted(reading).0 {
             let known = self.known.remove(&address);
             let known = compare(known, held, now, &mut news);
@@ -210,11 +215,11 @@ impl Leases {
     /// Ends the leases whose time is up. When the clock has been set back, those of them that the
     /// server still has begin again.
     pub fn pass_time(&mut self, now: Timestamp) -> News {
-        let mut news = News::default();
         if now >= self.clock && self.next_end.is_none_or(|end| now < end) {
             self.clock = now;
-            return news;
+            return News::default();
         }
+        let mut news = self.no_news();
         for (address, known) in &mut self.known {
             match (known.told, known.held.has_ended(now)) {
                 (true, true) => news.end(known.held.clone(), now),
@@ -225,6 +230,11 @@ impl Leases {
         }
         self.wind(now);
         news
+    }
+
+    fn no_news(&self) -> News {
+        let before = self.known.values().filter(|known| known.told).count();
+        News { before, ..News::default() }
     }
 
     /// Sets the clock, and finds when the next lease ends.
@@ -269,6 +279,18 @@ impl Leases {
 }
 
 impl News {
+    /// How many of how many leases have ended, when they are so many that it may be a mistake, such
+    /// as a database that was lost: at least four, and more than a tenth.
+    pub fn many_ends(&self) -> Option<(usize, usize)> {
+        let ended = self.ended.len();
+        (ended >= MANY && ended * 10 > self.before).then_some((ended, self.before))
+    }
+
+    /// Keeps the ends back; what has begun is left.
+    pub fn withhold_ends(&mut self) {
+        self.ended.clear();
+    }
+
     fn end(&mut self, held: Held, now: Timestamp) {
         let event = if held.has_ended(now) { LeaseEvent::Expire } else { LeaseEvent::Release };
         self.ended.push((event, held));

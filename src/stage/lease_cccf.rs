@@ -1,6 +1,6 @@
 //! lease-cccf: leases → the containers that their clients should have.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::error::{Doing, Error, Kind, Result, Within};
@@ -30,6 +30,7 @@ pub fn run(mut stdio: Stdio, template: &Template) -> Result<()> {
         clients: Clients::default(),
         told: BTreeMap::new(),
         names: HashMap::new(),
+        news: BTreeSet::new(),
         listed: false,
     };
     while let Some(record) = stdio.read()? {
@@ -52,6 +53,14 @@ pub fn run(mut stdio: Stdio, template: &Template) -> Result<()> {
     stdio.finish()
 }
 
+/// Ends a listing of so many containers that follows from one of leases.
+fn close(lease: &Checkpoint, count: u64, partial: bool, stdio: &mut Stdio) -> Result<()> {
+    let mut checkpoint = Checkpoint::new(Of::Container, count);
+    checkpoint.follow = lease.follow;
+    checkpoint.partial = partial;
+    stdio.write(&Record::Checkpoint(checkpoint))
+}
+
 /// A container stands for a client that leased an address by DHCPv6.
 fn concerns(lease: &Lease) -> bool {
     lease.family == Family::Ipv6 && matches!(lease.r#type, LeaseType::Na | LeaseType::Ta)
@@ -64,25 +73,43 @@ struct Stage<'a> {
     told: BTreeMap<Key, Vec<Container>>,
     /// Whose each name is: a client cannot take a name that is another's.
     names: HashMap<ContainerId, Key>,
+    /// Who was told as news since the last checkpoint: for a reader, part of the next listing.
+    news: BTreeSet<Key>,
     /// Whether the first listing is complete. Until then a client may have leases yet to come.
     listed: bool,
 }
 
 impl Stage<'_> {
     fn checkpoint(&mut self, lease: &Checkpoint, stdio: &mut Stdio) -> Result<()> {
-        let gone = self.clients.checkpoint(lease);
+        let touched = self.clients.checkpoint(lease);
         if !self.clients.is_complete() {
             return Ok(());
         }
         self.listed = true;
-        for key in gone {
+        self.leave_out_the_gone(lease, stdio)?;
+        for key in touched {
             self.tell(key, stdio, false)?;
         }
         let count = self.tell_all(stdio)?;
-        let mut checkpoint = Checkpoint::new(Of::Container, count);
-        checkpoint.follow = lease.follow;
-        checkpoint.partial = lease.partial;
-        stdio.write(&Record::Checkpoint(checkpoint))
+        self.news.clear();
+        close(lease, count, lease.partial, stdio)
+    }
+
+    /// Forgets the clients that a listing has left out, so that the containers' listing leaves them
+    /// out as well: whoever removes by it can weigh them together. If one of them was told as news
+    /// since the last checkpoint, that news is closed first, as a listing by which nothing goes.
+    fn leave_out_the_gone(&mut self, lease: &Checkpoint, stdio: &mut Stdio) -> Result<()> {
+        let told = self.told.keys().copied();
+        let gone: Vec<Key> = told.filter(|key| self.clients.get(*key).is_none()).collect();
+        if gone.iter().any(|key| self.news.contains(key)) {
+            let told = |key| self.told.get(key).map_or(0, Vec::len) as u64;
+            let count = self.news.iter().map(told).sum();
+            close(lease, count, true, stdio)?;
+        }
+        for container in gone.iter().filter_map(|key| self.told.remove(key)).flatten() {
+            self.names.remove(&container.id);
+        }
+        Ok(())
     }
 
     fn tell_all(&mut self, stdio: &mut Stdio) -> Result<u64> {
@@ -114,6 +141,7 @@ impl Stage<'_> {
         for new in &now {
             self.names.insert(new.id.clone(), key);
             if all || !before.contains(new) {
+                self.news.insert(key);
                 stdio.write(&Record::Container(new.clone()))?;
             }
         }

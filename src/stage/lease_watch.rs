@@ -131,7 +131,7 @@ impl Program<'_> {
                 Seen::Whole(text) => {
                     let news = self.take_whole(&text);
                     if self.has_listed {
-                        self.tell(&news)?;
+                        self.tell(news)?;
                     }
                     if self.list_wanted && self.may_list() {
                         self.list()?;
@@ -139,7 +139,7 @@ impl Program<'_> {
                 }
                 Seen::Part(text) if self.has_listed => {
                     let news = self.take_part(&text);
-                    self.tell(&news)?;
+                    self.tell(news)?;
                 }
                 Seen::Part(_) | Seen::Same => (),
                 Seen::Missing(why) => {
@@ -152,7 +152,7 @@ impl Program<'_> {
             }
             if self.is_known {
                 let ended = self.leases.pass_time(Timestamp::now());
-                self.tell(&ended)?;
+                self.tell(ended)?;
             }
             if resync.is_some_and(|at| at <= Instant::now()) {
                 self.file.look_again();
@@ -223,8 +223,24 @@ impl Program<'_> {
         self.output.settle()
     }
 
-    fn tell(&mut self, news: &News) -> Result<()> {
-        for lease in self.leases.records(news) {
+    /// Tells what became of leases, each by itself. When many have ended at once, everything is
+    /// listed instead: whoever removes by the listing can weigh what it leaves out as a whole. If
+    /// no listing can be written that ends them, they wait for one.
+    fn tell(&mut self, mut news: News) -> Result<()> {
+        if let Some((ended, before)) = news.many_ends() {
+            if self.is_known && self.may_list() {
+                return self.list();
+            }
+            self.list_wanted = true;
+            news.withhold_ends();
+            if !self.may_list() {
+                let what = format!("{ended} of {before} leases ended at once, which is not told");
+                let error = Error::new(Kind::Refused, what).why("a line cannot be read");
+                let remedy = "told in the listing that comes when every line can be";
+                self.report.note(&self.at_file(error.remedy(remedy)));
+            }
+        }
+        for lease in self.leases.records(&news) {
             self.output.write(&Record::Lease(lease))?;
             self.report.used();
         }

@@ -147,6 +147,25 @@ fn a_line_that_stood_beside_all_leases_is_none_of_them() {
 }
 
 #[test]
+fn many_ends_at_once_are_four_or_more_and_over_a_tenth() {
+    let told = |count: u16, left: u16| {
+        let mut leases = leases();
+        let some = |range: std::ops::RangeInclusive<u16>| range.map(|n| held(n, 1, 0));
+        leases.take_whole(lines(some(1..=count)), at(1));
+        leases.take_whole(lines(some(1..=left)), at(2)).many_ends()
+    };
+    assert_eq!([told(3, 0), told(4, 1), told(40, 36), told(40, 40)], [None; 4]);
+    assert_eq!([told(4, 0), told(40, 35)], [Some((4, 4)), Some((5, 40))]);
+    // What time ends counts the same.
+    let mut leases = leases();
+    leases.take_whole(lines((1..=9).map(|n| held(n, 1, 100))), at(1));
+    let mut news = leases.pass_time(at(200));
+    assert_eq!(news.many_ends(), Some((9, 9)));
+    news.withhold_ends();
+    assert_eq!(words(&leases, news), [""; 0]);
+}
+
+#[test]
 fn one_machine_is_one_client_when_its_duid_says_so() {
     let mut other = held(2, 1, 0);
     other.client = Client::V6 { duid: Duid::new(&[0, 3, 0, 1, 1]).unwrap(), iaid: 2 };

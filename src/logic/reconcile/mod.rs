@@ -193,8 +193,12 @@ impl Reconciler {
             return;
         }
         let ours = self.current.members.iter().filter(|(_, member)| self.owns(member));
+        // What was asked for and has yet to show is as good as there.
+        let on_its_way = self.asked.iter().filter(|(id, asked)| {
+            asked.in_flight && asked.goal.is_some() && !self.current.members.contains_key(*id)
+        });
         let (mut there, mut surplus) = (0, Vec::new());
-        for (id, _) in ours {
+        for id in ours.map(|(id, _)| id).chain(on_its_way.map(|(id, _)| id)) {
             there += 1;
             if !self.wanted.members.contains_key(id) {
                 surplus.push(id.clone());

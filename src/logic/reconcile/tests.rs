@@ -132,6 +132,25 @@ fn a_listing_that_removes_too_much_is_refused() {
 }
 
 #[test]
+fn what_is_still_on_its_way_counts_and_goes_by_a_listing_too() {
+    let on_their_way = |count: usize| {
+        let (mut loop_, _) = listed(&[container("x", "")], &[running("x")]);
+        for id in &["a", "b", "c", "d"][..count] {
+            loop_.want(container(id, ""), seconds(1));
+        }
+        loop_.wanted_in_part(seconds(1));
+        loop_.want(container("x", ""), seconds(2));
+        let out = told(&loop_.wanted_checkpoint(seconds(2)));
+        let shown = told(&loop_.see(running("a"), seconds(3)));
+        (out, shown)
+    };
+    let (out, shown) = on_their_way(1);
+    assert_eq!((out, shown), (vec!["keep x".into(), "complete 1".into()], vec!["remove a".into()]));
+    let (out, shown) = on_their_way(4);
+    assert_eq!((out, shown), (vec!["keep x".into(), "refused".into()], vec![]));
+}
+
+#[test]
 fn what_is_foreign_is_left_alone() {
     let mut foreign = running("a");
     foreign.owner = None;
