@@ -389,8 +389,9 @@ fn a_dry_run_tells_what_a_live_run_does() {
     let space = site.space("c1");
     let web = container("web", &space.path);
     let told = |site: &Site, record: Value| -> Vec<String> {
-        let done = site.unionize(&["--dry-run"], &[record]);
+        let done = site.unionize(&["--dry-run"], std::slice::from_ref(&record));
         assert_eq!(done.status, Some(0), "{}", done.stderr);
+        assert_eq!(done.records(), [record], "a record goes on as it came");
         done.stderr.lines().map(str::to_owned).collect()
     };
     let plan = told(&site, web.clone());

@@ -83,6 +83,11 @@ impl Attachments {
         Ok(Attachments { dir: dir.to_owned() })
     }
 
+    /// The directory at `dir`, to be read if it is there.
+    pub fn at(dir: &Path) -> Attachments {
+        Attachments { dir: dir.to_owned() }
+    }
+
     /// Waits until no other process works on the attachment `link`, and keeps others off it.
     ///
     /// It is a lock on one byte of one file, whose place is a hash of the name: there is nothing
@@ -155,7 +160,11 @@ impl Attachments {
     pub fn list(&self) -> Result<(Vec<Attachment>, Vec<Error>)> {
         let doing = || format!("list {}", self.dir.display());
         let (mut found, mut wrong) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(&self.dir).doing(doing())? {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok((found, wrong)),
+            entries => entries.doing(doing())?,
+        };
+        for entry in entries {
             let name = entry.doing(doing())?.file_name();
             let name = name.to_string_lossy();
             if name.starts_with('.') {

@@ -19,6 +19,11 @@ pub trait Work: Sync {
     /// threads at once, never on two for one container.
     fn change(&self, change: &mut Change) -> Result<()>;
 
+    /// Whether the work only tells what it would do: then records go on as they came.
+    fn pretends(&self) -> bool {
+        false
+    }
+
     /// A change or container passes untouched because an earlier stage failed on it.
     fn passed(&self, _record: &Record) {}
 
@@ -219,7 +224,9 @@ impl Shared<'_> {
         let mut done = change.clone();
         let outcome = guarded(|| work.change(&mut done));
         let provisional = outcome.is_ok() && work.is_provisional(&done);
-        let task = Task { change: self.judged(done, outcome), bare };
+        let change =
+            if work.pretends() && outcome.is_ok() { change } else { self.judged(done, outcome) };
+        let task = Task { change, bare };
         lock(&self.output).1.tick();
         self.answer(&task)?;
         Ok(provisional.then_some(task))

@@ -97,7 +97,11 @@ impl<'a> Keeper<'a> {
     /// One that works as the command line says.
     pub fn new(upkeep: &Upkeep, report: &'a Report) -> Result<Keeper<'a>> {
         Ok(Keeper {
-            attachments: Attachments::open(&upkeep.state)?,
+            attachments: if upkeep.dry_run {
+                Attachments::at(&upkeep.state)
+            } else {
+                Attachments::open(&upkeep.state)?
+            },
             report,
             timeout: upkeep.timeout,
             dry_run: upkeep.dry_run,

@@ -5,17 +5,16 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::Unionize;
-use super::attach::Done;
 use super::detach::Keeper;
 use super::plan::{Seen, Step, plan};
 use super::scene::{Host, Inside, look};
-use super::wish::{Wish, interface};
+use super::wish::Wish;
 use crate::error::{Error, Kind, Result};
 use crate::record::ContainerId;
 
 impl Unionize<'_> {
     /// Tells what would be done for `wish`. A container that is not there yet has nothing.
-    pub(super) fn pretend(&self, wish: &Wish) -> Result<Done> {
+    pub(super) fn pretend(&self, wish: &Wish) -> Result<()> {
         let host = Host::open()?;
         let bridge = host.bridge(&wish.bridge)?;
         self.tell_of_bridge(&bridge);
@@ -36,9 +35,7 @@ impl Unionize<'_> {
                 _ => self.keeper.would(&wish.container.id, step),
             }
         }
-        let known = seen.known.unwrap_or_else(|| wish.attachment(None));
-        let interface = interface(&known, wish.client.as_ref(), seen.router);
-        Ok(Done { interface, provisional: false })
+        Ok(())
     }
 }
 

@@ -63,9 +63,11 @@ impl<'a> Unionize<'a> {
     fn ensure(&self, container: &mut Container) -> Result<()> {
         let begun = Instant::now();
         let wish = Wish::new(container, &self.options);
+        if self.keeper.dry_run {
+            return self.pretend(&wish);
+        }
         let _held = self.keeper.attachments.lock(&wish.link)?;
-        let done =
-            if self.keeper.dry_run { self.pretend(&wish)? } else { self.attach(&wish, begun)? };
+        let done = self.attach(&wish, begun)?;
         if done.provisional {
             lock(&self.provisional).insert(container.id.clone());
         }
@@ -77,7 +79,10 @@ impl<'a> Unionize<'a> {
     /// Makes sure that nothing is left of the container's interface.
     fn clear(&self, container: &mut Container) -> Result<()> {
         let wish = Wish::new(container, &self.options);
-        let _held = self.keeper.attachments.lock(&wish.link)?;
+        let _held = match self.keeper.dry_run {
+            true => None,
+            false => Some(self.keeper.attachments.lock(&wish.link)?),
+        };
         container.interfaces.retain(|known| known.name != wish.interface);
         // A client with a new host name has a container of another name and the same key. When that
         // one was quicker than the end of this one, the interface is its own by now.
@@ -104,6 +109,10 @@ impl Work for Unionize<'_> {
             Action::Remove => self.clear(&mut change.container),
             Action::Add | Action::Keep | Action::Replace => self.ensure(&mut change.container),
         }
+    }
+
+    fn pretends(&self) -> bool {
+        self.keeper.dry_run
     }
 
     fn passed(&self, record: &Record) {

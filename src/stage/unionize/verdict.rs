@@ -37,6 +37,8 @@ impl Unionize<'_> {
         if self.keeper.attachments.get(&wish.link)?.as_ref() != Some(&known) {
             return Ok(false);
         }
+        // Whatever comes of it, the interface is not as the record says.
+        container.interfaces.retain(|known| known.name != wish.interface);
         if !taken.iter().all(|taken| leased.contains(taken)) {
             self.keeper.detach(&container.id, &wish.link)?;
             return Err(in_use(first));
@@ -59,7 +61,6 @@ impl Unionize<'_> {
             solicited: None,
         };
         let done = job.work(&[Step::Decline, Step::Lease], None)?;
-        container.interfaces.retain(|known| known.name != wish.interface);
         container.interfaces.push(done.interface);
         Ok(true)
     }
