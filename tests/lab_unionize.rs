@@ -355,8 +355,18 @@ fn a_duplicate_is_declined_and_another_address_is_leased() {
     assert_eq!(flags.get("tentative"), None, "{flags}");
     site.detach(&web);
     let fixed = format!("{taken}/64");
-    let done = site.unionize(&["--dad", "wait", "--address", &fixed], &[web]);
+    let given = ["--dad", "wait", "--address", &fixed];
+    let done = site.unionize(&given, std::slice::from_ref(&web));
     assert_eq!((done.status, &done.records()[0]["error_kind"]), (Some(1), &json!("refused")));
+    let done = site.unionize(&given[2..], &[web]);
+    let records = done.records();
+    let last = records.last().unwrap();
+    assert_eq!((done.status, &last["error_kind"]), (Some(1), &json!("refused")));
+    if records.len() == 2 {
+        assert_eq!(records[0]["interfaces"][0]["addresses"][0]["address"], *taken);
+        assert_eq!(last["interfaces"][0]["mac"], records[0]["interfaces"][0]["mac"]);
+        assert_eq!(last["interfaces"][0].get("addresses"), None, "{last}");
+    }
     site.nothing_is_left();
 }
 

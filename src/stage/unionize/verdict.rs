@@ -37,8 +37,12 @@ impl Unionize<'_> {
         if self.keeper.attachments.get(&wish.link)?.as_ref() != Some(&known) {
             return Ok(false);
         }
-        // Whatever comes of it, the interface is not as the record says.
-        container.interfaces.retain(|known| known.name != wish.interface);
+        // Whatever comes of it, the addresses are not as the record says. The interface itself stays
+        // in it: so a reader can tell one that has lost them from one that is not known yet.
+        let mut interfaces = container.interfaces.iter_mut();
+        if let Some(interface) = interfaces.find(|known| known.name == wish.interface) {
+            interface.addresses.clear();
+        }
         if !taken.iter().all(|taken| leased.contains(taken)) {
             self.keeper.detach(&container.id, &wish.link)?;
             return Err(in_use(first));
@@ -61,6 +65,7 @@ impl Unionize<'_> {
             solicited: None,
         };
         let done = job.work(&[Step::Decline, Step::Lease], None)?;
+        container.interfaces.retain(|known| known.name != wish.interface);
         container.interfaces.push(done.interface);
         Ok(true)
     }
