@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
@@ -64,10 +64,19 @@ impl Ledger {
             let mut db = Connection::open(path).map_err(|e| failure("open", &e))?;
             db.busy_timeout(PATIENCE).map_err(|e| failure("open", &e))?;
             is_ledger(&db)?;
+            let many_at_once = || -> rusqlite::Result<()> {
+                db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+                db.pragma_update(None, "synchronous", "full")
+            };
             // Readers and a writer at once; where the file system cannot, SQLite keeps its older way.
-            db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
-                .and_then(|()| db.pragma_update(None, "synchronous", "full"))
-                .map_err(|e| failure("open", &e))?;
+            // It does not wait by itself while another program does the same to a new file.
+            let end = Instant::now() + PATIENCE;
+            while let Err(why) = many_at_once().map_err(|e| failure("open", &e)) {
+                if why.kind() != Kind::TimedOut || Instant::now() > end {
+                    return Err(why);
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
             bring_up_to_date(&mut db)?;
             Ok(Ledger { db })
         };
@@ -147,9 +156,11 @@ fn make_file(path: &Path) -> Result<()> {
 /// Refuses a file that others have made; a new and empty one will do.
 fn is_ledger(db: &Connection) -> Result<()> {
     let read = || -> rusqlite::Result<(i64, i64)> {
-        let id = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        // Both at one moment: another program may be beginning this ledger right now.
+        let moment = db.unchecked_transaction()?;
+        let id = moment.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let sql = "SELECT count(*) FROM sqlite_schema";
-        Ok((id, db.query_row(sql, [], |row| row.get(0))?))
+        Ok((id, moment.query_row(sql, [], |row| row.get(0))?))
     };
     match read().map_err(|e| failure("open", &e))? {
         (APPLICATION_ID, _) | (0, 0) => Ok(()),
