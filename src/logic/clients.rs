@@ -1,7 +1,8 @@
 //! Clients and their leases: who is there now, told by a stream of lease records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::record::{
     Checkpoint, Duid, Family, Hostname, Key, Lease, LeaseEvent, LeaseRef, LeaseState, LeaseType,
@@ -30,7 +31,7 @@ pub struct Client {
     /// Its name.
     pub hostname: Option<Hostname>,
     /// Where the lease was read.
-    pub source: String,
+    pub source: Arc<str>,
 }
 
 impl Client {
@@ -60,7 +61,7 @@ impl Client {
             iaid: Some(1),
             mac: None,
             hostname: None,
-            source: "example".to_owned(),
+            source: "example".into(),
         };
         let full = Client {
             mac: Some(Mac::local([0; 6])),
@@ -70,7 +71,7 @@ impl Client {
         vec![full, plain]
     }
 
-    fn of(lease: &Lease) -> Client {
+    fn of(lease: &Lease, source: Arc<str>) -> Client {
         Client {
             key: lease.key,
             address: lease.address,
@@ -81,48 +82,63 @@ impl Client {
             iaid: lease.iaid,
             mac: lease.mac,
             hostname: lease.hostname.clone(),
-            source: lease.source.clone(),
+            source,
         }
     }
 }
 
-/// One lease among those of a client. The order is the order of preference: a client that has
-/// several is known by the first, so that the choice depends on what is leased and on nothing else.
-type Place = (LeaseType, IpAddr, String);
+/// One lease of a client.
+#[derive(Debug)]
+struct Held {
+    client: Client,
+    /// The number of the listing of its source that told of it last.
+    listing: u32,
+}
+
+impl Held {
+    /// Its place among the leases of a client. A client that has several is known by the first, so
+    /// that the choice depends on what is leased and on nothing else.
+    fn place(&self) -> (LeaseType, IpAddr, &str) {
+        (self.client.r#type, self.client.address, &self.client.source)
+    }
+}
+
+/// Where a source is in its listings.
+#[derive(Debug, Default)]
+struct Source {
+    /// The number of the listing that its next checkpoint closes.
+    listing: u32,
+    /// Whether that listing has begun.
+    begun: bool,
+}
 
 /// Everyone who has a lease, over any number of sources.
 #[derive(Debug, Default)]
 pub struct Clients {
-    leases: BTreeMap<Key, BTreeMap<Place, Client>>,
-    /// For each source, the leases of the listing that it is in the middle of.
-    listings: BTreeMap<String, BTreeSet<(Key, Place)>>,
-    /// Sources that have listed everything at least once.
-    complete: BTreeSet<String>,
-    seen: BTreeSet<String>,
+    /// The leases of each client, in the order of their places.
+    leases: BTreeMap<Key, Vec<Held>>,
+    sources: BTreeMap<Arc<str>, Source>,
 }
 
 impl Clients {
     /// Takes in one lease record; gives the client that it is about.
     pub fn update(&mut self, lease: &Lease) -> Key {
-        let place = (lease.r#type, lease.address, lease.source.clone());
-        self.seen.insert(lease.source.clone());
-        let listing = self.listings.entry(lease.source.clone()).or_default();
-        match lease.state {
-            LeaseState::Active => {
-                if lease.event == LeaseEvent::List || !listing.is_empty() {
-                    listing.insert((lease.key, place.clone()));
-                }
-                self.leases.entry(lease.key).or_default().insert(place, Client::of(lease));
-            }
-            LeaseState::Ended => {
-                listing.remove(&(lease.key, place.clone()));
-                if let Some(leases) = self.leases.get_mut(&lease.key) {
-                    leases.remove(&place);
-                    if leases.is_empty() {
-                        self.leases.remove(&lease.key);
-                    }
-                }
-            }
+        let name = self.source(&lease.source);
+        let source = self.sources.entry(name.clone()).or_default();
+        source.begun |= lease.event == LeaseEvent::List;
+        // What is told ahead of a listing has to be told again in it.
+        let listing = if source.begun { source.listing } else { source.listing.wrapping_sub(1) };
+        let held = Held { client: Client::of(lease, name), listing };
+        let leases = self.leases.entry(lease.key).or_default();
+        let at = leases.binary_search_by(|known| known.place().cmp(&held.place()));
+        match (lease.state, at) {
+            (LeaseState::Active, Ok(at)) => leases[at] = held,
+            (LeaseState::Active, Err(at)) => leases.insert(at, held),
+            (LeaseState::Ended, Ok(at)) => drop(leases.remove(at)),
+            (LeaseState::Ended, Err(_)) => (),
+        }
+        if leases.is_empty() {
+            self.leases.remove(&lease.key);
         }
         lease.key
     }
@@ -131,24 +147,22 @@ impl Clients {
     /// partial. Gives the clients that lost a lease by it. A checkpoint that names no source closes
     /// the listing of them all.
     pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Vec<Key> {
-        let sources: Vec<String> = match &checkpoint.source {
-            Some(source) => vec![source.clone()],
-            None => self.seen.iter().cloned().collect(),
+        let names: Vec<Arc<str>> = match &checkpoint.source {
+            Some(name) => vec![self.source(name)],
+            None => self.sources.keys().cloned().collect(),
         };
         let mut touched = Vec::new();
-        for source in sources {
-            let listed = self.listings.remove(&source).unwrap_or_default();
+        for name in names {
+            let source = self.sources.entry(name.clone()).or_default();
+            let listed = source.listing;
+            *source = Source { listing: listed.wrapping_add(1), begun: false };
             for (key, leases) in self.leases.iter_mut().filter(|_| !checkpoint.partial) {
                 let before = leases.len();
-                leases.retain(|place, _| {
-                    place.2 != source || listed.contains(&(*key, place.clone()))
-                });
+                leases.retain(|held| held.client.source != name || held.listing == listed);
                 if leases.len() < before {
                     touched.push(*key);
                 }
             }
-            self.seen.insert(source.clone());
-            self.complete.insert(source);
         }
         self.leases.retain(|_, leases| !leases.is_empty());
         touched
@@ -156,17 +170,22 @@ impl Clients {
 
     /// Whether every source that was heard of has listed everything.
     pub fn is_complete(&self) -> bool {
-        self.complete == self.seen
+        self.sources.values().all(|source| source.listing > 0)
     }
 
     /// The client of that key, if it has a lease.
     pub fn get(&self, key: Key) -> Option<&Client> {
-        self.leases.get(&key).and_then(|leases| leases.values().next())
+        self.leases.get(&key).and_then(|leases| leases.first()).map(|held| &held.client)
     }
 
     /// Everyone, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
-        self.leases.values().filter_map(|leases| leases.values().next())
+        self.leases.values().filter_map(|leases| leases.first()).map(|held| &held.client)
+    }
+
+    /// A source's name, the same one for all its leases.
+    fn source(&self, name: &str) -> Arc<str> {
+        self.sources.get_key_value(name).map_or_else(|| name.into(), |(name, _)| name.clone())
     }
 }
 

@@ -218,7 +218,7 @@ fn variable(client: &Client, name: &str) -> Option<String> {
             None => client.key.to_string(),
         }),
         "prefix_len" => client.prefix_len.map(|len| len.to_string()),
-        "source" => Some(client.source.clone()),
+        "source" => Some(client.source.to_string()),
         "type" => serde_json::to_value(client.r#type).ok().and_then(word),
         _ => None,
     }
@@ -348,7 +348,7 @@ mod tests {
     fn what_a_client_sends_adds_no_field() {
         let template = template(r#"{"id":"x","image":"b","env":["H=${lease.source}"]}"#).unwrap();
         let mut hostile = client(None);
-        hostile.source = r#""],"privileged":true,"x":[""#.to_owned();
+        hostile.source = r#""],"privileged":true,"x":[""#.into();
         let container = &template.fill(&hostile).unwrap()[0];
         assert!(!container.privileged);
         assert_eq!(container.env[0].as_str(), format!("H={}", hostile.source));

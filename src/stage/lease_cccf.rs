@@ -70,13 +70,31 @@ struct Stage<'a> {
     template: &'a Template,
     clients: Clients,
     /// What was last told of each client.
-    told: BTreeMap<Key, Vec<Container>>,
+    told: BTreeMap<Key, Box<[Told]>>,
     /// Whose each name is: a client cannot take a name that is another's.
     names: HashMap<ContainerId, Key>,
     /// Who was told as news since the last checkpoint: for a reader, part of the next listing.
     news: BTreeSet<Key>,
     /// Whether the first listing is complete. Until then a client may have leases yet to come.
     listed: bool,
+}
+
+/// A container that was told, in little room: there may be one for each of very many clients.
+struct Told {
+    id: ContainerId,
+    /// The whole of it, as JSON.
+    text: Box<str>,
+}
+
+impl Told {
+    fn new(container: &Container) -> Told {
+        let text = serde_json::to_string(container).expect("the suite's types are JSON");
+        Told { id: container.id.clone(), text: text.into() }
+    }
+
+    fn container(&self) -> Container {
+        serde_json::from_str(&self.text).expect("what the suite wrote it reads")
+    }
 }
 
 impl Stage<'_> {
@@ -102,7 +120,7 @@ impl Stage<'_> {
         let told = self.told.keys().copied();
         let gone: Vec<Key> = told.filter(|key| self.clients.get(*key).is_none()).collect();
         if gone.iter().any(|key| self.news.contains(key)) {
-            let told = |key| self.told.get(key).map_or(0, Vec::len) as u64;
+            let told = |key| self.told.get(key).map_or(0, |told| told.len()) as u64;
             let count = self.news.iter().map(told).sum();
             close(lease, count, true, stdio)?;
         }
@@ -131,23 +149,26 @@ impl Stage<'_> {
             }
         };
         let before = self.told.remove(&key).unwrap_or_default();
-        for old in &before {
+        for old in before.iter() {
             if !now.iter().any(|new| new.id == old.id) {
                 self.names.remove(&old.id);
-                let gone = Container { state: Some(State::Absent), ..old.clone() };
+                let gone = Container { state: Some(State::Absent), ..old.container() };
                 stdio.write(&Record::Container(gone))?;
             }
         }
-        for new in &now {
+        let mut told = Vec::with_capacity(now.len());
+        for container in now {
+            let new = Told::new(&container);
             self.names.insert(new.id.clone(), key);
-            if all || !before.contains(new) {
+            if all || !before.iter().any(|old| old.text == new.text) {
                 self.news.insert(key);
-                stdio.write(&Record::Container(new.clone()))?;
+                stdio.write(&Record::Container(container))?;
             }
+            told.push(new);
         }
-        let count = now.len() as u64;
+        let count = told.len() as u64;
         if count > 0 {
-            self.told.insert(key, now);
+            self.told.insert(key, told.into());
         }
         Ok(count)
     }
