@@ -26,8 +26,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     template: PathBuf,
     /// Owner of the containers, where the template names none
-    #[arg(long, value_name = "NAME", default_value = "leasepipe")]
-    owner: Owner,
+    #[arg(long, value_name = "NAME")]
+    owner: Option<Owner>,
     #[command(flatten)]
     show: Show,
 }
@@ -40,6 +40,6 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {
-    let template = lease_cccf::template(&args.template, &args.owner)?;
+    let template = lease_cccf::template(&args.template, args.owner.as_ref())?;
     lease_cccf::run(Stdio::open(report, args.show.table)?, &template)
 }

@@ -151,6 +151,19 @@ fn what_the_suite_did_not_make_is_not_touched() {
 }
 
 #[test]
+fn a_container_belongs_to_the_owner_that_what_is_there_was_listed_for() {
+    let listed = CHECKPOINT.replace("0}", "0,\"owner\":\"lab\"}");
+    let plain = r#"{"id":"n","image":"busybox"}"#.to_owned() + "\n";
+    let wanted = plain + &container("e", "") + CHECKPOINT;
+    let done = diff("diff-13.json", &listed, &wanted, &[]);
+    assert_eq!(told(&done), ["add n", "add e", "checkpoint"]);
+    assert_eq!(done.at("/container/owner"), ["lab", "edge"]);
+    assert_eq!(done.at("/status"), ["failed"]);
+    assert!(done.told.contains("wanted for owner edge, and what is there was listed for lab"));
+    assert_eq!(done.at("/owner"), ["lab"]);
+}
+
+#[test]
 fn a_stopped_container_is_started() {
     let current = container("a", r#","state":"exited""#);
     let done = diff("diff-11.json", &current, &(container("a", "") + CHECKPOINT), &[]);

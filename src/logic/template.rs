@@ -37,7 +37,7 @@ const LONGEST_NAME: usize = 63;
 #[derive(Clone, Debug)]
 pub struct Template {
     members: Vec<Member>,
-    owner: Owner,
+    owner: Option<Owner>,
 }
 
 #[derive(Clone, Debug)]
@@ -65,12 +65,12 @@ enum Piece {
 
 impl Template {
     /// Reads a template: one container document, several behind one another, or arrays of them.
-    /// Containers whose document names no `owner` get `owner`.
+    /// Containers whose document names no `owner` get `owner`, if there is one to get.
     ///
     /// # Errors
     /// `BadInput` for text that is no JSON, an unknown variable, or a document that could not
     /// become a container for any client.
-    pub fn parse(text: &str, owner: &Owner) -> Result<Template> {
+    pub fn parse(text: &str, owner: Option<&Owner>) -> Result<Template> {
         let mut members = Vec::new();
         for document in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
             let document =
@@ -86,7 +86,7 @@ impl Template {
         if members.is_empty() {
             return Err(Error::new(Kind::BadInput, "template holds no container"));
         }
-        let template = Template { members, owner: owner.clone() };
+        let template = Template { members, owner: owner.cloned() };
         for example in Client::examples(LABEL) {
             template.fill(&example)?;
         }
@@ -101,7 +101,7 @@ impl Template {
     pub fn fill(&self, client: &Client) -> Result<Vec<Container>> {
         let mut containers: Vec<Container> = Vec::with_capacity(self.members.len());
         for member in &self.members {
-            let container = member.fill(client, &self.owner)?;
+            let container = member.fill(client, self.owner.as_ref())?;
             if containers.iter().any(|other| other.id == container.id) {
                 let what = format!("two containers of one client are named \"{}\"", container.id);
                 return Err(Error::new(Kind::BadInput, what));
@@ -138,7 +138,7 @@ impl Member {
         Ok(Member { id, document })
     }
 
-    fn fill(&self, client: &Client, owner: &Owner) -> Result<Container> {
+    fn fill(&self, client: &Client, owner: Option<&Owner>) -> Result<Container> {
         let bad = |why: String| {
             Error::new(Kind::BadInput, why).at(format_args!("template \"{}\"", self.id))
         };
@@ -156,7 +156,7 @@ impl Member {
         let identity = [client.key.as_str().as_bytes(), self.id.as_bytes()];
         container.key = Some(Key::derive("member", &identity));
         container.lease = Some(client.lease());
-        container.owner.get_or_insert_with(|| owner.clone());
+        container.owner = container.owner.take().or_else(|| owner.cloned());
         Ok(container)
     }
 }
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     fn template(text: &str) -> Result<Template> {
-        Template::parse(text, &"edge".parse().unwrap())
+        Template::parse(text, Some(&"edge".parse().unwrap()))
     }
 
     fn client(hostname: Option<&str>) -> Client {

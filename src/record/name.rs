@@ -61,6 +61,13 @@ name!(
     "an owner ([a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 63)"
 );
 
+/// The owner that container-run gives to containers that nobody else gave one.
+impl Default for Owner {
+    fn default() -> Owner {
+        Owner("leasepipe".into())
+    }
+}
+
 name!(
     /// A name of a network interface, as the kernel takes it.
     Ifname,

@@ -202,7 +202,10 @@ impl Stage {
                 if checkpoint.of == Of::Container && !checkpoint.partial =>
             {
                 self.follow.current = Some(checkpoint.follow);
-                self.out.owner = self.out.owner.take().or(checkpoint.owner);
+                if let Some(owner) = checkpoint.owner {
+                    self.loop_.limit_to(owner.clone());
+                    self.out.owner.get_or_insert(owner);
+                }
                 self.turn(Reconciler::current_checkpoint)
             }
             (Side::Wanted, other) => self.out.output.write(&other),

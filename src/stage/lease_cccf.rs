@@ -15,7 +15,7 @@ use crate::record::{
 ///
 /// # Errors
 /// When the file cannot be read, or holds no template.
-pub fn template(path: &Path, owner: &Owner) -> Result<Template> {
+pub fn template(path: &Path, owner: Option<&Owner>) -> Result<Template> {
     let text = std::fs::read_to_string(path)
         .doing("read template")
         .within(path.display())

@@ -72,6 +72,9 @@ enum Need {
     Start,
     /// Its name is taken by one that is not ours.
     Refuse,
+    /// It is wanted for another owner than the one that what is there was listed for: whether it is
+    /// there cannot be seen.
+    Stray,
 }
 
 impl Reconciler {
@@ -97,6 +100,11 @@ impl Reconciler {
     /// Whether a container of that name is wanted.
     pub fn is_wanted(&self, id: &ContainerId) -> bool {
         self.wanted.members.contains_key(id)
+    }
+
+    /// What is there is told for this owner alone, unless it is known already for which.
+    pub fn limit_to(&mut self, owner: Owner) {
+        self.policy.owner.get_or_insert(owner);
     }
 
     /// Takes in what is wanted of one container.
@@ -243,7 +251,7 @@ impl Reconciler {
         let need = self.need(id);
         match need {
             Need::Keep => self.settle(id),
-            Need::Refuse => out(Out::Change(self.change(id, need))),
+            Need::Refuse | Need::Stray => out(Out::Change(self.change(id, need))),
             _ => match self.not_before(id, need) {
                 Some(at) if now < at => self.set_alarm(id, at),
                 _ => {
@@ -262,6 +270,10 @@ impl Reconciler {
             let goes = current.is_some_and(|c| self.owns(c)) && self.doomed.contains(id);
             return if goes { Need::Remove } else { Need::Keep };
         };
+        let other = |owner: &Owner| self.policy.owner.as_ref().is_some_and(|of| of != owner);
+        if wanted.owner.as_ref().is_some_and(other) {
+            return Need::Stray;
+        }
         let Some(current) = current else { return Need::Add };
         if !self.owns(current) || wanted.owner.is_some() && current.owner != wanted.owner {
             Need::Refuse
@@ -278,7 +290,10 @@ impl Reconciler {
     fn change(&self, id: &ContainerId, need: Need) -> Change {
         let read = |member: Option<&Member>| member.map(Member::container);
         let current = read(self.current.members.get(id));
-        let wanted = read(self.wanted.members.get(id));
+        let wanted = read(self.wanted.members.get(id)).map(|mut wanted| {
+            wanted.owner = wanted.owner.or_else(|| self.policy.owner.clone());
+            wanted
+        });
         let bug = "a need is of a container that is wanted or there";
         match (need, wanted, current) {
             (Need::Remove, _, current) => Change::new(Action::Remove, current.expect(bug)),
@@ -288,6 +303,18 @@ impl Reconciler {
                 let why = "by a container that this pipe did not make";
                 let error = Error::new(Kind::Refused, what).why(why);
                 Change::new(Action::Add, wanted.expect(bug)).failed(&error)
+            }
+            (Need::Stray, wanted, _) => {
+                let wanted = wanted.expect(bug);
+                let of = |owner: &Option<Owner>| owner.as_ref().map(Owner::to_string);
+                let error = Error::new(Kind::Refused, format_args!("compare \"{id}\""))
+                    .why(format_args!(
+                        "it is wanted for owner {}, and what is there was listed for {}",
+                        of(&wanted.owner).unwrap_or_default(),
+                        of(&self.policy.owner).unwrap_or_default()
+                    ))
+                    .remedy("give the whole pipe one --owner");
+                Change::new(Action::Add, wanted).failed(&error)
             }
             (Need::Keep, Some(wanted), Some(current)) => {
                 let mut container = placed(wanted, &current);
@@ -338,7 +365,7 @@ impl Reconciler {
 
     /// Remembers that a change goes out; without anyone to see its effect, takes it for done.
     fn ask(&mut self, id: &ContainerId, need: Need, now: Duration) {
-        if matches!(need, Need::Keep | Need::Refuse) {
+        if matches!(need, Need::Keep | Need::Refuse | Need::Stray) {
             return;
         }
         if !self.observed {
@@ -369,6 +396,7 @@ impl Reconciler {
         }
         let mut container = self.change(id, need).container;
         container.state = Some(State::Running);
+        container.owner.get_or_insert_default();
         self.current.update(&container);
     }
 
