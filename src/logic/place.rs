@@ -109,13 +109,22 @@ impl Placer {
             container.host = place.or(only).map(|at| self.hosts[at].as_ref());
         }
         let Some(HostRef { id, url, .. }) = &mut container.host else { return Ok(()) };
-        if url.is_none() {
-            let at = self.by_id.get(id).ok_or_else(|| {
+        let same = |host: &&Host| url.as_ref() == Some(&host.url);
+        match (self.by_id.get(id), &url) {
+            (Some(at), None) => *url = Some(self.hosts[*at].url.clone()),
+            (None, None) => {
                 let known: Vec<&str> = self.by_id.keys().map(String::as_str).collect();
-                Error::new(Kind::NotFound, format_args!("host \"{id}\" is not in the list"))
-                    .remedy(format_args!("known are {}", known.join(", ")))
-            })?;
-            *url = Some(self.hosts[*at].url.clone());
+                let what = format!("host \"{id}\" is not in the list");
+                let error = Error::new(Kind::NotFound, what);
+                return Err(error.remedy(format_args!("known are {}", known.join(", "))));
+            }
+            // Whoever listed the container may know its host by another name.
+            (None, Some(_)) => {
+                if let Some(host) = self.hosts.iter().find(same) {
+                    id.clone_from(&host.id);
+                }
+            }
+            (Some(_), Some(_)) => (),
         }
         Ok(())
     }
@@ -201,6 +210,16 @@ mod tests {
         at(Action::Remove, "1", r#","host":{"id":"a"}"#);
         at(Action::Remove, "0", r#","host":{"id":"a"}"#);
         assert_eq!(at(Action::Add, "3", ""), "a", "both that it told of are gone");
+    }
+
+    #[test]
+    fn a_host_under_another_name_is_known_by_where_it_listens() {
+        let mut placer = placer(&[A, B]);
+        let local = |url: &str| format!(r#","host":{{"id":"local","url":"unix:///{url}"}}"#);
+        let mut at = |action, id, host: &str| place(&mut placer, action, id, host).unwrap();
+        assert_eq!(at(Action::Keep, "1", &local("b")), "b");
+        assert_eq!(at(Action::Remove, "1", &local("b")), "b");
+        assert_eq!(at(Action::Keep, "2", &local("elsewhere")), "local");
     }
 
     #[test]
