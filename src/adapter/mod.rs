@@ -9,5 +9,6 @@ pub mod ledger;
 pub mod ndp;
 pub mod netlink;
 pub mod netns;
+pub mod sources;
 pub mod sysctl;
 pub mod sysfs;

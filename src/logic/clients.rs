@@ -209,7 +209,10 @@ mod tests {
             address: address.parse().unwrap(),
             prefix_len: None,
             hostname: None,
+            vendor_class: Vec::new(),
+            user_class: Vec::new(),
             expires_at: None,
+            grace_until: None,
             source: "test".to_owned(),
             rest: Default::default(),
         }

@@ -271,7 +271,10 @@ impl Leases {
             address: held.address,
             prefix_len: None,
             hostname: held.hostname.clone(),
+            vendor_class: Vec::new(),
+            user_class: Vec::new(),
             expires_at: held.expires_at,
+            grace_until: None,
             source: self.source.clone(),
             rest: Default::default(),
         }

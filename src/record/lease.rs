@@ -87,8 +87,14 @@ wire! {
         opt prefix_len: u8,
         /// The name that the client asked for, if it is one that the DNS would take.
         opt hostname: Hostname,
+        /// What the client says of its make, where the server tells it.
+        many vendor_class: Vec<String>,
+        /// What the client says of its user, where the server tells it.
+        many user_class: Vec<String>,
         /// When the lease ends; absent means never.
         opt expires_at: Timestamp,
+        /// Until when its end, which the server has told already, is held back; absent otherwise.
+        opt grace_until: Timestamp,
         /// The source that it was read from, as on the command line.
         req source: String,
     }

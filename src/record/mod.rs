@@ -9,6 +9,7 @@ mod change;
 mod checkpoint;
 mod container;
 mod hardware;
+mod held;
 mod host;
 mod image;
 mod interface;
@@ -26,6 +27,7 @@ pub use container::{
     Container, Docker, EnvVar, HostRef, LeaseRef, Restart, State, Status, Volume, Words,
 };
 pub use hardware::{Duid, Mac};
+pub use held::{Classes, Held, Holder, Place, Said};
 pub use host::{Host, HostState, Used};
 pub use image::Image;
 pub use interface::{Address, Interface, Origin};

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::adapter::dnsmasq::leases::{self, Found, Remark, Row, Weight};
-use crate::adapter::dnsmasq::watch::{LeaseFile, Seen};
+use crate::adapter::sources::dnsmasq::file::{LeaseFile, Seen};
+use crate::adapter::sources::dnsmasq::text::{self as leases, Found, Remark, Row, Weight};
 use crate::error::{Error, Kind, Result};
 use crate::logic::leases::{Client, Held, KeyBy, Leases, Line, News};
 use crate::pipe::{Output, Report};

@@ -28,8 +28,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::leases::has_server_duid;
-use super::notices::{Notices, Woken};
+use super::text::has_server_duid;
+use crate::adapter::sources::notices::{Notices, Woken};
 use crate::error::{Doing, Error, Kind, Result};
 
 /// How long nothing may have happened before it is worth reading.

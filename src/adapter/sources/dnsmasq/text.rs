@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::error::OneLine;
+use crate::adapter::sources::quoted;
 use crate::record::{Duid, Hostname, LeaseType, Mac};
 
 /// One lease as a line tells it.
@@ -206,14 +206,6 @@ fn parse<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-/// The beginning of foreign bytes as text for people.
-fn quoted(bytes: &[u8]) -> String {
-    const LONGEST: usize = 120;
-    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]);
-    let more = if bytes.len() > LONGEST { "…" } else { "" };
-    format!("\"{}{more}\"", OneLine(&shown))
-}
-
 fn unknown(line: &[u8]) -> Weight {
     let mut print = DefaultHasher::new();
     line.hash(&mut print);
@@ -224,13 +216,13 @@ fn unknown(line: &[u8]) -> Weight {
 mod tests {
     use super::*;
 
-    const MANY: &[u8] = include_bytes!("../../../tests/data/dnsmasq/many-clients.leases");
+    const MANY: &[u8] = include_bytes!("../../../../tests/data/dnsmasq/many-clients.leases");
     const MIXED: &[u8] =
-        include_bytes!("../../../tests/data/dnsmasq/v4v6-infinite-static-ta.leases");
+        include_bytes!("../../../../tests/data/dnsmasq/v4v6-infinite-static-ta.leases");
     const TORN: [&[u8]; 3] = [
-        include_bytes!("../../../tests/data/dnsmasq/torn-read-0.leases"),
-        include_bytes!("../../../tests/data/dnsmasq/torn-read-1.leases"),
-        include_bytes!("../../../tests/data/dnsmasq/torn-read-2.leases"),
+        include_bytes!("../../../../tests/data/dnsmasq/torn-read-0.leases"),
+        include_bytes!("../../../../tests/data/dnsmasq/torn-read-1.leases"),
+        include_bytes!("../../../../tests/data/dnsmasq/torn-read-2.leases"),
     ];
 
     fn split(text: &[u8]) -> (Vec<Row>, Vec<Remark>) {

@@ -4,11 +4,11 @@ use std::os::fd::AsFd;
 
 use super::*;
 
-const WHOLE: &[u8] = include_bytes!("../../../../tests/data/dnsmasq/many-clients.leases");
+const WHOLE: &[u8] = include_bytes!("../../../../../tests/data/dnsmasq/many-clients.leases");
 const TORN: [&[u8]; 3] = [
-    include_bytes!("../../../../tests/data/dnsmasq/torn-read-0.leases"),
-    include_bytes!("../../../../tests/data/dnsmasq/torn-read-1.leases"),
-    include_bytes!("../../../../tests/data/dnsmasq/torn-read-2.leases"),
+    include_bytes!("../../../../../tests/data/dnsmasq/torn-read-0.leases"),
+    include_bytes!("../../../../../tests/data/dnsmasq/torn-read-1.leases"),
+    include_bytes!("../../../../../tests/data/dnsmasq/torn-read-2.leases"),
 ];
 
 /// A directory of the test's own, which goes with it.

@@ -1,0 +1,4 @@
+//! dnsmasq's lease file.
+
+pub mod file;
+pub mod text;
