@@ -9,7 +9,7 @@ const LAYERS: [(&str, &[&str]); 7] = [
     ("src/pipe", &["error", "record", "pipe"]),
     ("src/logic", &["error", "record", "wire", "logic"]),
     ("src/cli.rs", &["error", "record", "pipe"]),
-    ("src/adapter", &["error", "record", "wire"]),
+    ("src/adapter", &["error", "record", "wire", "adapter"]),
     ("src/stage", &["error", "record", "pipe", "logic", "adapter", "stage"]),
 ];
 
