@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
 
 use crate::error::{Doing, Error, Kind, Result, Within};
-use crate::record::{Binding, ContainerId, Duid, HostRef, LeaseRef, Owner};
+use crate::record::{Binding, Bound, ContainerId, Duid, Entry, HostRef, LeaseRef, Owner};
 
 /// What the file says that it is: `lpLG`.
 const APPLICATION_ID: i64 = 0x6c70_4c47;
@@ -30,26 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Ledger {
     db: Connection,
-}
-
-/// One line of the ledger.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// The pipe that the container belongs to.
-    pub owner: Owner,
-    /// Who has it. Its `owner` is the entry's.
-    pub binding: Binding,
-    /// The engine's id of the container.
-    pub docker_id: Option<String>,
-}
-
-/// What became of a container's binding.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Bound {
-    /// Since when it has held: from before if nothing has changed.
-    pub since: Timestamp,
-    /// The binding in whose place it came, closed.
-    pub instead_of: Option<Binding>,
 }
 
 impl Ledger {

@@ -13,12 +13,12 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use crate::adapter::dnsmasq::reservations::{Reservation, Reservations};
-use crate::adapter::ledger::{Entry, Ledger};
+use crate::adapter::ledger::Ledger;
 use crate::error::{Error, Result};
 use crate::pipe::{Report, Stdio};
 use crate::record::{
-    Action, Address, Binding, Change, Checkpoint, Container, ContainerId, Interface, LeaseRef,
-    NotA, Of, Origin, Owner, Record, State, Status,
+    Action, Address, Binding, Change, Checkpoint, Container, ContainerId, Entry, Interface,
+    LeaseRef, NotA, Of, Origin, Owner, Record, State, Status,
 };
 
 /// Where addresses are reserved.
