@@ -1,12 +1,13 @@
 //! lease-watch: the leases of a DHCP server → lease records.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use leasepipe::cli::{self, Every, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::logic::leases::KeyBy;
 use leasepipe::pipe::Report;
-use leasepipe::stage::lease_watch::{Options, Source, run};
+use leasepipe::stage::lease_watch::{Options, SourceName, run};
 
 /// A DHCP server → leases: what is leased, and what becomes of it
 ///
@@ -24,9 +25,9 @@ use leasepipe::stage::lease_watch::{Options, Source, run};
 #[derive(clap::Parser)]
 #[command(name = "lease-watch", version, after_long_help = EXAMPLE)]
 pub struct Args {
-    /// Where the leases are: dnsmasq's lease file
-    #[arg(long, value_name = "dnsmasq:FILE")]
-    source: Source,
+    /// Where leases are; may be given several times
+    #[arg(long, value_name = "KIND:WHERE", required = true)]
+    source: Vec<SourceName>,
     /// What makes two DHCPv6 leases one client's
     #[arg(long, value_name = "WHAT", default_value = "duid-iaid")]
     key: Key,
@@ -36,7 +37,13 @@ pub struct Args {
     /// With --follow, list everything again this often; "none" for never
     #[arg(long, value_name = "TIME", default_value = "5m")]
     resync: Every,
-    /// How long to wait for the lease file to be whole
+    /// Hold an end of lease back for so long, for its client to come back
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    grace: Span,
+    /// Remember here what was told, and tell what became of it since then
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// How long to wait for a source to be whole
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Span,
     #[command(flatten)]
@@ -61,7 +68,7 @@ fn main() -> ExitCode {
 
 fn work(args: Args, report: &Report) -> Result<()> {
     let options = Options {
-        source: args.source,
+        sources: args.source,
         key_by: match args.key {
             Key::DuidIaid => KeyBy::DuidIaid,
             Key::Duid => KeyBy::Duid,
@@ -69,6 +76,8 @@ fn work(args: Args, report: &Report) -> Result<()> {
         follow: args.follow,
         resync: args.resync.0,
         timeout: args.timeout.0,
+        grace: args.grace.0,
+        state: args.state,
         table: args.show.table,
     };
     run(&options, report)

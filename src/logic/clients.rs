@@ -205,6 +205,7 @@ mod tests {
             key: Key::of_client(&duid, Some(1)),
             duid: Some(duid),
             iaid: Some(1),
+            client_id: None,
             mac: None,
             address: address.parse().unwrap(),
             prefix_len: None,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::{Duid, Hostname, LeaseEvent, LeaseType, Mac};
+use super::{ClientIdentifier, Duid, Hostname, LeaseEvent, LeaseType, Mac};
 
 /// One lease as it stands in a server's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +40,8 @@ pub enum Holder {
     },
     /// A DHCPv4 client.
     V4 {
-        /// Its client identifier, or its hardware address when it sends none; never empty.
-        identifier: Box<[u8]>,
+        /// Its client identifier, or its hardware address when it sends none.
+        identifier: ClientIdentifier,
     },
 }
 
@@ -70,6 +70,8 @@ pub enum Said {
     Held(Held),
     /// It is leased no more, for the reason given: `Expire`, `Release` or `Decline`.
     Ended(Place, LeaseEvent),
+    /// It is leased no more, and the database does not say why.
+    Gone(Place),
     /// Something that cannot be understood is said of this place: whatever is known of it stays.
     Doubtful(Place),
     /// Something that may concern any place; the number names its text.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Duid, Hostname, Key, Mac};
+use super::{ClientIdentifier, Duid, Hostname, Key, Mac};
 use crate::wire;
 
 /// Why a lease record was written.
@@ -79,6 +79,8 @@ wire! {
         opt duid: Duid,
         /// The number of the identity association; absent for DHCPv4.
         opt iaid: u32,
+        /// What a DHCPv4 client is known by: its client identifier, or its hardware address.
+        opt client_id: ClientIdentifier,
         /// The client's hardware address; present where the server tells it.
         opt mac: Mac,
         /// The address, or the first of a delegated prefix.

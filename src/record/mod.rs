@@ -26,7 +26,7 @@ pub use checkpoint::{Checkpoint, Of};
 pub use container::{
     Container, Docker, EnvVar, HostRef, LeaseRef, Restart, State, Status, Volume, Words,
 };
-pub use hardware::{Duid, Mac};
+pub use hardware::{ClientIdentifier, Duid, Mac};
 pub use held::{Classes, Held, Holder, Place, Said};
 pub use host::{Host, HostState, Used};
 pub use image::Image;

@@ -38,6 +38,9 @@ pub enum Told {
     },
 }
 
+/// How many things are told at once at most, so that a large database takes little room on its way.
+const BATCH: usize = 512;
+
 /// One thing to be told about the text of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {

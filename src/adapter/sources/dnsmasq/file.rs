@@ -15,17 +15,17 @@
 //!   at a line's end. The file's size is then a multiple of the buffer's. For such a size, be it
 //!   by chance, the two readings are [`GAP_AT_PIECE`] apart.
 //!
-//! A server that never rests leaves no time for two readings. What *is* in the file needs no second
-//! reading: a reading during which inotify saw nothing holds no line that dnsmasq did not write,
-//! because cutting the file is seen before the first piece of the new text is written. So after
-//! [`STARVED`] such a reading is handed out as [`Seen::Part`]: leases to be added, none to be ended.
+//! What *is* in the file needs no second reading: a reading during which inotify saw nothing holds no
+//! line that dnsmasq did not write, because cutting the file is seen before the first piece of the
+//! new text is written. So such a reading is handed out at once as [`Seen::Part`]: leases to be added,
+//! none to be ended. A server that never rests leaves no time for two readings, nor for one that
+//! looks whole; every [`STARVED`] the whole lines that are there are handed out as well.
 
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::text::has_server_duid;
@@ -33,7 +33,7 @@ use crate::adapter::sources::notices::{Notices, Woken};
 use crate::error::{Doing, Error, Kind, Result};
 
 /// How long nothing may have happened before it is worth reading.
-const QUIET: Duration = Duration::from_millis(2);
+const QUIET: Duration = Duration::from_millis(1);
 
 /// Time between two readings; more than the grain of a file's times on most kernels.
 const GAP: Duration = Duration::from_millis(5);
@@ -56,21 +56,22 @@ const LARGEST: u64 = 512 * 1024 * 1024;
 /// What became of waiting for the file.
 #[derive(Debug)]
 pub enum Seen {
-    /// The file is whole and differs from when it was last handed out; its text.
-    Whole(Vec<u8>),
-    /// The file does not come to rest. Every line here was written by dnsmasq; others may be missing.
-    Part(Vec<u8>),
+    /// The file is whole and differs from when it was last handed out as whole; its text.
+    Whole(Text),
+    /// Lines that dnsmasq wrote; others may be missing.
+    Part(Text),
     /// It is not there, or cannot be read. What is leased is unknown.
     Missing(Error),
-    /// The time is up, and the file is as it was last handed out.
+    /// The time is up, and the file is as it was last told.
     Same,
     /// The time is up, and the file is not whole, for the reason given. What is leased is unknown.
     Torn(&'static str),
     /// The time is up, or nearly, and the file is changing.
     Changing,
-    /// Whoever reads the program's output has left.
-    ReaderLeft,
 }
+
+/// The text of a file, kept to be compared with the next.
+pub type Text = Arc<Vec<u8>>;
 
 /// The lease file of a running dnsmasq, which need not exist yet.
 pub struct LeaseFile {
@@ -84,12 +85,23 @@ pub struct LeaseFile {
     since: Option<Instant>,
     /// Why the last reading was not whole.
     torn: Option<&'static str>,
+    /// Whether it was told that the file cannot be read.
+    is_missing: bool,
     stamp: Option<Stamp>,
-    /// Names the text that was last handed out as whole.
-    print: Option<u64>,
-    hasher: RandomState,
+    /// The text that was last handed out as whole, unless that is to be done again.
+    whole: Option<Text>,
+    /// A reading that a second one may prove whole.
+    first: Option<First>,
     had_duid: bool,
     parted: Option<Instant>,
+}
+
+/// An undisturbed reading that looks whole.
+struct First {
+    text: Text,
+    stamp: Option<Stamp>,
+    /// How long to wait for the second reading.
+    gap: Duration,
 }
 
 /// What says that a file is another than before, or was written to.
@@ -115,9 +127,10 @@ impl LeaseFile {
             due: true,
             since: Some(Instant::now()),
             torn: None,
+            is_missing: false,
             stamp: None,
-            print: None,
-            hasher: RandomState::new(),
+            whole: None,
+            first: None,
             had_duid: false,
             parted: None,
         })
@@ -125,18 +138,22 @@ impl LeaseFile {
 
     /// Makes the next whole reading count although nothing in the file has changed.
     pub fn look_again(&mut self) {
-        self.print = None;
+        self.whole = None;
         self.due = true;
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// Waits for the file to be whole and different, but no longer than `until`; and for the
-    /// program's reader to leave, when its end of the pipe is given.
+    /// Waits for the file to be whole and different, but no longer than `until`.
     ///
     /// # Errors
     /// When waiting itself fails.
-    pub fn next(&mut self, until: Instant, reader: Option<BorrowedFd>) -> Result<Seen> {
+    pub fn next(&mut self, until: Instant) -> Result<Seen> {
         loop {
+            if let Some(first) = self.first.take()
+                && let Some(seen) = self.second(first)?
+            {
+                return Ok(seen);
+            }
             if self.due
                 && let Some(seen) = self.look()?
             {
@@ -145,15 +162,14 @@ impl LeaseFile {
             if Instant::now() >= until {
                 return Ok(self.time_is_up());
             }
-            if self.due {
+            if self.due || self.first.is_some() {
                 continue;
             }
             let tick = Instant::now() + TICK;
-            match self.notices.wait(until.min(tick), reader)? {
+            match self.notices.wait(until.min(tick), None)? {
                 Woken::Changed => self.changed(),
-                Woken::ReaderLeft => return Ok(Seen::ReaderLeft),
-                Woken::Time if Stamp::of_path(&self.path) != self.stamp => self.changed(),
-                Woken::Time => (),
+                _ if Stamp::of_path(&self.path) != self.stamp => self.changed(),
+                _ => (),
             }
         }
     }
@@ -165,6 +181,7 @@ impl LeaseFile {
 
     fn time_is_up(&self) -> Seen {
         match (self.since, self.torn) {
+            _ if self.is_missing => Seen::Same,
             (None, _) => Seen::Same,
             (Some(_), Some(why)) => Seen::Torn(why),
             (Some(_), None) => Seen::Changing,
@@ -178,11 +195,13 @@ impl LeaseFile {
             Ok(file) => file,
             Err(why) => {
                 self.torn = None;
-                self.print = None;
+                self.is_missing = true;
+                self.whole = None;
                 self.since.get_or_insert_with(Instant::now);
                 return Ok(Some(Seen::Missing(why)));
             }
         };
+        self.is_missing = false;
         self.is_watched = self.notices.of_file(&file);
         while self.notices.within(QUIET)? {
             if self.is_starved() {
@@ -206,19 +225,29 @@ impl LeaseFile {
                 return Ok(self.part(text));
             }
         };
-        let print = self.hasher.hash_one(&text);
-        if self.print == Some(print) {
+        if self.whole.as_ref().is_some_and(|whole| **whole == text) {
             self.rest();
             return Ok(None);
         }
+        let text = Arc::new(text);
+        let part = self.is_watched.then(|| Seen::Part(text.clone()));
+        self.whole = None;
+        self.parted = Some(Instant::now());
+        self.first = Some(First { text, stamp: before, gap });
+        Ok(part)
+    }
+
+    /// Reads a second time, some time after the first.
+    fn second(&mut self, first: First) -> Result<Option<Seen>> {
+        let First { text, stamp, gap } = first;
         let stirred = self.notices.within(gap)?;
-        if stirred || !self.still_holds(&text, before)? {
+        if stirred || !self.still_holds(&text, stamp)? {
             self.due = true;
             self.torn = None;
-            return Ok(self.part(text));
+            return Ok(None);
         }
         self.rest();
-        self.print = Some(print);
+        self.whole = Some(text.clone());
         self.had_duid |= has_server_duid(&text);
         Ok(Some(Seen::Whole(text)))
     }
@@ -235,16 +264,17 @@ impl LeaseFile {
         self.since.is_some_and(enough) && self.parted.is_none_or(enough)
     }
 
-    /// The whole lines of an undisturbed reading, when it is time to make do with them.
+    /// The whole lines of an undisturbed reading that is not whole, when it is time to make do with
+    /// them.
     fn part(&mut self, mut text: Vec<u8>) -> Option<Seen> {
         let end = memchr::memrchr(b'\n', &text)? + 1;
         if !self.is_starved() || !self.is_watched {
             return None;
         }
+        self.whole = None;
         self.parted = Some(Instant::now());
-        self.print = None;
         text.truncate(end);
-        Some(Seen::Part(text))
+        Some(Seen::Part(Arc::new(text)))
     }
 
     /// Reads again: whether the path still leads to the same file, and that to the same bytes.

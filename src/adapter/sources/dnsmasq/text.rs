@@ -14,42 +14,8 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::adapter::sources::quoted;
-use crate::record::{Duid, Hostname, LeaseType, Mac};
-
-/// One lease as a line tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// When it ends; absent means never.
-    pub expires_at: Option<Timestamp>,
-    /// What is leased.
-    pub r#type: LeaseType,
-    /// Who has it.
-    pub client: Client,
-    /// The address.
-    pub address: IpAddr,
-    /// The client's name, if it has a valid one.
-    pub hostname: Option<Hostname>,
-}
-
-/// Who has a lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Client {
-    /// A DHCPv6 client and its identity association.
-    V6 {
-        /// The client's DUID.
-        duid: Duid,
-        /// The number of the identity association.
-        iaid: u32,
-    },
-    /// A DHCPv4 client.
-    V4 {
-        /// Its client identifier, or its hardware address when it sends none.
-        identifier: Box<[u8]>,
-        /// Its hardware address, when that is an Ethernet one.
-        mac: Option<Mac>,
-    },
-}
+use crate::adapter::sources::{Weight, quoted};
+use crate::record::{ClientIdentifier, Duid, Held, Holder, Hostname, LeaseType, Mac, Said};
 
 /// One thing to be told about a line, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,37 +28,28 @@ pub struct Remark {
     pub weight: Weight,
 }
 
-/// What follows from a line that is not as it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// The lease is served, without its host name.
-    Note,
-    /// The lease cannot be served, and never could be: nobody was ever known by it.
-    Refused,
-    /// The line may once have been anybody's lease. The number names the line's text.
-    Unknown(u64),
+/// What a line says, and what there is to be told about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// A lease, or something unreadable that may once have been one; nothing for a line that
+    /// concerns no lease, or one of nobody who could ever be known by it.
+    pub said: Option<Said>,
+    /// What is to be told.
+    pub remark: Option<Remark>,
 }
 
-/// What is found while a file is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// A lease.
-    Lease(Row),
-    /// Something to be told. A lease that is only remarked on follows it.
-    Remark(Remark),
-}
-
-/// Reads a lease file's text, lazily and in the order of its lines, in time linear in its length.
-pub fn read(text: &[u8]) -> impl Iterator<Item = Found> {
-    let lines = text.split(|byte| *byte == b'\n').zip(1..);
-    lines.flat_map(|(line, number)| {
-        let (row, remark) = match row(line) {
-            Ok(None) => (None, None),
-            Ok(Some((row, remark))) => (Some(row), remark),
-            Err(wrong) => (None, Some(wrong)),
-        };
-        let remark = remark.map(|(what, weight)| Remark { line: number, what, weight });
-        [remark.map(Found::Remark), row.map(Found::Lease)].into_iter().flatten()
+/// Reads the lines of a lease file's text, lazily and in their order, in time linear in its length.
+pub fn read(text: &[u8]) -> impl Iterator<Item = Line> {
+    text.split(|byte| *byte == b'\n').zip(1..).map(|(line, number)| match row(line) {
+        Ok(None) => Line::default(),
+        Ok(Some((held, what))) => Line {
+            said: Some(Said::Held(held)),
+            remark: what.map(|what| Remark { line: number, what, weight: Weight::Note }),
+        },
+        Err(Wrong { what, hides }) => Line {
+            said: hides.then(|| Said::Unreadable(print(line))),
+            remark: Some(Remark { line: number, what, weight: Weight::Refused }),
+        },
     })
 }
 
@@ -101,38 +58,42 @@ pub fn has_server_duid(text: &[u8]) -> bool {
     text.starts_with(b"duid ") || memchr::memmem::find(text, b"\nduid ").is_some()
 }
 
-type Wrong = (String, Weight);
+/// Why a line is no lease.
+struct Wrong {
+    what: String,
+    /// Whether it may once have been anybody's.
+    hides: bool,
+}
 
 /// What one line says: a lease and perhaps a remark on it, or nothing that concerns leases.
-fn row(line: &[u8]) -> Result<Option<(Row, Option<Wrong>)>, Wrong> {
+fn row(line: &[u8]) -> Result<Option<(Held, Option<String>)>, Wrong> {
     let mut words = line.split(|byte| *byte == b' ');
     let mut word = || words.next().unwrap_or_default();
     let [expiry, who, address, name, id] = [word(), word(), word(), word(), word()];
     if matches!(expiry, b"duid" | b"agent-info" | b"vendorclass") || line.is_empty() {
         return Ok(None);
     }
-    let unknown = |what: &str| (format!("{what} in {}", quoted(line)), unknown(line));
+    let unknown = |what: &str| hidden(what, line);
     if id.is_empty() || words.next().is_some() {
         return Err(unknown("not the five words of a lease"));
     }
     let expires_at = expiry_of(expiry).ok_or_else(|| unknown("no time of expiry"))?;
     let address: IpAddr = parse(address).ok_or_else(|| unknown("no IP address"))?;
-    let (r#type, client) = match address {
+    let (r#type, holder, mac) = match address {
         IpAddr::V6(_) => v6_client(who, id, line)?,
-        IpAddr::V4(_) => (LeaseType::V4, v4_client(who, id, line)?),
+        IpAddr::V4(_) => v4_client(who, id, line)?,
     };
-    let hostname = match name {
-        b"*" => Ok(None),
-        name => parse(name).map(Some).ok_or_else(|| {
-            let what = format!("host name {} is none; lease served without it", quoted(name));
-            (what, Weight::Note)
-        }),
-    };
-    let (hostname, remark) = match hostname {
-        Ok(hostname) => (hostname, None),
-        Err(remark) => (None, Some(remark)),
-    };
-    Ok(Some((Row { expires_at, r#type, client, address, hostname }, remark)))
+    let hostname: Option<Hostname> = if name == b"*" { None } else { parse(name) };
+    let remark = (name != b"*" && hostname.is_none())
+        .then(|| format!("host name {} is none; lease served without it", quoted(name)));
+    let (prefix_len, classes) = (None, None);
+    let held = Held { r#type, holder, address, prefix_len, mac, hostname, classes, expires_at };
+    Ok(Some((held, remark)))
+}
+
+/// A line that may once have been anybody's lease.
+fn hidden(what: &str, line: &[u8]) -> Wrong {
+    Wrong { what: format!("{what} in {}", quoted(line)), hides: true }
 }
 
 /// Seconds since 1970; 0 is never, which is the inner `None`.
@@ -143,43 +104,48 @@ fn expiry_of(word: &[u8]) -> Option<Option<Timestamp>> {
     }
 }
 
-fn v6_client(who: &[u8], id: &[u8], line: &[u8]) -> Result<(LeaseType, Client), Wrong> {
+fn v6_client(
+    who: &[u8],
+    id: &[u8],
+    line: &[u8],
+) -> Result<(LeaseType, Holder, Option<Mac>), Wrong> {
     let (r#type, iaid) = match who.strip_prefix(b"T") {
         Some(iaid) => (LeaseType::Ta, iaid),
         None => (LeaseType::Na, who),
     };
-    let iaid = number(iaid).ok_or_else(|| {
-        (format!("no number of an identity association in {}", quoted(line)), unknown(line))
-    })?;
-    let bytes =
-        identifier(id).ok_or_else(|| (format!("no DUID in {}", quoted(line)), unknown(line)))?;
+    let iaid = number(iaid).ok_or_else(|| hidden("no number of an identity association", line))?;
+    let bytes = identifier(id).ok_or_else(|| hidden("no DUID", line))?;
     let duid = Duid::new(&bytes).ok_or_else(|| {
         let length = bytes.len();
         let what = format!("the DUID has {length} of 3 to 130 bytes; lease left out");
-        (what, Weight::Refused)
+        Wrong { what, hides: false }
     })?;
-    Ok((r#type, Client::V6 { duid, iaid }))
+    Ok((r#type, Holder::V6 { duid, iaid }, None))
 }
 
 /// The hardware address may have its type before it (`20-…`); without one it is Ethernet.
-fn v4_client(who: &[u8], id: &[u8], line: &[u8]) -> Result<Client, Wrong> {
-    let wrong = |what: &str| (format!("{what} in {}", quoted(line)), unknown(line));
+fn v4_client(
+    who: &[u8],
+    id: &[u8],
+    line: &[u8],
+) -> Result<(LeaseType, Holder, Option<Mac>), Wrong> {
     let (typed, pairs) = match who {
         [_, _, b'-', pairs @ ..] => (true, pairs),
         pairs => (false, pairs),
     };
     let hardware = match pairs {
         b"" if typed => Vec::new(),
-        pairs => hex(pairs).ok_or_else(|| wrong("no hardware address"))?,
+        pairs => hex(pairs).ok_or_else(|| hidden("no hardware address", line))?,
     };
     let mac = <[u8; 6]>::try_from(&*hardware).ok().filter(|_| !typed).map(Mac::new);
-    let id = identifier(id).ok_or_else(|| wrong("no client identifier"))?;
-    let identifier = if id.is_empty() { hardware } else { id };
-    if identifier.is_empty() {
-        let what = "neither client identifier nor hardware address; lease left out".to_owned();
-        return Err((what, Weight::Refused));
-    }
-    Ok(Client::V4 { identifier: identifier.into(), mac })
+    let id = identifier(id).ok_or_else(|| hidden("no client identifier", line))?;
+    let bytes = if id.is_empty() { hardware } else { id };
+    let identifier = ClientIdentifier::new(&bytes).ok_or_else(|| {
+        let length = bytes.len();
+        let what = format!("what identifies the client has {length} of 1 to 255 bytes");
+        Wrong { what: what + "; lease left out", hides: false }
+    })?;
+    Ok((LeaseType::V4, Holder::V4 { identifier }, mac))
 }
 
 /// The bytes of the last word; none for `*`.
@@ -206,10 +172,11 @@ fn parse<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-fn unknown(line: &[u8]) -> Weight {
+/// Names a line's text.
+fn print(line: &[u8]) -> u64 {
     let mut print = DefaultHasher::new();
     line.hash(&mut print);
-    Weight::Unknown(print.finish())
+    print.finish()
 }
 
 #[cfg(test)]
@@ -225,15 +192,19 @@ mod tests {
         include_bytes!("../../../../tests/data/dnsmasq/torn-read-2.leases"),
     ];
 
-    fn split(text: &[u8]) -> (Vec<Row>, Vec<Remark>) {
+    fn split(text: &[u8]) -> (Vec<Held>, Vec<Remark>) {
         let (mut rows, mut remarks) = (Vec::new(), Vec::new());
-        for found in read(text) {
-            match found {
-                Found::Lease(row) => rows.push(row),
-                Found::Remark(remark) => remarks.push(remark),
+        for line in read(text) {
+            if let Some(Said::Held(held)) = line.said {
+                rows.push(held);
             }
+            remarks.extend(line.remark);
         }
         (rows, remarks)
+    }
+
+    fn hides(line: &[u8]) -> bool {
+        read(line).any(|line| matches!(line.said, Some(Said::Unreadable(_))))
     }
 
     #[test]
@@ -243,15 +214,15 @@ mod tests {
         // An underscore is no letter of a host name; the lease is served without it.
         assert_eq!((remarks[0].line, remarks[0].weight), (4, Weight::Note));
         assert!(remarks[0].what.contains("we_ird-Host1"));
-        let iaid = |client: &Client| match client {
-            Client::V6 { iaid, .. } => Some(*iaid),
-            Client::V4 { .. } => None,
+        let iaid = |holder: &Holder| match holder {
+            Holder::V6 { iaid, .. } => Some(*iaid),
+            Holder::V4 { .. } => None,
         };
-        assert_eq!(iaid(&rows[2].client), Some(u32::MAX));
+        assert_eq!(iaid(&rows[2].holder), Some(u32::MAX));
         assert_eq!(rows[2].hostname, None);
         assert_eq!(rows[4].hostname.as_ref().unwrap().as_str(), "alpha");
         assert_eq!(rows[11].r#type, LeaseType::Ta);
-        assert_eq!(iaid(&rows[11].client), Some(99));
+        assert_eq!(iaid(&rows[11].holder), Some(99));
         assert_eq!(rows[0].expires_at, Some(Timestamp::from_second(1795233489).unwrap()));
         assert!(has_server_duid(MANY));
     }
@@ -262,8 +233,9 @@ mod tests {
         assert_eq!((rows.len(), remarks), (5, Vec::new()));
         assert_eq!(rows[0].r#type, LeaseType::V4);
         let mac: Mac = "ee:b3:8a:21:91:2f".parse().unwrap();
-        let identifier = [&[1][..], &mac.as_bytes()].concat().into();
-        assert_eq!(rows[0].client, Client::V4 { identifier, mac: Some(mac) });
+        let identifier = ClientIdentifier::new(&[&[1][..], &mac.as_bytes()].concat()).unwrap();
+        assert_eq!(rows[0].holder, Holder::V4 { identifier });
+        assert_eq!(rows[0].mac, Some(mac));
         assert!(rows[1..].iter().all(|row| row.expires_at.is_none()));
         assert_eq!(rows[1].r#type, LeaseType::Ta);
     }
@@ -328,7 +300,7 @@ mod tests {
             let (rows, remarks) = split(&text);
             assert_eq!((rows.len(), remarks.len()), (2, 1), "{line:?}");
             assert_eq!(remarks[0].line, 2);
-            assert!(matches!(remarks[0].weight, Weight::Unknown(_)), "{line:?}");
+            assert!(hides(line), "{line:?}");
         }
     }
 
@@ -337,7 +309,7 @@ mod tests {
         let long = format!("0 1 fd00::1 * {}", ["00"; 131].join(":"));
         for line in ["0 1 fd00::1 * 00:01", "0 1 fd00::1 * *", "0 06- 192.0.2.1 * *", &long] {
             let (rows, remarks) = split(line.as_bytes());
-            assert!(rows.is_empty());
+            assert!(rows.is_empty() && !hides(line.as_bytes()), "{line}");
             assert_eq!(remarks[0].weight, Weight::Refused, "{line}");
         }
     }
@@ -346,9 +318,13 @@ mod tests {
     fn hardware_of_other_kinds_is_no_mac_address() {
         let (rows, _) =
             split(b"0 20-00:11:22:33:44:55:66:77 192.0.2.1 * *\n0 06- 192.0.2.2 * ff\n");
-        let v4 = |identifier: &[u8]| Client::V4 { identifier: identifier.into(), mac: None };
-        assert_eq!(rows[0].client, v4(&[0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77]));
-        assert_eq!(rows[1].client, v4(&[0xff]));
+        let v4 = |identifier: &[u8]| {
+            let identifier = ClientIdentifier::new(identifier).unwrap();
+            (Holder::V4 { identifier }, None)
+        };
+        let who = |held: &Held| (held.holder.clone(), held.mac);
+        assert_eq!(who(&rows[0]), v4(&[0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77]));
+        assert_eq!(who(&rows[1]), v4(&[0xff]));
     }
 
     #[test]
