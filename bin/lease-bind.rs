@@ -1,12 +1,12 @@
-//! lease-bind: changes with addresses → bindings, a reservation and a ledger.
+//! lease-bind: changes with addresses → bindings, a reservation and a ledger; and what they answer.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use leasepipe::cli::{self, Show};
+use leasepipe::cli::{self, Asked, Keep, Show};
 use leasepipe::error::Result;
-use leasepipe::pipe::{Report, Stdio};
-use leasepipe::stage::lease_bind::{self, Reserve};
+use leasepipe::pipe::{Output, Report, Stdio};
+use leasepipe::stage::lease_bind::{self, Kept, Options, Reserve};
 
 /// Changes → bindings: whose container has which address, written down
 ///
@@ -22,26 +22,50 @@ use leasepipe::stage::lease_bind::{self, Reserve};
 /// reservations by itself, and an ended one is not honoured from then on; but the address of an ended
 /// one is given to nobody else by chance until dnsmasq gets SIGHUP or is started anew.
 #[derive(clap::Parser)]
-#[command(name = "lease-bind", version, after_long_help = EXAMPLE)]
+#[command(name = "lease-bind", version, after_long_help = EXAMPLE, args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// The ledger, begun if it is not there
-    #[arg(long, value_name = "FILE", default_value = "/var/lib/leasepipe/ledger.db")]
-    ledger: PathBuf,
+    #[command(subcommand)]
+    asked: Option<Asked<Where>>,
+    #[command(flatten)]
+    kept: Where,
     /// Where addresses are reserved for containers
     #[arg(long, value_name = "dnsmasq:DIR|none", default_value = "none")]
     reserve: Reserve,
+    /// Delete bindings that ended longer ago, or none of them
+    #[arg(long, value_name = "TIME|none", default_value = "365d")]
+    retain: Keep,
     #[command(flatten)]
     show: Show,
 }
 
+/// Where bindings are kept.
+#[derive(clap::Args)]
+pub struct Where {
+    /// The ledger: the SQLite file that bindings are kept in
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/leasepipe/ledger.db")]
+    ledger: PathBuf,
+}
+
 const EXAMPLE: &str = "Example:
   unionize --bridge br1 < changes | lease-bind --reserve dnsmasq:/var/lib/leasepipe/reserved
-  sqlite3 -table /var/lib/leasepipe/ledger.db 'SELECT * FROM current_bindings'";
+  lease-bind who fd00:1::15e --at 2026-11-21T12:00:00Z --table";
 
 fn main() -> ExitCode {
     cli::main(run)
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {
-    lease_bind::run(Stdio::open(report, args.show.table)?, &args.ledger, &args.reserve)
+    if let Some(asked) = args.asked {
+        let (question, client, answer) = asked.parts();
+        let output = Output::stdout(answer.show.table)?;
+        return lease_bind::ask(&answer.kept.into(), question, client.as_ref(), output);
+    }
+    let options = Options { kept: args.kept.into(), reserve: args.reserve, retain: args.retain.0 };
+    lease_bind::run(Stdio::open(report, args.show.table)?, &options)
+}
+
+impl From<Where> for Kept {
+    fn from(place: Where) -> Kept {
+        Kept::Ledger(place.ledger)
+    }
 }

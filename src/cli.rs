@@ -1,5 +1,7 @@
 //! The words that the programs' command lines share, and how a program starts.
 
+mod question;
+
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -8,6 +10,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use jiff::Timestamp;
+
+pub use question::{Answer, Asked};
 
 use crate::error::Result;
 use crate::pipe::{Exit, Report, run};
@@ -84,6 +89,34 @@ impl fmt::Display for Span {
     }
 }
 
+/// A moment on the command line: a date and time with its offset (RFC 3339), a date, which is its first
+/// moment in UTC, or a [`Span`] with `-` before it, which is so long before the program started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub Timestamp);
+
+impl Moment {
+    fn parse(text: &str, now: Timestamp) -> Option<Moment> {
+        let at = match text.strip_prefix('-') {
+            Some(span) => {
+                let Span(time) = span.parse().ok()?;
+                now.checked_sub(time).unwrap_or(Timestamp::MIN)
+            }
+            None if text.len() == "2026-11-21".len() => format!("{text}T00:00:00Z").parse().ok()?,
+            None => text.parse().ok()?,
+        };
+        Some(Moment(at))
+    }
+}
+
+impl FromStr for Moment {
+    type Err = NotA;
+
+    fn from_str(text: &str) -> Result<Moment, NotA> {
+        let what = "a time (2026-11-21T12:00:00Z, 2026-11-21, or -2h for so long ago)";
+        Moment::parse(text, Timestamp::now()).ok_or_else(|| NotA::new(text, what))
+    }
+}
+
 /// How often something is done: a length of time, or `none` (or a length of 0) for never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Every(pub Option<Duration>);
@@ -99,6 +132,21 @@ impl FromStr for Every {
     }
 }
 
+/// How long something is kept: a length of time, or `none` when it is never deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep(pub Option<Duration>);
+
+impl FromStr for Keep {
+    type Err = NotA;
+
+    fn from_str(text: &str) -> Result<Keep, NotA> {
+        match text {
+            "none" => Ok(Keep(None)),
+            text => text.parse().map(|Span(time)| Keep(Some(time))),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +158,26 @@ mod tests {
             assert_eq!(never.parse(), Ok(Every(None)));
         }
         assert!("often".parse::<Every>().is_err());
+    }
+
+    #[test]
+    fn what_is_kept_may_be_kept_for_ever_or_not_at_all() {
+        assert_eq!("none".parse(), Ok(Keep(None)));
+        assert_eq!("0s".parse(), Ok(Keep(Some(Duration::ZERO))));
+        assert!("0".parse::<Keep>().is_err());
+    }
+
+    #[test]
+    fn a_moment_is_a_time_a_day_or_so_long_ago() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let moment = |text: &str| Moment::parse(text, now).unwrap().0.to_string();
+        assert_eq!(moment("2026-11-21T12:30:00+02:00"), "2026-11-21T10:30:00Z");
+        assert_eq!(moment("2026-11-20"), "2026-11-20T00:00:00Z");
+        assert_eq!(moment("-2h"), "2026-11-21T10:00:00Z");
+        assert_eq!(moment("-99999999d"), Timestamp::MIN.to_string());
+        for bad in ["", "-", "2h", "yesterday", "2026-13-01", "2026-11-21T12:00:00", "--2h", "-2"] {
+            assert!(bad.parse::<Moment>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

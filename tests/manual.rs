@@ -177,6 +177,10 @@ fn synopsis(command: &Command, name: &str) -> String {
         .partition(|arg| arg.is_required_set());
     let mut line = format!("\\fB{}\\fR", name.replace('-', "\\-").replace(' ', "\\ "));
     for arg in must.into_iter().chain(may) {
+        if arg.is_positional() {
+            write!(line, "\n\\fI{}\\fR", arg.get_value_names().expect("a name")[0]).unwrap();
+            continue;
+        }
         let flag = arg.get_long().expect("every option has a long name").replace('-', "\\-");
         let mut word = format!("\\fB\\-\\-{flag}\\fR");
         if arg.get_action().takes_values() {
@@ -211,12 +215,16 @@ fn tidy(page: &str) -> String {
                 let (value, meaning) = text.split_once(": ").expect("what the value means");
                 writeln!(out, ".TP\n.B {value}\n{meaning}").unwrap();
             }
-            line => {
-                writeln!(out, "{}", line.replace("\\fI<", "\\fI").replace(">\\fR", "\\fR")).unwrap()
-            }
+            line => writeln!(out, "{}", without_brackets(line)).unwrap(),
         }
     }
     out
+}
+
+/// The names of values as they stand in the synopsis.
+fn without_brackets(line: &str) -> String {
+    let line = line.replace("\\fI<", "\\fI").replace(">\\fR", "\\fR");
+    line.replace("<\\fI", "\\fI").replace("\\fR>", "\\fR")
 }
 
 /// The page with what stands between `BEGIN` and `END` replaced.
@@ -318,7 +326,8 @@ fn check(text: &str, place: &str) -> usize {
             let name = first.rsplit('/').next().unwrap();
             let Some(command) = programs.iter().find(|c| c.get_name() == name) else { continue };
             if !words.get(1).is_some_and(|word| {
-                word.trim_start_matches('[').starts_with("--") || *word == "renew"
+                let asked = command.get_subcommands().any(|sub| sub.get_name() == *word);
+                asked || word.trim_start_matches('[').starts_with("--")
             }) {
                 continue;
             }

@@ -4,6 +4,9 @@
 //! itself that it is a ledger (`application_id`) and of which form (`user_version`); a file that is
 //! something else is left as it is. Readers may have it open at any time.
 
+mod ask;
+mod forget;
+
 use std::fmt::Display;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -152,7 +155,7 @@ fn bring_up_to_date(db: &mut Connection) -> Result<()> {
     let newest = FORMS.len() as i64;
     let mut bring = || -> rusqlite::Result<i64> {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let form: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let form = form_of(&tx)?;
         if (0..newest).contains(&form) {
             for step in &FORMS[form as usize..] {
                 tx.execute_batch(step)?;
@@ -164,13 +167,20 @@ fn bring_up_to_date(db: &mut Connection) -> Result<()> {
         Ok(form)
     };
     match bring().map_err(|e| failure("open", &e))? {
-        form if !(0..=newest).contains(&form) => {
-            let why = format!("its form is {form}, known is up to {newest}");
-            let error = Error::new(Kind::BadInput, "open").why(why);
-            Err(error.remedy("use the newer version of leasepipe that wrote it"))
-        }
+        form if !(0..=newest).contains(&form) => Err(newer(form)),
         _ => Ok(()),
     }
+}
+
+/// Which form the file says that it has; 0 is a ledger that has not been begun.
+fn form_of(db: &Connection) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn newer(form: i64) -> Error {
+    let why = format!("its form is {form}, known is up to {}", FORMS.len());
+    let error = Error::new(Kind::BadInput, "open").why(why);
+    error.remedy("use the newer version of leasepipe that wrote it")
 }
 
 fn open_entry(db: &Connection, owner: &Owner, container: &ContainerId) -> Result<Option<Entry>> {

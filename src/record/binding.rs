@@ -1,10 +1,12 @@
 //! `binding`: which container stood for which client, when.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use jiff::Timestamp;
 
-use super::{ContainerId, Duid, HostRef, Key, LeaseRef, Mac, Owner};
+use ipnet::IpNet;
+
+use super::{ContainerId, Duid, HostRef, Hostname, Key, LeaseRef, Mac, Owner};
 use crate::wire;
 
 wire! {
@@ -51,6 +53,21 @@ pub struct Bound {
     pub instead_of: Option<Binding>,
 }
 
+/// An address that a DHCP server is to keep for one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Whom the container belongs to.
+    pub owner: Owner,
+    /// The container.
+    pub container: ContainerId,
+    /// The DUID that it asks with.
+    pub duid: Duid,
+    /// The address.
+    pub address: Ipv6Addr,
+    /// The name that the server is to know it by.
+    pub name: Option<Hostname>,
+}
+
 /// What is asked of a store of bindings: those that all of this holds for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Question {
@@ -65,6 +82,98 @@ pub struct Question {
     pub owner: Option<Owner>,
     /// Bindings that held at this moment: since then or before, and until later or open.
     pub at: Option<Timestamp>,
+    /// Bindings that held at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Bindings that began before this moment.
+    pub until: Option<Timestamp>,
     /// Bindings that hold now; the others are left out.
     pub open: bool,
+}
+
+impl Question {
+    /// Whether the binding is one of those that are asked for. What every store answers by, be it
+    /// here or in a query of its own.
+    pub fn fits(&self, binding: &Binding) -> bool {
+        let Binding { lease, container, owner, since, until, .. } = binding;
+        let held_at = |at: Timestamp| *since <= at && until.is_none_or(|until| at < until);
+        let held_after = |at: Timestamp| until.is_none_or(|until| at <= until);
+        self.address.is_none_or(|address| binding.has(address))
+            && self.key.is_none_or(|key| key == lease.key)
+            && self.container.as_ref().is_none_or(|wanted| wanted == container)
+            && self.owner.as_ref().is_none_or(|wanted| Some(wanted) == owner.as_ref())
+            && self.at.is_none_or(held_at)
+            && self.since.is_none_or(held_after)
+            && self.until.is_none_or(|end| *since < end)
+            && !(self.open && until.is_some())
+    }
+}
+
+impl Binding {
+    /// Whether the address is on either side of the pair: the client's, or in the client's prefix, or
+    /// the container's.
+    pub fn has(&self, address: IpAddr) -> bool {
+        let LeaseRef { address: client, prefix_len, .. } = self.lease;
+        let prefix = prefix_len.and_then(|len| IpNet::new(client, len).ok());
+        let clients = prefix.map_or(client == address, |prefix| prefix.contains(&address));
+        clients || self.address == address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(prefix_len: Option<u8>, until: Option<&str>) -> Binding {
+        let record = serde_json::json!({
+            "kind": "binding", "container": "web", "address": "fd00:1::5", "owner": "edge",
+            "lease": {"key": "om2pqvn3u6qa2", "address": "2001:db8:7::", "prefix_len": prefix_len},
+            "since": "2026-11-21T10:00:00Z", "until": until,
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn an_address_is_on_either_side_and_a_prefix_has_all_of_its_own() {
+        let fits = |binding: &Binding, address: &str| {
+            Question { address: address.parse().ok(), ..Default::default() }.fits(binding)
+        };
+        let one = binding(None, None);
+        assert!(fits(&one, "2001:db8:7::") && fits(&one, "fd00:1::5"));
+        assert!(!fits(&one, "2001:db8:7::1") && !fits(&one, "192.0.2.1"));
+        let prefix = binding(Some(56), None);
+        assert!(fits(&prefix, "2001:db8:7:ff::1") && fits(&prefix, "fd00:1::5"));
+        assert!(!fits(&prefix, "2001:db8:7:100::1"));
+    }
+
+    #[test]
+    fn a_moment_is_within_a_binding_from_its_first_and_before_its_last() {
+        let ended = binding(None, Some("2026-11-21T12:00:00Z"));
+        let open = binding(None, None);
+        for (at, then, still) in [
+            ("2026-11-21T09:59:59.999Z", false, false),
+            ("2026-11-21T10:00:00Z", true, true),
+            ("2026-11-21T11:59:59.999Z", true, true),
+            ("2026-11-21T12:00:00Z", false, true),
+        ] {
+            let question = Question { at: at.parse().ok(), ..Default::default() };
+            assert_eq!((question.fits(&ended), question.fits(&open)), (then, still), "{at}");
+        }
+        assert!(!Question { open: true, ..Default::default() }.fits(&ended));
+    }
+
+    #[test]
+    fn a_span_takes_in_what_held_at_any_time_of_it() {
+        let ended = binding(None, Some("2026-11-21T12:00:00Z"));
+        for (since, until, fits) in [
+            ("2026-11-21T12:00:00Z", "2026-11-22T00:00:00Z", true),
+            ("2026-11-21T12:00:01Z", "2026-11-22T00:00:00Z", false),
+            ("2026-11-21T00:00:00Z", "2026-11-21T10:00:00Z", false),
+            ("2026-11-21T00:00:00Z", "2026-11-21T10:00:01Z", true),
+            ("2026-11-21T10:30:00Z", "2026-11-21T11:00:00Z", true),
+        ] {
+            let (since, until) = (since.parse().ok(), until.parse().ok());
+            let question = Question { since, until, ..Default::default() };
+            assert_eq!(question.fits(&ended), fits, "{since:?} {until:?}");
+        }
+    }
 }

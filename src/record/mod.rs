@@ -20,7 +20,7 @@ mod object;
 mod port;
 mod text;
 
-pub use binding::{Binding, Bound, Entry, Question};
+pub use binding::{Binding, Bound, Entry, Question, Reservation};
 pub use change::{Action, Change, Why};
 pub use checkpoint::{Checkpoint, Of};
 pub use container::{

@@ -19,13 +19,12 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
-use std::net::Ipv6Addr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Doing, Error, Kind, Result, Within};
-use crate::record::{ContainerId, Duid, Hostname, Owner};
+use crate::record::{ContainerId, Duid, Owner, Reservation};
 
 /// How every file of the suite begins.
 const MARK: &str = "# leasepipe ";
@@ -43,21 +42,6 @@ const LONGEST: u64 = 4096;
 #[derive(Debug)]
 pub struct Reservations {
     directory: PathBuf,
-}
-
-/// An address that is kept for one container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reservation {
-    /// Whom the container belongs to.
-    pub owner: Owner,
-    /// The container.
-    pub container: ContainerId,
-    /// The DUID that it asks with.
-    pub duid: Duid,
-    /// The address.
-    pub address: Ipv6Addr,
-    /// The name that dnsmasq's DNS is to know it by.
-    pub name: Option<Hostname>,
 }
 
 /// What one of the suite's files says.
@@ -87,7 +71,7 @@ impl Reservations {
     pub fn put(&self, wanted: &Reservation) -> Result<bool> {
         let name = file_name(&wanted.owner, &wanted.container);
         let before = self.read(&name)?;
-        let mut text = wanted.to_string();
+        let mut text = lines(wanted);
         let old = before.as_ref().and_then(|before| before.reserves.as_ref());
         if let Some(old) = old.filter(|old| **old != wanted.duid) {
             text.push_str(&released(old));
@@ -228,16 +212,12 @@ impl Reservations {
     }
 }
 
-impl std::fmt::Display for Reservation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Reservation { owner, container, duid, address, name } = self;
-        writeln!(f, "{MARK}reserves an address for {container} of {owner}; changes are lost")?;
-        write!(f, "id:{duid},[{address}]")?;
-        if let Some(name) = name {
-            write!(f, ",{name}")?;
-        }
-        writeln!(f)
-    }
+/// The lines that reserve an address.
+fn lines(wanted: &Reservation) -> String {
+    let Reservation { owner, container, duid, address, name } = wanted;
+    let name = name.as_ref().map(|name| format!(",{name}")).unwrap_or_default();
+    let head = format!("{MARK}reserves an address for {container} of {owner}; changes are lost");
+    format!("{head}\nid:{duid},[{address}]{name}\n")
 }
 
 /// The line that knows a DUID and gives it nothing.

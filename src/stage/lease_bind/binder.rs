@@ -1,85 +1,24 @@
-//! lease-bind: a container's address is reserved for it, and the ledger knows whose it was.
-//!
-//! The order of the acts makes every stop in between harmless. What begins is first entered in the
-//! ledger, then reserved, then told; what ends is first reserved no more, then closed in the ledger,
-//! then told. So whatever is reserved is open in the ledger, and what is open and wanted no more is
-//! found and closed at the next checkpoint.
+//! What is bound: decides for each record what begins and what ends, and does it in order.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::SystemTime;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use crate::adapter::dnsmasq::reservations::{Reservation, Reservations};
-use crate::adapter::ledger::Ledger;
-use crate::error::{Error, Result};
-use crate::pipe::{Report, Stdio};
+use super::reserve::Reservations;
+use super::store::Store;
+use crate::error::Result;
+use crate::pipe::Report;
 use crate::record::{
     Action, Address, Binding, Change, Checkpoint, Container, ContainerId, Entry, Interface,
-    LeaseRef, NotA, Of, Origin, Owner, Record, State, Status,
+    LeaseRef, Origin, Owner, Record, Reservation, State, Status,
 };
 
-/// Where addresses are reserved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reserve {
-    /// Nowhere.
-    None,
-    /// In a directory that dnsmasq reads as its `dhcp-hostsdir`.
-    Dnsmasq(PathBuf),
-}
-
-impl FromStr for Reserve {
-    type Err = NotA;
-
-    fn from_str(text: &str) -> Result<Reserve, NotA> {
-        match text.split_once(':') {
-            None if text == "none" => Ok(Reserve::None),
-            Some(("dnsmasq", path)) if !path.is_empty() => Ok(Reserve::Dnsmasq(path.into())),
-            _ => Err(NotA::new(text, "a place for reservations (dnsmasq:DIR or none)")),
-        }
-    }
-}
-
-/// Serves standard input to its end.
-///
-/// # Errors
-/// When a stream fails, or the ledger or the directory of reservations cannot be opened. What fails
-/// for one record is told, and the record goes on as failed.
-pub fn run(mut stdio: Stdio, ledger: &Path, reserve: &Reserve) -> Result<()> {
-    let reservations = match reserve {
-        Reserve::None => None,
-        Reserve::Dnsmasq(directory) => Some(Reservations::open(directory)?),
-    };
-    let mut binder = Binder { ledger: Ledger::open(ledger)?, reservations, listed: HashSet::new() };
-    while let Some(record) = stdio.read()? {
-        match record {
-            Record::Change(change) => {
-                for record in binder.change(change, &stdio.report) {
-                    stdio.write(&record)?;
-                }
-            }
-            Record::Container(container) => {
-                for record in binder.container(container, &stdio.report) {
-                    stdio.write(&record)?;
-                }
-            }
-            Record::Checkpoint(checkpoint) if checkpoint.of == Of::Change => {
-                for closed in binder.checkpoint(&checkpoint, &stdio.report) {
-                    stdio.write(&Record::Binding(closed))?;
-                }
-                stdio.write(&Record::Checkpoint(checkpoint))?;
-            }
-            other => stdio.write(&other)?,
-        }
-    }
-    stdio.finish()
-}
-
-struct Binder {
-    ledger: Ledger,
-    reservations: Option<Reservations>,
+/// Binds containers to the clients that they are for.
+pub struct Binder {
+    store: Store,
+    reservations: Reservations,
     /// Containers that were told of since the last checkpoint and are not to go.
     listed: HashSet<(Owner, ContainerId)>,
 }
@@ -91,8 +30,13 @@ fn owner_of(container: &Container) -> Owner {
 }
 
 impl Binder {
+    /// One that has been told of nothing yet.
+    pub fn new(store: Store, reservations: Reservations) -> Binder {
+        Binder { store, reservations, listed: HashSet::new() }
+    }
+
     /// Deals with a change; what goes out for it.
-    fn change(&mut self, change: Change, report: &Report) -> Vec<Record> {
+    pub fn change(&mut self, change: Change, report: &Report) -> Vec<Record> {
         if change.has_failed() {
             let lost = self.failed(&change.container, report).map(Record::Binding);
             return lost.into_iter().chain([Record::Change(change)]).collect();
@@ -108,7 +52,7 @@ impl Binder {
     }
 
     /// Deals with a bare container, which is to be there unless it says `absent`.
-    fn container(&mut self, mut container: Container, report: &Report) -> Vec<Record> {
+    pub fn container(&mut self, mut container: Container, report: &Report) -> Vec<Record> {
         if container.status == Some(Status::Failed) {
             let lost = self.failed(&container, report).map(Record::Binding);
             return lost.into_iter().chain([Record::Container(container)]).collect();
@@ -135,7 +79,7 @@ impl Binder {
         if container.interfaces.is_empty() {
             return None;
         }
-        let bound = told(self.ledger.binding(&owner, &container.id), report)??;
+        let bound = told(self.store.binding(&owner, &container.id), report)??;
         let interface = container.interfaces.iter().find(|known| Some(known.mac) == bound.mac)?;
         if interface.addresses.iter().any(|known| known.address == bound.address) {
             return None;
@@ -183,11 +127,10 @@ impl Binder {
         };
         let docker_id = container.docker.as_ref().map(|docker| docker.id.clone());
         let entry = Entry { owner: owner.clone(), binding: binding.clone(), docker_id };
-        let bound = self.ledger.bind(&entry)?;
-        match (&self.reservations, reservation(owner.clone(), &binding, address.origin)) {
-            (Some(reservations), Some(wanted)) => drop(reservations.put(&wanted)?),
-            (_, None) => self.unreserve(&owner, &container.id)?,
-            (None, _) => (),
+        let bound = self.store.bind(&entry)?;
+        match reservation(owner.clone(), &binding, address.origin) {
+            Some(wanted) => drop(self.reservations.put(&wanted)?),
+            None => self.unreserve(&owner, &container.id)?,
         }
         binding.since = bound.since;
         Ok(bound.instead_of.into_iter().chain([binding]).collect())
@@ -195,28 +138,33 @@ impl Binder {
 
     fn unbind(&mut self, owner: &Owner, container: &ContainerId) -> Result<Option<Binding>> {
         self.unreserve(owner, container)?;
-        self.ledger.unbind(owner, container, now())
+        self.store.unbind(owner, container, now())
     }
 
     /// Ends the reservation for a container. A client that takes a new host name has a new container
     /// of the same DUID; when that one has a reservation before the old one goes, the DUID keeps it.
-    fn unreserve(&self, owner: &Owner, container: &ContainerId) -> Result<()> {
-        let Some(reservations) = &self.reservations else { return Ok(()) };
-        let Some(duid) = reservations.duid(owner, container)? else { return Ok(()) };
-        let another = |(of, other): &(Owner, ContainerId)| {
+    fn unreserve(&mut self, owner: &Owner, container: &ContainerId) -> Result<()> {
+        let Some(duid) = self.reservations.duid(owner, container)? else { return Ok(()) };
+        let under_it = self.store.bound_under(&duid)?;
+        let reservations = &mut self.reservations;
+        let another = under_it.iter().any(|(of, other)| {
             (of, other) != (owner, container)
                 && reservations.duid(of, other).is_ok_and(|its| its.as_ref() == Some(&duid))
-        };
-        match self.ledger.bound_under(&duid)?.iter().any(another) {
+        });
+        match another {
             true => reservations.give_way(owner, container)?,
             false => reservations.remove(owner, container)?,
         };
         Ok(())
     }
 
-    /// All changes of a listing have come by: ends what is bound or reserved and was not listed.
-    fn checkpoint(&mut self, checkpoint: &Checkpoint, report: &Report) -> Vec<Binding> {
+    /// All changes of a listing have come by: ends what is bound or reserved and was not listed. A
+    /// listing in which some may be missing ends nothing.
+    pub fn checkpoint(&mut self, checkpoint: &Checkpoint, report: &Report) -> Vec<Binding> {
         let listed = std::mem::take(&mut self.listed);
+        if checkpoint.partial {
+            return Vec::new();
+        }
         let mut ended = Vec::new();
         for (owner, container) in self.left_over(checkpoint.owner.as_ref(), report) {
             if listed.contains(&(owner.clone(), container.clone())) {
@@ -227,18 +175,22 @@ impl Binder {
                 Err(why) => report.failed(&why.at(&container)),
             }
         }
-        if let Some(reservations) = &self.reservations {
-            told(reservations.sweep(SystemTime::now()), report);
-        }
+        told(self.reservations.sweep(SystemTime::now()), report);
         ended
     }
 
-    /// What is bound or reserved, each container once.
-    fn left_over(&self, owner: Option<&Owner>, report: &Report) -> Vec<(Owner, ContainerId)> {
-        let mut found = told(self.ledger.bound(owner), report).unwrap_or_default();
-        if let Some(reservations) = &self.reservations {
-            found.extend(told(reservations.list(owner), report).unwrap_or_default());
+    /// Deletes what has ended longer ago than this, if anything is ever deleted.
+    pub fn forget(&mut self, retain: Option<Duration>, report: &Report) {
+        let before = retain.and_then(|time| now().checked_sub(time).ok());
+        if let Some(before) = before {
+            told(self.store.forget(before), report);
         }
+    }
+
+    /// What is bound or reserved, each container once.
+    fn left_over(&mut self, owner: Option<&Owner>, report: &Report) -> Vec<(Owner, ContainerId)> {
+        let mut found = told(self.store.bound(owner), report).unwrap_or_default();
+        found.extend(told(self.reservations.list(owner), report).unwrap_or_default());
         found.sort();
         found.dedup();
         found
@@ -259,7 +211,7 @@ fn leased(container: &Container) -> Option<(&Interface, &Address)> {
 /// server gives out. Its name is the container's, where that is a host name.
 fn reservation(owner: Owner, binding: &Binding, origin: Origin) -> Option<Reservation> {
     let address = match binding.address {
-        std::net::IpAddr::V6(address) if origin == Origin::Dhcp6 => address,
+        IpAddr::V6(address) if origin == Origin::Dhcp6 => address,
         _ => return None,
     };
     let duid = binding.duid.clone()?;
@@ -275,6 +227,6 @@ fn now() -> Timestamp {
 }
 
 /// Tells an error that does not belong to any one record.
-fn told<T>(outcome: Result<T, Error>, report: &Report) -> Option<T> {
+fn told<T>(outcome: Result<T>, report: &Report) -> Option<T> {
     outcome.map_err(|why| report.failed(&why)).ok()
 }
