@@ -4,7 +4,9 @@
 //! anew, or what has been said since. It never guesses: while its database cannot be read whole it
 //! says so, and that a lease is missing from a part of it means nothing.
 
+mod appended;
 pub mod dnsmasq;
+pub mod kea;
 mod notices;
 
 use std::time::{Duration, Instant};
