@@ -43,6 +43,9 @@ pub struct Args {
     /// Remember here what was told, and tell what became of it since then
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// How often to ask a server that does not tell of changes by itself (kea-socket)
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    poll: Span,
     /// How long to wait for a source to be whole
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Span,
@@ -75,6 +78,7 @@ fn work(args: Args, report: &Report) -> Result<()> {
         },
         follow: args.follow,
         resync: args.resync.0,
+        poll: args.poll.0,
         timeout: args.timeout.0,
         grace: args.grace.0,
         state: args.state,

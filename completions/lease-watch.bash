@@ -23,7 +23,7 @@ _lease__watch() {
 
     case "${cmd}" in
         lease__watch)
-            opts="-h -V --source --key --follow --resync --grace --state --timeout --table --help --version"
+            opts="-h -V --source --key --follow --resync --grace --state --poll --timeout --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -46,6 +46,10 @@ _lease__watch() {
                     return 0
                     ;;
                 --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --poll)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

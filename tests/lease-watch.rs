@@ -497,7 +497,7 @@ fn people_get_a_table() {
 
 #[test]
 fn bad_usage_is_told_with_what_would_do() {
-    for bad in ["dnsmasq:", "kea:/x", "/var/lib/misc/dnsmasq.leases", ""] {
+    for bad in ["dnsmasq:", "kea5:/x", "/var/lib/misc/dnsmasq.leases", ""] {
         let output = Command::new(PROGRAM).args(["--source", bad]).output().unwrap();
         assert_eq!(output.status.code(), Some(64));
         assert!(stderr(&output).contains("dnsmasq:FILE"), "{}", stderr(&output));

@@ -3,6 +3,7 @@
 //! Each source is read in a thread of its own, so that one that is slow or gone holds up no other.
 //! What they tell comes together here: in one set of leases for each, and in one stream of records.
 
+mod kea_socket;
 mod options;
 mod state;
 mod told;

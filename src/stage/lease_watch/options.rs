@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::kea_socket::KeaSocket;
+use crate::adapter::kea;
 use crate::adapter::sources::Source;
 use crate::adapter::sources::dnsmasq::Dnsmasq;
-use crate::error::Result;
+use crate::adapter::sources::kea::Kea;
+use crate::error::{Error, Kind, Result};
 use crate::logic::leases::{KeyBy, Manner};
-use crate::record::NotA;
 
 /// What is asked of the program.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Options {
     pub follow: bool,
     /// How often to list everything again while following.
     pub resync: Option<Duration>,
+    /// How often to ask a server that tells of no changes by itself.
+    pub poll: Duration,
     /// How long to wait for a source to be whole.
     pub timeout: Duration,
     /// How long to hold back the end of a lease.
@@ -32,32 +36,58 @@ pub struct Options {
 }
 
 /// Where leases are read, as on the command line: `KIND:WHERE`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SourceName {
     text: String,
-    kind: Kind,
+    database: Database,
 }
 
 /// Each form of database, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+#[derive(Clone, PartialEq, Eq)]
+enum Database {
     Dnsmasq(PathBuf),
+    Kea(PathBuf),
+    KeaSocket(kea::Place),
 }
 
-impl FromStr for SourceName {
-    type Err = NotA;
+/// What a source may look like.
+const FORMS: &str =
+    "known are dnsmasq:FILE, kea:FILE, kea-socket:PATH and kea-socket:http://HOST:PORT/";
 
-    fn from_str(text: &str) -> Result<SourceName, NotA> {
-        let kind = match text.split_once(':') {
-            Some(("dnsmasq", path)) if !path.is_empty() => Kind::Dnsmasq(path.into()),
-            _ => return Err(NotA::new(text, "a source of leases (dnsmasq:FILE)")),
+impl FromStr for SourceName {
+    type Err = Error;
+
+    /// # Errors
+    /// `Usage` for what names no source.
+    fn from_str(text: &str) -> Result<SourceName> {
+        let wrong = |why: &str| Error::new(Kind::Usage, why).remedy(FORMS);
+        let (kind, place) = text.split_once(':').ok_or_else(|| wrong("no source of leases"))?;
+        if place.is_empty() {
+            return Err(wrong("a source without a place"));
+        }
+        let database = match kind {
+            "dnsmasq" => Database::Dnsmasq(place.into()),
+            "kea" => Database::Kea(place.into()),
+            "kea-socket" => Database::KeaSocket(kea::Place::parse(place)?),
+            _ => return Err(wrong("unknown kind of source")),
         };
-        Ok(SourceName { text: text.to_owned(), kind })
+        // A password that is part of the place is not part of the name.
+        let text = match &database {
+            Database::KeaSocket(place) => format!("{kind}:{place}"),
+            _ => text.to_owned(),
+        };
+        Ok(SourceName { text, database })
+    }
+}
+
+impl std::fmt::Debug for SourceName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
 impl SourceName {
-    /// The name as it was given.
+    /// The name as it was given, without secrets.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -73,8 +103,12 @@ impl SourceName {
     /// When the kernel has no watch left to give.
     pub fn open(&self, options: &Options) -> Result<Box<dyn Source>> {
         let patience = options.timeout;
-        Ok(match &self.kind {
-            Kind::Dnsmasq(path) => Box::new(Dnsmasq::new(path, patience)?),
+        Ok(match &self.database {
+            Database::Dnsmasq(path) => Box::new(Dnsmasq::new(path, patience)?),
+            Database::Kea(path) => Box::new(Kea::open(path)?),
+            Database::KeaSocket(place) => {
+                Box::new(KeaSocket::new(place.clone(), options.poll, patience)?)
+            }
         })
     }
 
@@ -83,7 +117,7 @@ impl SourceName {
         Manner {
             source: self.text.clone(),
             key_by: options.key_by,
-            is_table: matches!(self.kind, Kind::Dnsmasq(_)),
+            is_table: matches!(self.database, Database::Dnsmasq(_)),
             time_ends: true,
             grace: options.grace,
         }
@@ -96,10 +130,12 @@ impl SourceName {
 
     /// What heals a database with a line that cannot be read.
     pub fn cure(&self) -> &'static str {
-        match self.kind {
-            Kind::Dnsmasq(_) => {
+        match self.database {
+            Database::Dnsmasq(_) => {
                 "dnsmasq writes the file anew at the next lease, or when it is restarted"
             }
+            Database::Kea(_) => "Kea's next cleanup of the file leaves such rows out",
+            Database::KeaSocket(_) => "see what the server has there",
         }
     }
 }

@@ -10,7 +10,8 @@ use super::columns::{Columns, Family, MOST};
 use crate::adapter::sources::appended::print;
 use crate::adapter::sources::{Weight, quoted};
 use crate::record::{
-    Classes, Duid, Held, Holder, Hostname, LeaseEvent, LeaseType, Mac, Place, Said,
+    Classes, ClientIdentifier, Duid, Held, Holder, Hostname, LeaseEvent, LeaseType, Mac, Place,
+    Said,
 };
 
 /// Kea's number for a lease without an end.
@@ -152,11 +153,11 @@ fn what_became(fields: &Fields, columns: &Columns, place: Place) -> Result<Becam
             };
             let mut bytes = [0; 256];
             let identifier = hex(field, &mut bytes).ok_or_else(|| bad("client", field))?;
-            if identifier.is_empty() {
+            let Some(identifier) = ClientIdentifier::new(identifier) else {
                 let what = "neither client identifier nor hardware address; lease left out";
                 return Ok(Became::Refused(what.to_owned()));
-            }
-            (LeaseType::V4, Holder::V4 { identifier: identifier.into() })
+            };
+            (LeaseType::V4, Holder::V4 { identifier })
         }
     };
     let (hostname, note) = hostname(fields.get(columns.hostname));

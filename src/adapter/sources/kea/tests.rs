@@ -81,7 +81,7 @@ impl Known {
         for said in said {
             match said {
                 Said::Held(held) => drop(self.held.insert(held.place())),
-                Said::Ended(place, _) => drop(self.held.remove(&place)),
+                Said::Ended(place, _) | Said::Gone(place) => drop(self.held.remove(&place)),
                 Said::Doubtful(_) | Said::Unreadable(_) => self.doubtful += 1,
             }
         }

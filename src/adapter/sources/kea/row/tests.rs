@@ -1,5 +1,9 @@
 use super::*;
 
+fn v4(identifier: &[u8]) -> Holder {
+    Holder::V4 { identifier: ClientIdentifier::new(identifier).unwrap() }
+}
+
 const HEADER: &[u8] =
     b"address,duid,valid_lifetime,expire,subnet_id,pref_lifetime,lease_type,iaid,\
     prefix_len,fqdn_fwd,fqdn_rev,hostname,hwaddr,state,user_context,hwtype,hwaddr_source";
@@ -122,12 +126,12 @@ fn dhcpv4_is_read_by_its_own_columns() {
     ];
     let (said, wrong) = say_all(HEADER4, &rows);
     let (Said::Held(first), Said::Held(second)) = (&said[0], &said[1]) else { panic!("{said:?}") };
-    assert_eq!(first.holder, Holder::V4 { identifier: [1, 2, 0, 0, 0, 0, 1].into() });
+    assert_eq!(first.holder, v4(&[1, 2, 0, 0, 0, 0, 1]));
     assert_eq!(
         (first.r#type, first.hostname.as_ref().unwrap().as_str()),
         (LeaseType::V4, "v4host")
     );
-    assert_eq!(second.holder, Holder::V4 { identifier: [2, 0, 0, 0, 0, 2].into() });
+    assert_eq!(second.holder, v4(&[2, 0, 0, 0, 0, 2]));
     assert_eq!(second.mac, Some("02:00:00:00:00:02".parse().unwrap()));
     assert_eq!(said[2], Said::Ended(second.place(), LeaseEvent::Decline));
     // Nobody can be told to have it, so whoever had it has it no more.

@@ -1,0 +1,284 @@
+//! What the source tells of a server that is played by a thread.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// What the server has: the number of an address and the client that has it.
+type Leases = Arc<Mutex<Vec<(u16, u8)>>>;
+
+/// A server that calls `before` with each command, and answers with what it returns, or like Kea.
+struct Server {
+    path: PathBuf,
+    leases: Leases,
+}
+
+impl Server {
+    fn start(
+        mut before: impl FnMut(&Value, &Leases) -> Option<Vec<u8>> + Send + 'static,
+    ) -> Server {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("lp-kea-{}-{count}.sock", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let leases = Leases::default();
+        let its = leases.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut command = vec![0; 65536];
+                let length = stream.read(&mut command).unwrap();
+                let command: Value = serde_json::from_slice(&command[..length]).unwrap();
+                let answer = before(&command, &its).unwrap_or_else(|| like_kea(&command, &its));
+                let _ = stream.write_all(&answer);
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        });
+        Server { path, leases }
+    }
+
+    fn source(&self) -> KeaSocket {
+        let place = kea::Place::parse(self.path.to_str().unwrap()).unwrap();
+        KeaSocket::new(place, Duration::from_secs(600), Duration::from_millis(300)).unwrap()
+    }
+
+    /// Gives the client 1 the first address, and others to `others`.
+    fn lease(&self, others: u16) {
+        let mut leases = self.leases.lock().unwrap();
+        *leases =
+            (0..=others).map(|number| (number * 2, if number == 0 { 1 } else { 2 })).collect();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn like_kea(command: &Value, leases: &Leases) -> Vec<u8> {
+    if command["command"] == "config-get" {
+        return json!({"result": 0, "arguments": {"Dhcp6": {}}}).to_string().into();
+    }
+    assert_eq!(command["command"], "lease6-get-page");
+    let from = match command["arguments"]["from"].as_str().unwrap() {
+        "start" => None,
+        address => Some(address.parse::<std::net::Ipv6Addr>().unwrap().segments()[7]),
+    };
+    let mut leases = leases.lock().unwrap().clone();
+    leases.sort();
+    let page: Vec<Value> = leases
+        .into_iter()
+        .filter(|(number, _)| from.is_none_or(|from| *number > from))
+        .take(command["arguments"]["limit"].as_u64().unwrap() as usize)
+        .map(|(number, client)| {
+            let iaid = if client == 2 { u32::from(number) } else { 1 };
+            json!({"ip-address": address(number), "duid": format!("00:03:00:01:{client:02x}"),
+                "iaid": iaid, "type": "IA_NA", "cltt": 1795250858, "valid-lft": 600, "state": 0})
+        })
+        .collect();
+    let result = if page.is_empty() { 3 } else { 0 };
+    json!({"result": result, "arguments": {"count": page.len(), "leases": page}}).to_string().into()
+}
+
+fn address(number: u16) -> String {
+    format!("fd00::1:{number:x}")
+}
+
+/// What is told until a reading ends, or cannot be had: the tail of it, and each place in it.
+fn reading(source: &mut KeaSocket) -> (Told, Vec<Said>) {
+    let mut all = Vec::new();
+    loop {
+        match source.next(Instant::now()).unwrap() {
+            Told::Begin => all.clear(),
+            Told::Said(said) => {
+                assert!(said.len() <= AT_A_TIME);
+                all.extend(said);
+            }
+            Told::Remarks(remarks) => panic!("{remarks:?}"),
+            told => return (told, all),
+        }
+    }
+}
+
+fn held(said: &[Said]) -> Vec<Place> {
+    let place = |said: &Said| match said {
+        Said::Held(held) => Some(held.place()),
+        _ => None,
+    };
+    said.iter().filter_map(place).collect()
+}
+
+fn place(number: u16) -> Place {
+    Place { address: address(number).parse().unwrap(), prefix_len: None }
+}
+
+#[test]
+fn everything_is_told_page_by_page_and_then_nothing_until_the_next_time() {
+    let server = Server::start(|_, _| None);
+    for others in [0, 1, 510, 511, 512, 2000] {
+        server.lease(others);
+        let mut source = server.source();
+        let (told, said) = reading(&mut source);
+        assert!(matches!(told, Told::Whole), "{told:?}");
+        assert_eq!(held(&said).len(), usize::from(others) + 1);
+        assert!(matches!(source.next(Instant::now()).unwrap(), Told::Same));
+        source.look_again();
+        let (told, said) = reading(&mut source);
+        assert!(matches!(told, Told::Whole), "{told:?}");
+        assert_eq!(said.len(), usize::from(others) + 1);
+    }
+    server.leases.lock().unwrap().clear();
+    let (told, said) = reading(&mut server.source());
+    assert!(matches!((told, &*said), (Told::Whole, [])));
+}
+
+#[test]
+fn a_client_that_moves_behind_the_reader_is_never_told_as_gone() {
+    let moves = Arc::new(AtomicBool::new(true));
+    let is_to_move = moves.clone();
+    let server = Server::start(move |command, leases| {
+        // Between two pages the first client gives up a late address and takes an early one.
+        let is_between = command["arguments"]["from"].as_str().is_some_and(|from| from != "start");
+        if is_between && is_to_move.swap(false, Ordering::Relaxed) {
+            leases.lock().unwrap()[0].0 = 0;
+        }
+        None
+    });
+    let late = || {
+        server.lease(1500);
+        server.leases.lock().unwrap()[0].0 = 5001;
+    };
+    // In the first reading, before which nothing is known.
+    late();
+    let mut source = server.source();
+    let (told, said) = reading(&mut source);
+    assert!(matches!(told, Told::Whole));
+    assert!(held(&said).contains(&place(0)));
+
+    // In a later one it is doubtful, and found soon.
+    late();
+    source.look_again();
+    reading(&mut source);
+    moves.store(true, Ordering::Relaxed);
+    source.look_again();
+    let (told, said) = reading(&mut source);
+    assert!(matches!(told, Told::Whole));
+    assert_eq!(said.len(), 1501);
+    assert_eq!(said.last(), Some(&Said::Doubtful(place(5001))));
+    assert!(matches!(source.state, State::Rest(at) if at <= Instant::now() + DOUBT));
+    source.look_again();
+    let (told, said) = reading(&mut source);
+    assert!(matches!(told, Told::Whole));
+    assert!(held(&said).contains(&place(0)));
+    assert_eq!(held(&said).len(), said.len());
+}
+
+#[test]
+fn a_client_that_is_missing_twice_has_gone() {
+    let server = Server::start(|_, _| None);
+    server.lease(1500);
+    let mut source = server.source();
+    reading(&mut source);
+    server.leases.lock().unwrap().remove(0);
+    source.look_again();
+    let (_, said) = reading(&mut source);
+    assert_eq!(said.last(), Some(&Said::Doubtful(place(0))));
+    source.look_again();
+    let (told, said) = reading(&mut source);
+    assert!(matches!(told, Told::Whole));
+    assert_eq!(held(&said).len(), said.len());
+
+    // A server with one page has one moment, in which there is no doubt.
+    server.lease(3);
+    reading(&mut source);
+    server.leases.lock().unwrap().remove(0);
+    source.look_again();
+    let (_, said) = reading(&mut source);
+    assert_eq!((said.len(), held(&said).len()), (3, 3));
+}
+
+#[test]
+fn an_error_in_the_middle_makes_the_reading_void() {
+    let failures: [(&[u8], Kind); 9] = [
+        (br#"{"result":1,"text":"no lease manager"}"#, Kind::Unavailable),
+        (br#"{"result":2,"text":"'lease6-get-page' command not supported."}"#, Kind::Unavailable),
+        (br#"{"result":0,"arguments":{"leases":[{"ip-addr"#, Kind::Unavailable),
+        (br#"{"result":0,"arguments":{"leases":[{"ip-address":"x"}]}}"#, Kind::Unavailable),
+        (br#"{"result":0,"arguments":{"count":0}}"#, Kind::Unavailable),
+        (br#"{"result":0}"#, Kind::Unavailable),
+        (br#"{"result":403,"text":"no"}"#, Kind::NotPermitted),
+        (b"garbage\xff", Kind::Unavailable),
+        (b"", Kind::Unavailable),
+    ];
+    for (failure, kind) in failures {
+        let server = Server::start(move |command, _| {
+            let from = command["arguments"]["from"].as_str();
+            from.is_some_and(|from| from != "start").then(|| failure.to_vec())
+        });
+        server.lease(1500);
+        let mut source = server.source();
+        let (told, _) = reading(&mut source);
+        let Told::Unknown { why, .. } = told else { panic!("{told:?}") };
+        assert_eq!(why.kind(), kind, "{why}");
+        let text = why.to_string();
+        assert!(text.contains("lp-kea-") && text.contains("lease6-get-page: "), "{text}");
+        assert_eq!(text.contains("libdhcp_lease_cmds.so"), text.contains("not supported"));
+        // It goes on being unknown, and is asked again.
+        assert!(matches!(source.next(Instant::now()).unwrap(), Told::Unknown { .. }));
+        assert!(matches!(source.next(Instant::now() + RETRY * 2).unwrap(), Told::Begin));
+    }
+}
+
+#[test]
+fn a_server_that_goes_round_in_circles_has_an_end() {
+    let server = Server::start(|command, leases| {
+        if command["command"] == "lease6-get-page" {
+            let mut command = command.clone();
+            command["arguments"]["from"] = "start".into();
+            return Some(like_kea(&command, leases));
+        }
+        None
+    });
+    server.lease(3);
+    let (told, _) = reading(&mut server.source());
+    let Told::Unknown { why, .. } = told else { panic!("{told:?}") };
+    assert!(why.to_string().contains("where the next one begins"), "{why}");
+}
+
+#[test]
+fn a_server_that_is_silent_or_not_there_is_unknown() {
+    let server = Server::start(|_, _| {
+        thread::sleep(Duration::from_secs(2));
+        None
+    });
+    let mut source = server.source();
+    let began = Instant::now();
+    let Told::Unknown { why, .. } = source.next(began).unwrap() else { panic!("told") };
+    assert!(began.elapsed() < Duration::from_millis(1500));
+    assert_eq!(why.kind(), Kind::TimedOut, "{why}");
+
+    std::fs::remove_file(&server.path).unwrap();
+    let Told::Unknown { why, .. } = server.source().next(Instant::now()).unwrap() else { panic!() };
+    assert_eq!(why.kind(), Kind::Unavailable, "{why}");
+    assert!(why.to_string().contains("no such file or directory"), "{why}");
+}
+
+#[test]
+fn another_server_s_leases_are_not_taken_for_none() {
+    let server = Server::start(|command, _| {
+        let dhcp4 = json!({"result": 0, "arguments": {"Dhcp4": {}}}).to_string();
+        (command["command"] == "config-get").then(|| dhcp4.into())
+    });
+    let Told::Unknown { why, .. } = server.source().next(Instant::now()).unwrap() else { panic!() };
+    assert!(why.to_string().contains("not kea-dhcp6"), "{why}");
+}
