@@ -28,9 +28,9 @@ pub struct Args {
     /// Where an address comes from: dhcp6, none, or ADDRESS/LENGTH, with @ROUTER behind it for a default route
     #[arg(long, value_name = "SOURCE", default_value = "dhcp6")]
     address: Vec<Given>,
-    /// Name of the interface inside the container
-    #[arg(long, value_name = "NAME", default_value = "eth0")]
-    interface: Ifname,
+    /// Name of the interface inside the container [default: eth0, beside a private network eth1]
+    #[arg(long, value_name = "NAME")]
+    interface: Option<Ifname>,
     /// Largest packet on the interface [default: the bridge's]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=65535))]
     mtu: Option<u32>,

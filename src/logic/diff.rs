@@ -83,6 +83,7 @@ fn normal(container: &Container) -> Container {
     set(&mut plain.ports);
     set(&mut plain.expose);
     set(&mut plain.volumes);
+    set(&mut plain.addresses);
     for names in [&mut plain.cap_add, &mut plain.cap_drop] {
         for name in names.iter_mut() {
             *name = name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned();

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::text::{NotA, as_json_string};
-use super::{ContainerId, Duid, Expose, Hostname, Image, Interface, Key, Owner, Port};
+use super::{
+    ContainerId, Duid, Expose, Fixed, Hostname, Image, Interface, Key, NetworkName, Owner, Port,
+};
 use crate::error::{Error, Kind};
 use crate::wire;
 
@@ -44,6 +46,10 @@ wire! {
         opt restart: Restart,
         /// Docker's network mode; see cccf(5) for what its absence means.
         opt network_mode: String,
+        /// A network that it shares with the other containers of its client, and with nobody else.
+        opt private_network: PrivateNetwork,
+        /// Addresses that unionize gives to its interface as they are, a set.
+        many addresses: Vec<Fixed>,
         /// Name servers, in order.
         many dns: Vec<IpAddr>,
         /// Kernel settings of the container's own namespaces.
@@ -170,6 +176,16 @@ wire! {
         opt iaid: u32,
         /// The client's name.
         opt hostname: Hostname,
+    }
+}
+
+wire! {
+    /// A network of Docker's that only the containers of one client are in.
+    pub struct PrivateNetwork {
+        /// Its name.
+        req name: NetworkName,
+        /// The name by which the others in it find the container.
+        req alias: Hostname,
     }
 }
 

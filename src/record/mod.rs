@@ -8,6 +8,7 @@ mod binding;
 mod change;
 mod checkpoint;
 mod container;
+mod fixed;
 mod hardware;
 mod held;
 mod host;
@@ -24,8 +25,10 @@ pub use binding::{Binding, Bound, Entry, Question, Reservation};
 pub use change::{Action, Change, Why};
 pub use checkpoint::{Checkpoint, Of};
 pub use container::{
-    Container, Docker, EnvVar, HostRef, LeaseRef, Restart, State, Status, Volume, Words,
+    Container, Docker, EnvVar, HostRef, LeaseRef, PrivateNetwork, Restart, State, Status, Volume,
+    Words,
 };
+pub use fixed::Fixed;
 pub use hardware::{ClientIdentifier, Duid, Mac};
 pub use held::{Classes, Held, Holder, Place, Said};
 pub use host::{Host, HostState, Used};
@@ -33,7 +36,7 @@ pub use image::Image;
 pub use interface::{Address, Interface, Origin};
 pub use key::Key;
 pub use lease::{Family, Lease, LeaseEvent, LeaseState, LeaseType};
-pub use name::{ContainerId, Hostname, Ifname, Owner};
+pub use name::{ContainerId, Hostname, Ifname, NetworkName, Owner};
 pub use object::{Fields, Object, is_default};
 pub use port::{Expose, Port, Transport};
 pub use text::NotA;

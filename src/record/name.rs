@@ -61,6 +61,13 @@ name!(
     "an owner ([a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 63)"
 );
 
+name!(
+    /// A name of a Docker network that the suite makes, at most 63 characters.
+    NetworkName,
+    |text| text.len() <= 63 && docker_name(text),
+    "a network name ([a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 63)"
+);
+
 /// The owner that container-run gives to containers that nobody else gave one.
 impl Default for Owner {
     fn default() -> Owner {

@@ -92,6 +92,10 @@ fn clear(owner: &str) {
         if !ids.is_empty() {
             let _ = Command::new("docker").args(["rm", "-fv"]).args(ids).output();
         }
+        let ids = lines(&["network", "ls", "-q", "--filter", &filter]);
+        if !ids.is_empty() {
+            let _ = Command::new("docker").args(["network", "rm"]).args(ids).output();
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, PortBinding, PortMap, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, EndpointSettings, HostConfig, NetworkingConfig, PortBinding, PortMap,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 
 use super::label;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Container, Owner, Port, Restart, Transport, Volume, Words};
+use crate::record::{Container, Owner, Port, PrivateNetwork, Restart, Transport, Volume, Words};
 
 /// Whether the kernel under an engine has the settings that containers on DHCPv6 need. Docker
 /// refuses to start a container with a setting that its kernel does not know.
@@ -39,6 +40,17 @@ pub fn body(container: &Container, owner: &Owner, kernel: Kernel) -> Result<Cont
         return Err(Error::new(Kind::Refused, format_args!("label \"{name}\""))
             .why("names that begin with \"leasepipe.\" are the suite's own"));
     }
+    if let Some(network) = &container.private_network {
+        let other = match &container.network_mode {
+            Some(mode) => Some(format!("\"network_mode\" is {mode}")),
+            None if container.ports.is_empty() => None,
+            None => Some("there are \"ports\", which it cannot publish".to_owned()),
+        };
+        if let Some(other) = other {
+            let what = format!("use private network {}", network.name);
+            return Err(Error::new(Kind::BadInput, what).why(other));
+        }
+    }
     let (anonymous, named): (Vec<_>, Vec<_>) =
         container.volumes.iter().partition(|v| v.is_anonymous());
     let text = |v: &&Volume| v.as_str().to_owned();
@@ -54,6 +66,7 @@ pub fn body(container: &Container, owner: &Owner, kernel: Kernel) -> Result<Cont
         hostname: container.hostname.as_ref().map(ToString::to_string),
         labels: Some(label::labels(container, owner)),
         stop_timeout: container.stop_timeout.map(i64::from),
+        networking_config: container.private_network.as_ref().map(networking),
         host_config: Some(HostConfig {
             binds: list(named.iter().map(text)),
             ..host_config(container, kernel)?
@@ -90,13 +103,25 @@ fn entrypoint(words: &Words) -> Vec<String> {
     }
 }
 
-/// `none` for a container whose network is unionize's to make, otherwise Docker's bridge.
+/// The name by which others in its private network find the container.
+fn networking(network: &PrivateNetwork) -> NetworkingConfig {
+    let endpoint =
+        EndpointSettings { aliases: Some(vec![network.alias.to_string()]), ..Default::default() };
+    let endpoints = HashMap::from([(network.name.to_string(), endpoint)]);
+    NetworkingConfig { endpoints_config: Some(endpoints) }
+}
+
+/// The private network where there is one, `none` for a container whose network is
+/// unionize's to make, otherwise Docker's bridge.
 pub(super) fn network_mode(container: &Container) -> String {
-    let attached = container.lease.is_some() || container.rest.has("networks");
-    match &container.network_mode {
-        Some(mode) => mode.clone(),
-        None if attached && container.ports.is_empty() => "none".to_owned(),
-        None => "bridge".to_owned(),
+    let attached = container.lease.is_some()
+        || !container.addresses.is_empty()
+        || container.rest.has("networks");
+    match (&container.network_mode, &container.private_network) {
+        (Some(mode), _) => mode.clone(),
+        (None, Some(network)) => network.name.to_string(),
+        (None, None) if attached && container.ports.is_empty() => "none".to_owned(),
+        (None, None) => "bridge".to_owned(),
     }
 }
 
@@ -111,6 +136,10 @@ fn sysctls(container: &Container, mode: &str, kernel: Kernel) -> BTreeMap<String
     let mut unless_declared = |name: &str, value: &str| {
         settings.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     };
+    if container.private_network.is_some() {
+        // Who is on the link that unionize plugs it into has no way through it.
+        unless_declared("net.ipv4.ip_forward", "0");
+    }
     for which in ["all", "default"] {
         if kernel.ipv6 {
             unless_declared(&format!("net.ipv6.conf.{which}.disable_ipv6"), "0");
@@ -268,6 +297,16 @@ mod tests {
     }
 
     #[test]
+    fn a_private_network_is_joined_under_the_alias_and_leads_nowhere() {
+        let private = json!({"name": "leasepipe-edge-k", "alias": "web"});
+        let asked = asked(json!({"id": "web-1", "image": "busybox", "private_network": private}));
+        assert_eq!(asked["HostConfig"]["NetworkMode"], "leasepipe-edge-k");
+        let endpoints = &asked["NetworkingConfig"]["EndpointsConfig"];
+        assert_eq!(endpoints["leasepipe-edge-k"]["Aliases"], json!(["web"]));
+        assert_eq!(asked["HostConfig"]["Sysctls"]["net.ipv4.ip_forward"], "0");
+    }
+
+    #[test]
     fn what_docker_has_no_form_for_is_refused() {
         let kind = |document: Value| {
             let container: Container = serde_json::from_value(document).unwrap();
@@ -279,6 +318,12 @@ mod tests {
             document
         };
         assert_eq!(kind(base("labels", json!({"leasepipe.owner": "x"}))), Kind::Refused);
+        let private = base("private_network", json!({"name": "n", "alias": "a"}));
+        for (name, value) in [("ports", json!(["80:80"])), ("network_mode", json!("host"))] {
+            let mut both = private.clone();
+            both[name] = value;
+            assert_eq!(kind(both), Kind::BadInput, "{name}");
+        }
         assert_eq!(kind(base("cpus", json!(-1.0))), Kind::BadInput);
         assert_eq!(kind(base("memory", json!(u64::MAX))), Kind::BadInput);
     }

@@ -11,6 +11,7 @@ mod create;
 mod error;
 mod events;
 mod label;
+mod network;
 mod read;
 
 use std::collections::HashMap;

@@ -28,6 +28,11 @@ impl Engines {
         }
     }
 
+    /// The engines that have been reached.
+    pub(super) fn reached(&self) -> Vec<Arc<Engine>> {
+        self.lock().values().filter_map(|engine| engine.as_ref().ok().cloned()).collect()
+    }
+
     /// Why an engine that was wanted was never there, if one was not.
     pub(super) fn never_there(&self) -> Option<Error> {
         self.lock().values().find_map(|engine| engine.as_ref().err().cloned())

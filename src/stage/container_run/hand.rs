@@ -17,6 +17,9 @@ const TRIES: u32 = 30;
 /// By how much each wait between tries is longer than the one before.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How often a start is tried again when the network has gone.
+const NETWORK_TRIES: u32 = 5;
+
 /// Acts for one owner on one engine.
 pub(super) struct Hand<'a> {
     pub(super) engine: &'a Engine,
@@ -26,10 +29,20 @@ pub(super) struct Hand<'a> {
 impl Hand<'_> {
     /// Makes sure that the container is there, as it is declared, and runs.
     pub(super) fn add(&self, wanted: &Container) -> Result<Found> {
+        let outcome = self.make(wanted);
+        if outcome.is_err() && wanted.private_network.is_some() {
+            // What it failed for is the thing to tell.
+            let _ = self.leave_network(wanted);
+        }
+        outcome
+    }
+
+    fn make(&self, wanted: &Container) -> Result<Found> {
         for tries in 0..TRIES {
+            self.have_network(wanted)?;
             let body = body(wanted, self.owner, self.engine.kernel())?;
             match self.engine.create(&wanted.id, body)? {
-                Created::Made(id) => return self.begin(&id),
+                Created::Made(id) => return self.begin(wanted, &id),
                 Created::ImageMissing => self.engine.pull(&wanted.image)?,
                 Created::NameTaken => match self.meet(wanted)? {
                     Some(found) => return Ok(found),
@@ -45,23 +58,63 @@ impl Hand<'_> {
     pub(super) fn keep(&self, wanted: &Container) -> Result<Found> {
         match self.engine.find(&wanted.id)? {
             Some(found) if self.is_ours(&found) && stays(&found) => match self.make_run(&found) {
-                Err(_) if self.is_gone(&found) => self.add(wanted),
+                Err(why) if self.is_gone(&found) || lacks_network(&found, &why) => self.add(wanted),
                 outcome => outcome,
             },
             _ => self.add(wanted),
         }
     }
 
-    /// Makes sure that the container is gone. A newer one of the same name is left alone.
+    /// Makes sure that the container is gone, and its private network with the last one in it. A
+    /// newer container of the same name is left alone.
     pub(super) fn remove(&self, gone: &Container) -> Result<()> {
+        let found = self.clear(gone)?;
+        self.leave_network(found.as_ref().map_or(gone, |found| &found.container))
+    }
+
+    /// Makes sure that the container is gone; gives it if it was there.
+    pub(super) fn clear(&self, gone: &Container) -> Result<Option<Found>> {
         let Some(found) = self.engine.find(&gone.id)? else {
-            return Ok(());
+            return Ok(None);
         };
         if gone.docker.as_ref().is_some_and(|docker| docker.id != found.docker_id) {
-            return Ok(());
+            return Ok(None);
         }
         self.refuse_foreign(&found)?;
-        self.take_away(&found)
+        self.take_away(&found)?;
+        Ok(Some(found))
+    }
+
+    /// Makes sure that the container's private network is there, if it has one.
+    fn have_network(&self, wanted: &Container) -> Result<()> {
+        match &wanted.private_network {
+            Some(network) => self.engine.have_network(&network.name, self.owner),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the container's private network away if no other container is made for it.
+    pub(super) fn leave_network(&self, gone: &Container) -> Result<()> {
+        match &gone.private_network {
+            Some(network) => self.engine.drop_network(&network.name, self.owner),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts a container. Its network may have been taken away since it was made sure of, by the
+    /// removal of what was the last container in it.
+    fn start(&self, container: &Container, docker_id: &str) -> Result<()> {
+        let mut outcome = self.engine.start(docker_id);
+        for tries in 1..=NETWORK_TRIES {
+            match &outcome {
+                Err(why) if container.private_network.is_some() && is_of_network(why) => (),
+                _ => break,
+            }
+            std::thread::sleep(PAUSE * tries);
+            self.have_network(container)?;
+            outcome = self.engine.start(docker_id);
+        }
+        outcome
     }
 
     /// Makes sure that the image is on the engine's host.
@@ -70,8 +123,8 @@ impl Hand<'_> {
     }
 
     /// Starts the container that was just made, or unmakes it.
-    fn begin(&self, docker_id: &str) -> Result<Found> {
-        let why = match self.engine.start(docker_id) {
+    fn begin(&self, wanted: &Container, docker_id: &str) -> Result<Found> {
+        let why = match self.start(wanted, docker_id) {
             Ok(()) => return self.running(docker_id),
             Err(why) => why,
         };
@@ -98,6 +151,10 @@ impl Hand<'_> {
         } else if stays(&found) && compare(wanted, &found.container).is_empty() {
             match self.make_run(&found) {
                 Err(_) if self.is_gone(&found) => Ok(None),
+                Err(why) if lacks_network(&found, &why) => {
+                    self.take_away(&found)?;
+                    Ok(None)
+                }
                 outcome => outcome.map(Some),
             }
         } else {
@@ -110,7 +167,7 @@ impl Hand<'_> {
         match found.container.state {
             Some(State::Running) => return Ok(found.clone()),
             Some(State::Paused) => self.engine.unpause(&found.docker_id)?,
-            _ => self.engine.start(&found.docker_id)?,
+            _ => self.start(&found.container, &found.docker_id)?,
         }
         self.running(&found.docker_id)
     }
@@ -156,6 +213,17 @@ impl Hand<'_> {
             Some(owner) => Err(taken.why(format_args!("by a container of owner \"{owner}\""))),
         }
     }
+}
+
+/// Whether a failure to start is one of the network.
+fn is_of_network(why: &Error) -> bool {
+    why.to_string().contains("network")
+}
+
+/// Whether a container could not be started because the network that it was in has gone. One of the
+/// same name is another one to the engine, so the container has to be made anew.
+fn lacks_network(found: &Found, why: &Error) -> bool {
+    found.container.private_network.is_some() && why.kind() == Kind::NotFound && is_of_network(why)
 }
 
 /// Whether a container is not on its way out.

@@ -8,7 +8,9 @@ use std::num::NonZeroUsize;
 use super::changes::{self, Work};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Stdio;
-use crate::record::{Action, Change, Container, Host, HostRef, Owner, State};
+use crate::record::{
+    Action, Change, Checkpoint, Container, Host, HostRef, Of, Owner, Record, State,
+};
 use engines::Engines;
 use hand::Hand;
 
@@ -42,9 +44,14 @@ impl Work for Runner {
             Action::Replace => {
                 hand.have_image(&container.image)?;
                 if let Some(current) = current {
-                    self.clear(current, &url, &owner)?;
+                    self.hand_of(current, &url, &owner, |hand| hand.clear(current).map(drop))?;
                 }
                 let remade = hand.add(container);
+                if let Some(old) = current.as_ref()
+                    && old.private_network != container.private_network
+                {
+                    self.hand_of(old, &url, &owner, |hand| hand.leave_network(old))?;
+                }
                 Some(remade.map_err(|why| why.at("the old one is gone, the new one"))?)
             }
             Action::Remove => {
@@ -63,17 +70,32 @@ impl Work for Runner {
         };
         Ok(())
     }
+
+    /// Every container has been told of: a private network that none is made for was left behind
+    /// by a run that was killed.
+    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<Vec<Record>> {
+        if checkpoint.of == Of::Change {
+            let owner = checkpoint.owner.as_ref().unwrap_or(&self.owner);
+            self.engines.reached().iter().try_for_each(|engine| engine.drop_networks(owner))?;
+        }
+        Ok(Vec::new())
+    }
 }
 
 impl Runner {
-    /// Takes away the container that is to be replaced, on the host where it is.
-    fn clear(&self, current: &Container, url: &str, owner: &Owner) -> Result<()> {
+    /// Does something about the container that is replaced, on the host where it is.
+    fn hand_of(
+        &self,
+        current: &Container,
+        url: &str,
+        owner: &Owner,
+        act: impl FnOnce(&Hand) -> Result<()>,
+    ) -> Result<()> {
         let url = match current.host {
             Some(_) => host(current)?.1,
             None => url.to_owned(),
         };
-        let engine = self.engines.of(&url)?;
-        Hand { engine: &engine, owner }.remove(current)
+        act(&Hand { engine: &*self.engines.of(&url)?, owner })
     }
 }
 

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-pub use options::{Addressing, Dad, Fixed, Given, Options, Upkeep};
+pub use options::{Addressing, Dad, Given, Options, Upkeep};
 pub use renew::renew;
 
 use crate::error::{Error, Kind, Result};
@@ -44,7 +44,7 @@ pub struct Unionize<'a> {
 impl<'a> Unionize<'a> {
     /// Work with these options, which tells people through `report`.
     pub fn new(options: Options, upkeep: &Upkeep, report: &'a Report) -> Result<Unionize<'a>> {
-        let name = options.interface.as_str();
+        let name = options.interface.as_ref().map_or("", Ifname::as_str);
         if matches!(name, "all" | "default") {
             // The directories of these names hold settings for no interface of its own.
             let what = format!("the kernel takes no IPv6 interface called {name}");
@@ -96,7 +96,7 @@ impl<'a> Unionize<'a> {
 
 impl Work for Unionize<'_> {
     fn change(&self, change: &mut Change) -> Result<()> {
-        let link = Wish::link_of(&change.container, &self.options.interface);
+        let link = Wish::link_of(&change.container, &self.options);
         lock(&self.listed).insert(link);
         if let Some(url) = change.container.host.as_ref().and_then(|host| host.url.as_deref())
             && !url.starts_with("unix:")
@@ -121,7 +121,7 @@ impl Work for Unionize<'_> {
             Record::Container(container) => container,
             _ => return,
         };
-        lock(&self.listed).insert(Wish::link_of(container, &self.options.interface));
+        lock(&self.listed).insert(Wish::link_of(container, &self.options));
     }
 
     fn is_provisional(&self, change: &Change) -> bool {

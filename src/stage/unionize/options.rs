@@ -1,29 +1,35 @@
 //! What the command line asks for.
 
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::Ipv6Net;
-
 use crate::adapter::netlink;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Ifname, NotA};
+use crate::record::{Container, Fixed, Ifname, NotA};
 
 /// How containers are attached.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The bridge.
     pub bridge: Ifname,
-    /// The interface's name inside.
-    pub interface: Ifname,
+    /// The interface's name inside; absent means what [`Options::interface_of`] says.
+    pub interface: Option<Ifname>,
     /// Where addresses come from.
     pub addressing: Addressing,
     /// The largest packet in bytes; the bridge's own when absent.
     pub mtu: Option<u32>,
     /// How leased and given addresses are checked for duplicates.
     pub dad: Dad,
+}
+
+impl Options {
+    /// The name of a container's interface: as it was given, or else `eth0`. Docker's interface of
+    /// a private network has that name already, and the other one is then `eth1`.
+    pub fn interface_of(&self, container: &Container) -> Ifname {
+        let usual = if container.private_network.is_some() { "eth1" } else { "eth0" };
+        self.interface.clone().unwrap_or_else(|| usual.parse().expect("a short word"))
+    }
 }
 
 /// What attaching and renewing have in common.
@@ -48,38 +54,16 @@ pub enum Given {
     Fixed(Fixed),
 }
 
-/// An address from the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fixed {
-    /// The address.
-    pub address: Ipv6Addr,
-    /// Length of its prefix in bits.
-    pub prefix_len: u8,
-    /// The default router to go with it.
-    pub router: Option<Ipv6Addr>,
-}
-
 impl FromStr for Given {
     type Err = NotA;
 
     fn from_str(text: &str) -> Result<Given, NotA> {
         let what = "dhcp6, none or an IPv6 address (ADDRESS/LENGTH[@ROUTER])";
-        let wrong = || NotA::new(text, what);
         match text {
-            "dhcp6" => return Ok(Given::Dhcp6),
-            "none" => return Ok(Given::None),
-            _ => (),
+            "dhcp6" => Ok(Given::Dhcp6),
+            "none" => Ok(Given::None),
+            text => text.parse().map(Given::Fixed).map_err(|_: NotA| NotA::new(text, what)),
         }
-        let (net, router) = match text.split_once('@') {
-            Some((net, router)) => (net, Some(router.parse().map_err(|_| wrong())?)),
-            None => (text, None),
-        };
-        let net: Ipv6Net = net.parse().map_err(|_| wrong())?;
-        let address = net.addr();
-        if address.is_multicast() || address.is_unspecified() || address.is_loopback() {
-            return Err(wrong());
-        }
-        Ok(Given::Fixed(Fixed { address, prefix_len: net.prefix_len(), router }))
     }
 }
 

@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use jiff::Timestamp;
 
+use super::Dad;
 use super::wish::Wish;
-use super::{Dad, Fixed};
 use crate::adapter::attachments::{Attachment, Leased};
 use crate::adapter::netlink::{Found, Link, Sort};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Address, Ifname};
+use crate::record::{Address, Fixed, Ifname};
 
 /// A kernel setting and the value that it has to have.
 pub type Setting = (&'static str, i32);
@@ -235,7 +235,7 @@ mod tests {
     fn wish() -> Wish {
         let options = super::super::Options {
             bridge: "br1".parse().unwrap(),
-            interface: "eth0".parse().unwrap(),
+            interface: None,
             addressing: super::super::Addressing { dhcp6: true, fixed: vec![] },
             mtu: None,
             dad: super::super::Dad::Optimistic,

@@ -3,9 +3,9 @@
 use std::net::Ipv6Addr;
 
 use crate::adapter::attachments::{Attachment, Leased, VERSION};
-use crate::record::{Address, Container, Duid, Ifname, Interface, Key, Mac, Origin};
+use crate::record::{Address, Container, Duid, Fixed, Ifname, Interface, Key, Mac, Origin};
 
-use super::{Dad, Fixed, Options};
+use super::{Dad, Options};
 
 /// The interface that a container is to have. All identities follow from the container's own, so
 /// they are the same on every run and every host.
@@ -32,15 +32,22 @@ pub struct Wish {
 impl Wish {
     /// What `options` mean for `container`.
     pub fn new(container: &Container, options: &Options) -> Wish {
-        let key = link_key(container, &options.interface);
+        let interface = options.interface_of(container);
+        let key = link_key(container, &interface);
+        let mut fixed = options.addressing.fixed.clone();
+        for own in &container.addresses {
+            if !fixed.contains(own) {
+                fixed.push(*own);
+            }
+        }
         Wish {
             container: identity(container),
-            interface: options.interface.clone(),
+            interface,
             link: name(key),
             bridge: options.bridge.clone(),
             mac: key.mac(),
             client: options.addressing.dhcp6.then(|| client(container, key)),
-            fixed: options.addressing.fixed.clone(),
+            fixed,
             dad: options.dad,
         }
     }
@@ -62,8 +69,8 @@ impl Wish {
     }
 
     /// The name of the host's end of a container's interface.
-    pub fn link_of(container: &Container, interface: &Ifname) -> Ifname {
-        name(link_key(container, interface))
+    pub fn link_of(container: &Container, options: &Options) -> Ifname {
+        name(link_key(container, &options.interface_of(container)))
     }
 
     /// The hardware address of the host's end. A bridge whose address is not fixed takes the
@@ -177,17 +184,53 @@ fn identity(container: &Container) -> Container {
 mod tests {
     use super::*;
 
+    fn container(text: &str) -> Container {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn options(interface: Option<&str>, given: &[&str]) -> Options {
+        let given: Vec<_> = given.iter().map(|given| given.parse().unwrap()).collect();
+        Options {
+            bridge: "br1".parse().unwrap(),
+            interface: interface.map(|name| name.parse().unwrap()),
+            addressing: crate::stage::unionize::Addressing::of(&given).unwrap(),
+            mtu: None,
+            dad: Dad::Off,
+        }
+    }
+
+    #[test]
+    fn docker_s_interface_of_a_private_network_keeps_its_name() {
+        let plain = container(r#"{"id":"web","image":"busybox"}"#);
+        let private = container(
+            r#"{"id":"web","image":"busybox","private_network":{"name":"n","alias":"web"}}"#,
+        );
+        let name = |container, given| Wish::new(container, &options(given, &[])).interface;
+        assert_eq!(name(&plain, None).as_str(), "eth0");
+        assert_eq!(name(&private, None).as_str(), "eth1");
+        assert_eq!(name(&private, Some("lan")).as_str(), "lan");
+    }
+
+    #[test]
+    fn the_container_s_own_addresses_come_beside_those_of_the_command_line() {
+        let container = container(
+            r#"{"id":"web","image":"busybox","addresses":["fd00::5/64","fd00::6/64","fd00::6/64"]}"#,
+        );
+        let options = options(None, &["dhcp6", "fd00::5/64"]);
+        let wish = Wish::new(&container, &options);
+        let fixed: Vec<String> = wish.fixed.iter().map(ToString::to_string).collect();
+        assert_eq!(fixed, ["fd00::5/64", "fd00::6/64"]);
+        assert!(wish.client.is_some());
+    }
+
     #[test]
     fn names_and_addresses_follow_from_the_identity() {
-        let container: Container = serde_json::from_str(
-            r#"{"id":"web","image":"busybox","env":["PASSWORD=x"],"owner":"edge"}"#,
-        )
-        .unwrap();
-        let eth0 = "eth0".parse().unwrap();
-        let link = Wish::link_of(&container, &eth0);
+        let container = container(r#"{"id":"web","image":"busybox","env":["PASSWORD=x"]}"#);
+        let link = Wish::link_of(&container, &options(None, &[]));
         assert_eq!(link.as_str().len(), 15);
-        assert_ne!(link, Wish::link_of(&container, &"eth1".parse().unwrap()));
-        let mac = link_key(&container, &eth0).mac();
+        assert_eq!(link, Wish::link_of(&container, &options(Some("eth0"), &[])));
+        assert_ne!(link, Wish::link_of(&container, &options(Some("eth1"), &[])));
+        let mac = link_key(&container, &"eth0".parse().unwrap()).mac();
         assert_eq!(Wish::outer_mac(mac).as_bytes()[0], 0xfe);
         assert_ne!(Wish::outer_mac(mac), mac);
         assert!(!serde_json::to_string(&identity(&container)).unwrap().contains("PASSWORD"));

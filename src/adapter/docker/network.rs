@@ -1,0 +1,138 @@
+//! The private networks: bridges without a way out, each for the containers of one client.
+//!
+//! The engine lets two networks have one name, and takes a network away under a container that was
+//! made for it and has not been started. So whoever needs one makes sure of it right before, and
+//! again when a start finds it gone.
+
+use std::collections::HashMap;
+
+use bollard::models::{Network, NetworkCreateRequest};
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
+
+use super::Engine;
+use super::error::{failure, is_missing, status};
+use super::label::OWNER;
+use crate::error::{Error, Kind, Result};
+use crate::record::{NetworkName, Owner};
+
+/// How often a network of a name may turn up beside one that is there.
+const TRIES: usize = 10;
+
+impl Engine {
+    /// Makes sure that there is one network of that name, and that it is `owner`'s.
+    ///
+    /// Where two were made at the same time the older one stays.
+    ///
+    /// # Errors
+    /// `Refused` when the name belongs to a network that is not `owner`'s, or the engine has no
+    /// range of addresses left for another one.
+    pub fn have_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
+        for _ in 0..TRIES {
+            let there = self.networks(&[("name", name.to_string())])?;
+            let mut there: Vec<Network> = there
+                .into_iter()
+                .filter(|found| found.name.as_deref() == Some(name.as_str()))
+                .collect();
+            there.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
+            let Some((oldest, younger)) = there.split_first() else {
+                self.make_network(name, owner)?;
+                continue;
+            };
+            if !is_of(oldest, owner) {
+                return Err(Error::new(Kind::Refused, format_args!("use network {name}"))
+                    .why("there is one of that name that is not of this owner"));
+            }
+            if younger.is_empty() {
+                return Ok(());
+            }
+            for surplus in younger.iter().filter(|network| is_of(network, owner)) {
+                self.remove_network(surplus)?;
+            }
+        }
+        Err(Error::new(Kind::Refused, format_args!("use network {name}"))
+            .why("there are several of that name"))
+    }
+
+    /// Takes away the networks of that name that are `owner`'s and that no container is made for,
+    /// be it running or not.
+    pub fn drop_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
+        let there = self.networks(&[("name", name.to_string()), ("label", of(owner))])?;
+        let named = there.into_iter().filter(|found| found.name.as_deref() == Some(name.as_str()));
+        named.into_iter().try_for_each(|network| self.drop_unused(&network))
+    }
+
+    /// Takes away all networks of `owner`'s that no container is made for.
+    pub fn drop_networks(&self, owner: &Owner) -> Result<()> {
+        let there = self.networks(&[("label", of(owner))])?;
+        there.iter().try_for_each(|network| self.drop_unused(network))
+    }
+
+    fn networks(&self, filters: &[(&str, String)]) -> Result<Vec<Network>> {
+        let filters: HashMap<&str, Vec<String>> =
+            filters.iter().map(|(name, value)| (*name, vec![value.clone()])).collect();
+        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+        self.runtime
+            .block_on(self.docker.list_networks(Some(options)))
+            .map_err(|why| failure(format_args!("list networks of {}", self.url), &why))
+    }
+
+    fn make_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
+        let wanted = NetworkCreateRequest {
+            name: name.to_string(),
+            driver: Some("bridge".to_owned()),
+            internal: Some(true),
+            enable_ipv6: Some(false),
+            labels: Some(HashMap::from([(OWNER.to_owned(), owner.to_string())])),
+            ..Default::default()
+        };
+        match self.runtime.block_on(self.docker.create_network(wanted)) {
+            Ok(_) => Ok(()),
+            // Somebody else was quicker, which the next look shows.
+            Err(why) if status(&why) == Some(409) => Ok(()),
+            Err(why) => {
+                let error = failure(format_args!("make network {name}"), &why);
+                let full = why.to_string().contains("address pool");
+                Err(match full {
+                    true => error.remedy("give the engine more \"default-address-pools\""),
+                    false => error,
+                })
+            }
+        }
+    }
+
+    fn drop_unused(&self, network: &Network) -> Result<()> {
+        // A container that was made and not started knows its network by name alone.
+        let known_by = network.id.iter().chain(&network.name).cloned().collect::<Vec<_>>();
+        let filters = HashMap::from([("network", known_by)]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let users = self
+            .runtime
+            .block_on(self.docker.list_containers(Some(options)))
+            .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
+        if users.is_empty() { self.remove_network(network) } else { Ok(()) }
+    }
+
+    /// Takes a network away. One that is gone, or in use by now, is no error.
+    fn remove_network(&self, network: &Network) -> Result<()> {
+        let id = network.id.as_deref().unwrap_or_default();
+        match self.runtime.block_on(self.docker.remove_network(id)) {
+            Ok(()) => Ok(()),
+            Err(why) if is_missing(&why) => Ok(()),
+            Err(why) if why.to_string().contains("active endpoints") => Ok(()),
+            Err(why) => {
+                let name = network.name.as_deref().unwrap_or_default();
+                Err(failure(format_args!("remove network {name}"), &why))
+            }
+        }
+    }
+}
+
+/// The label of what is `owner`'s, as the engine filters by it.
+fn of(owner: &Owner) -> String {
+    format!("{OWNER}={owner}")
+}
+
+fn is_of(network: &Network, owner: &Owner) -> bool {
+    let label = network.labels.as_ref().and_then(|labels| labels.get(OWNER));
+    label.is_some_and(|label| label == owner.as_str())
+}
