@@ -5,6 +5,7 @@ pub mod attachments;
 pub mod dhcp6;
 pub mod dnsmasq;
 pub mod docker;
+pub mod etcd;
 pub mod kea;
 pub mod ledger;
 pub mod ndp;

@@ -44,6 +44,21 @@ pub struct Entry {
     pub docker_id: Option<String>,
 }
 
+impl Entry {
+    /// Whether the two say the same, apart from since when.
+    pub fn says_the_same(&self, other: &Entry) -> bool {
+        let facts = |entry: &Entry| {
+            let Binding { lease, container, address, duid, mac, host, .. } = &entry.binding;
+            (
+                (lease.key, lease.address, lease.prefix_len, lease.duid.clone(), lease.iaid),
+                (lease.hostname.clone(), container.clone(), *address, duid.clone(), *mac),
+                (host.as_ref().map(|host| host.id.clone()), entry.docker_id.clone()),
+            )
+        };
+        facts(self) == facts(other)
+    }
+}
+
 /// What became of a container's binding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bound {

@@ -24,12 +24,14 @@
 mod client;
 mod dnsmasq;
 mod docker;
+mod etcd;
 mod namespace;
 mod program;
 
 pub use client::Client;
 pub use dnsmasq::Dnsmasq;
 pub use docker::{Docker, IMAGE};
+pub use etcd::Etcd;
 pub use namespace::Namespace;
 pub use program::{Done, Running, run};
 

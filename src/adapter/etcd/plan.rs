@@ -1,0 +1,196 @@
+//! What is to be written, given what has been read: one transaction that holds only if nothing of
+//! what was read has changed since.
+
+use jiff::Timestamp;
+
+use super::keys::{Holder, Keys, holder_text};
+use super::value;
+use crate::error::{Error, Kind, Result};
+use crate::record::{Binding, Bound, Entry};
+
+/// What stands under a key and the revision that put it there; revision 0 when nothing does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen<T> {
+    pub value: Option<T>,
+    pub revision: i64,
+}
+
+/// What must be known before a container is bound.
+#[derive(Debug)]
+pub(super) struct Scene {
+    /// What the container is bound to so far.
+    pub own: Seen<Entry>,
+    /// Who has the address.
+    pub claim: Seen<Holder>,
+    /// What that one is bound to, if it is another container.
+    pub other: Seen<Entry>,
+}
+
+/// One step of a transaction.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step {
+    Put(String, String),
+    Delete(String),
+    /// Deletes the key if this is what stands under it.
+    DeleteIf(String, String),
+}
+
+/// A transaction.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// Keys, and the revision that each must still be of.
+    pub given: Vec<(String, i64)>,
+    pub steps: Vec<Step>,
+    /// A key and its value, by which the transaction can be told to have been carried out.
+    pub proof: (String, String),
+}
+
+/// What is to be done to bind a container, and what it then is.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// Nothing.
+    Stands(Bound),
+    Make(Change, Bound),
+}
+
+/// Binds the entry's container.
+///
+/// # Errors
+/// `Refused` when another container has the address. One of the same owner that has it under the
+/// same DUID is another name of the same client's: it gives way, for the server gives the address to
+/// whoever shows that DUID.
+pub(super) fn bind(keys: &Keys, entry: &Entry, scene: &Scene) -> Result<Plan> {
+    let me = holder_of(entry);
+    let mut gone = None;
+    let mut change = Change {
+        given: vec![
+            (keys.binding(&me), scene.own.revision),
+            (keys.claim(entry.binding.address), scene.claim.revision),
+        ],
+        steps: Vec::new(),
+        proof: (keys.binding(&me), value::text(entry)),
+    };
+    if let Some(other) = scene.claim.value.as_ref().filter(|other| **other != me) {
+        change.given.push((keys.binding(other), scene.other.revision));
+        // A claim whose binding is gone was left by other hands than these.
+        if let Some(its) = scene.other.value.as_ref().filter(|its| same_address(its, entry)) {
+            gives_way(its, entry)?;
+            change.steps.push(Step::Delete(keys.binding(other)));
+            let until = entry.binding.since;
+            gone = Some(change.close(keys, its, scene.other.revision, until, entry));
+        }
+    }
+    let mut since = entry.binding.since;
+    let mut instead_of = None;
+    match &scene.own.value {
+        Some(own) if own.says_the_same(entry) => {
+            since = own.binding.since;
+            if scene.claim.value.as_ref() == Some(&me) {
+                return Ok(Plan::Stands(Bound { since, instead_of: None }));
+            }
+            change.proof = (keys.claim(entry.binding.address), holder_text(&me));
+        }
+        own => {
+            if let Some(own) = own {
+                instead_of = Some(change.close(keys, own, scene.own.revision, since, entry));
+            }
+            change.steps.push(Step::Put(keys.binding(&me), value::text(entry)));
+        }
+    }
+    change.steps.push(Step::Put(keys.claim(entry.binding.address), holder_text(&me)));
+    if let Some(duid) = &entry.binding.duid {
+        change.steps.push(Step::Put(keys.mark(duid, &me), String::new()));
+    }
+    Ok(Plan::Make(change, Bound { since, instead_of: instead_of.or(gone) }))
+}
+
+/// Ends the binding `own`, which was made by `revision`.
+pub(super) fn unbind(
+    keys: &Keys,
+    own: &Entry,
+    revision: i64,
+    until: Timestamp,
+) -> (Change, Binding) {
+    let name = keys.binding(&holder_of(own));
+    let mut change = Change {
+        given: vec![(name.clone(), revision)],
+        steps: vec![Step::Delete(name)],
+        proof: Default::default(),
+    };
+    let (history, closed) = ended(keys, own, revision, until);
+    change.steps.extend(leftovers(keys, own, None));
+    change.steps.push(Step::Put(history.0.clone(), history.1.clone()));
+    change.proof = history;
+    (change, closed)
+}
+
+impl Change {
+    /// Moves an entry into history to make room for `next`; the closed binding.
+    fn close(
+        &mut self,
+        keys: &Keys,
+        entry: &Entry,
+        revision: i64,
+        until: Timestamp,
+        next: &Entry,
+    ) -> Binding {
+        let ((name, text), closed) = ended(keys, entry, revision, until);
+        self.steps.extend(leftovers(keys, entry, Some(next)));
+        self.steps.push(Step::Put(name, text));
+        closed
+    }
+}
+
+/// Key and value of an entry that has ended, never before it began, and its binding.
+fn ended(
+    keys: &Keys,
+    entry: &Entry,
+    revision: i64,
+    until: Timestamp,
+) -> ((String, String), Binding) {
+    let until = until.max(entry.binding.since);
+    let mut closed = entry.clone();
+    closed.binding.until = Some(until);
+    let name = keys.ended(until, &holder_of(entry), revision);
+    ((name, value::text(&closed)), closed.binding)
+}
+
+/// Takes away what else says that the entry holds, apart from what says so of `next`.
+fn leftovers(keys: &Keys, entry: &Entry, next: Option<&Entry>) -> Vec<Step> {
+    let me = holder_of(entry);
+    let mut steps = Vec::new();
+    if !next.is_some_and(|next| same_address(entry, next)) {
+        let claim = keys.claim(entry.binding.address);
+        steps.push(Step::DeleteIf(claim, holder_text(&me)));
+    }
+    let stays = |duid| {
+        next.is_some_and(|next| holder_of(next) == me && next.binding.duid.as_ref() == Some(duid))
+    };
+    if let Some(duid) = entry.binding.duid.as_ref().filter(|duid| !stays(duid)) {
+        steps.push(Step::Delete(keys.mark(duid, &me)));
+    }
+    steps
+}
+
+fn holder_of(entry: &Entry) -> Holder {
+    (entry.owner.clone(), entry.binding.container.clone())
+}
+
+fn same_address(one: &Entry, other: &Entry) -> bool {
+    one.binding.address == other.binding.address
+}
+
+fn gives_way(its: &Entry, to: &Entry) -> Result<()> {
+    if its.owner == to.owner && its.binding.duid.is_some() && its.binding.duid == to.binding.duid {
+        return Ok(());
+    }
+    let Binding { container, address, since, host, .. } = &its.binding;
+    let on = host.as_ref().map_or(String::new(), |host| format!(" on {}", host.id));
+    Err(Error::new(Kind::Refused, format_args!("bind {address}")).why(format_args!(
+        "it is bound to container {container} of {}{on} since {since:.3}",
+        its.owner
+    )))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What etcd answers, and what it forgets.
+
+use etcd_client::{Client, DeleteOptions, GetOptions, GetResponse};
+use jiff::Timestamp;
+
+use super::error::is_compacted;
+use super::keys::Keys;
+use super::{Etcd, key, text};
+use crate::error::{Error, Kind, Result, Within};
+use crate::record::{Binding, ContainerId, Duid, Owner};
+
+/// How many keys are read, or deleted, at a time.
+const PAGE: i64 = 1000;
+
+/// How often a listing is begun anew because what it has begun with is not kept any more.
+const TRIES: u32 = 5;
+
+/// Keys from one to before another.
+type Range = (String, String);
+
+impl Etcd {
+    /// The binding of a container that holds, if it is bound.
+    pub fn binding(&mut self, owner: &Owner, container: &ContainerId) -> Result<Option<Binding>> {
+        let holder = (owner.clone(), container.clone());
+        let found = self.entry("read", &holder).within(&self.name)?;
+        Ok(found.value.map(|entry| entry.binding))
+    }
+
+    /// The containers that are bound under this DUID.
+    pub fn bound_under(&mut self, duid: &Duid) -> Result<Vec<(Owner, ContainerId)>> {
+        let (keys, range) = (self.keys.clone(), all(self.keys.marks(duid)));
+        self.list(&[range], true, |key, _| Ok(keys.holder_under(duid, key)))
+    }
+
+    /// The containers that are bound; of one owner, or of all.
+    pub fn bound(&mut self, owner: Option<&Owner>) -> Result<Vec<(Owner, ContainerId)>> {
+        let (keys, range) = (self.keys.clone(), all(self.keys.bindings(owner)));
+        self.list(&[range], true, |key, _| Ok(keys.holder_in(key)))
+    }
+
+    /// Deletes bindings that ended before this moment, some at a time; how many they were.
+    pub fn forget(&mut self, before: Timestamp) -> Result<u64> {
+        let end = self.keys.ended_at(before);
+        let mut forgotten = 0;
+        loop {
+            let page =
+                self.page("forget", (&self.keys.history(), &end), 0, true).within(&self.name)?;
+            let Some(last) = page.as_ref().and_then(|page| page.kvs().last()) else {
+                return Ok(forgotten);
+            };
+            let to = format!("{}\0", key(last)?);
+            let options = DeleteOptions::new().with_range(to);
+            let from = self.keys.history();
+            let delete = async |client: &mut Client| {
+                client.delete(from.as_str(), Some(options.clone())).await
+            };
+            self.ask("forget", delete).within(&self.name)?;
+            forgotten += page.map_or(0, |page| page.kvs().len() as u64);
+        }
+    }
+
+    /// What `pick` makes of all the keys and values in these ranges as they are at one moment, in
+    /// the order of the keys.
+    fn list<T>(
+        &mut self,
+        ranges: &[Range],
+        keys_only: bool,
+        pick: impl Fn(&str, &str) -> Result<Option<T>>,
+    ) -> Result<Vec<T>> {
+        for _ in 0..TRIES {
+            if let Some(found) = self.list_once(ranges, keys_only, &pick).within(&self.name)? {
+                return Ok(found);
+            }
+        }
+        let error = Error::new(Kind::TimedOut, "read").at(&self.name);
+        Err(error.why("etcd is compacted all the time"))
+    }
+
+    /// Nothing when etcd has forgotten the moment at which it began.
+    fn list_once<T>(
+        &mut self,
+        ranges: &[Range],
+        keys_only: bool,
+        pick: impl Fn(&str, &str) -> Result<Option<T>>,
+    ) -> Result<Option<Vec<T>>> {
+        let (mut found, mut revision) = (Vec::new(), 0);
+        for (from, to) in ranges {
+            let mut from = from.clone();
+            loop {
+                let page = self.page("read", (&from, to), revision, keys_only)?;
+                let Some(page) = page else { return Ok(None) };
+                if revision == 0 {
+                    revision = page.header().map_or(0, |header| header.revision());
+                }
+                for pair in page.kvs() {
+                    let key = key(pair)?;
+                    found.extend(pick(&key, &text(pair)?)?);
+                    from = format!("{key}\0");
+                }
+                if !page.more() {
+                    break;
+                }
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The first keys of a range at a revision, or now if that is 0. Nothing when etcd has forgotten
+    /// that revision.
+    fn page(
+        &mut self,
+        what: &str,
+        (from, to): (&str, &str),
+        revision: i64,
+        keys_only: bool,
+    ) -> Result<Option<GetResponse>> {
+        let mut options = GetOptions::new().with_range(to).with_limit(PAGE).with_revision(revision);
+        if keys_only {
+            options = options.with_keys_only();
+        }
+        let page = async |client: &mut Client| match client.get(from, Some(options.clone())).await {
+            Err(why) if is_compacted(&why) => Ok(None),
+            answer => answer.map(Some),
+        };
+        Ok(self.ask(what, page)?.says)
+    }
+}
+
+/// All keys that begin so.
+fn all(prefix: String) -> Range {
+    let end = Keys::behind(&prefix);
+    (prefix, end)
+}
