@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use leasepipe::cli::{self, Asked, Keep, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
-use leasepipe::stage::lease_bind::{self, Kept, Options, Reserve};
+use leasepipe::stage::lease_bind::{self, Address, Kept, Options, Reserve};
 
 /// Changes → bindings: whose container has which address, written down
 ///
@@ -44,6 +44,9 @@ pub struct Where {
     /// The ledger: the SQLite file that bindings are kept in
     #[arg(long, value_name = "FILE", default_value = "/var/lib/leasepipe/ledger.db")]
     ledger: PathBuf,
+    /// An etcd to keep bindings in instead, for several machines
+    #[arg(long, value_name = "etcd://HOST:PORT[,…][/PREFIX]", conflicts_with = "ledger")]
+    store: Option<Address>,
 }
 
 const EXAMPLE: &str = "Example:
@@ -66,6 +69,6 @@ fn run(args: Args, report: &Report) -> Result<()> {
 
 impl From<Where> for Kept {
     fn from(place: Where) -> Kept {
-        Kept::Ledger(place.ledger)
+        place.store.map_or(Kept::Ledger(place.ledger), Kept::Etcd)
     }
 }

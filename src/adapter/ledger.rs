@@ -75,7 +75,7 @@ impl Ledger {
         let tx = tx.map_err(|e| failure("write", &e))?;
         let mut instead_of = None;
         if let Some(before) = open_entry(&tx, &entry.owner, container)? {
-            if same(&before, entry) {
+            if before.says_the_same(entry) {
                 return Ok(Bound { since: before.binding.since, instead_of: None });
             }
             instead_of = Some(close(&tx, before, at)?);
@@ -205,19 +205,6 @@ fn close(db: &Connection, entry: Entry, until: Timestamp) -> Result<Binding> {
         .map_err(|e| failure("write", &e))?;
     binding.until = Some(until);
     Ok(binding)
-}
-
-/// Whether two entries say the same, apart from since when.
-fn same(one: &Entry, other: &Entry) -> bool {
-    let facts = |entry: &Entry| {
-        let Binding { lease, container, address, duid, mac, host, .. } = &entry.binding;
-        (
-            (lease.key, lease.address, lease.prefix_len, lease.duid.clone(), lease.iaid),
-            (lease.hostname.clone(), container.clone(), *address, duid.clone(), *mac),
-            (host.as_ref().map(|host| host.id.clone()), entry.docker_id.clone()),
-        )
-    };
-    facts(one) == facts(other)
 }
 
 fn insert(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {

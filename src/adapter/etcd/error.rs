@@ -75,13 +75,14 @@ fn answered(what: &str, code: i32, message: &str) -> Option<Verdict> {
     Some(Verdict::Final(error))
 }
 
-/// The last and most exact of a chain of messages.
+/// The last and most exact of a chain of messages, without the number that Rust puts behind.
 fn innermost(why: &dyn Cause) -> String {
     let mut error = why;
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]

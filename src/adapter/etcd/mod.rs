@@ -15,9 +15,7 @@ mod value;
 
 use std::time::Duration;
 
-use etcd_client::{
-    Client, Compare, CompareOp, Error as Failure, KeyValue, Txn, TxnOp, TxnOpResponse,
-};
+use etcd_client::{Compare, CompareOp, KeyValue, Txn, TxnOp, TxnOpResponse};
 use jiff::Timestamp;
 
 pub use address::{Address, SCHEME};
@@ -162,7 +160,7 @@ impl Etcd {
     fn look<const N: usize>(&mut self, what: &str, keys: [String; N]) -> Result<[Seen<String>; N]> {
         let gets = keys.clone().map(|key| TxnOp::get(key, None));
         let txn = Txn::new().and_then(gets);
-        let answer = self.ask(what, async |client| client.txn(txn.clone()).await)?;
+        let answer = self.members.ask(what, async |client| client.txn(txn.clone()).await)?;
         let mut seen = keys.clone().map(|_| Seen { value: None, revision: 0 });
         for (at, response) in answer.says.op_responses().into_iter().enumerate().take(N) {
             if let TxnOpResponse::Get(found) = response
@@ -177,7 +175,7 @@ impl Etcd {
     /// Whether the change has been made. If not, something that it was planned by is not so any more.
     fn is_made(&mut self, what: &str, change: &Change) -> Result<bool> {
         let txn = self.transaction(change);
-        let answer = self.ask(what, async |client| client.txn(txn.clone()).await)?;
+        let answer = self.members.ask(what, async |client| client.txn(txn.clone()).await)?;
         if answer.says.succeeded() {
             return Ok(true);
         }
@@ -213,15 +211,7 @@ impl Etcd {
         let txn = Txn::new()
             .when([Compare::mod_revision(form.as_str(), CompareOp::Equal, 0)])
             .and_then([TxnOp::put(form, FORM, None)]);
-        self.ask(what, async |client| client.txn(txn.clone()).await).map(drop)
-    }
-
-    fn ask<T>(
-        &mut self,
-        what: &str,
-        request: impl AsyncFn(&mut Client) -> Result<T, Failure>,
-    ) -> Result<members::Answer<T>> {
-        self.members.ask(what, request)
+        self.members.ask(what, async |client| client.txn(txn.clone()).await).map(drop)
     }
 }
 

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 
 use super::error::is_compacted;
 use super::keys::Keys;
-use super::{Etcd, key, text};
+use super::{Etcd, key, text, value};
 use crate::error::{Error, Kind, Result, Within};
-use crate::record::{Binding, ContainerId, Duid, Owner};
+use crate::record::{Binding, ContainerId, Duid, Owner, Question};
 
 /// How many keys are read, or deleted, at a time.
 const PAGE: i64 = 1000;
@@ -38,6 +38,33 @@ impl Etcd {
         self.list(&[range], true, |key, _| Ok(keys.holder_in(key)))
     }
 
+    /// Gives each binding that fits the question to `each`, in the order in which they began: as they
+    /// all were at one moment. All that is kept is read for it, apart from what ended too early.
+    ///
+    /// # Errors
+    /// When etcd cannot be read, what stands there is no binding, or `each` fails.
+    pub fn ask(
+        &mut self,
+        question: &Question,
+        each: &mut dyn FnMut(Binding) -> Result<()>,
+    ) -> Result<()> {
+        let mut ranges = vec![all(self.keys.bindings(question.owner.as_ref()))];
+        if !question.open {
+            let (mut from, to) = all(self.keys.history());
+            if let Some(at) = question.at.max(question.since) {
+                from = self.keys.ended_at(at);
+            }
+            ranges.push((from, to));
+        }
+        let keys = self.keys.clone();
+        let mut found = self.list(&ranges, false, |key, text| {
+            let binding = value::listed(&keys, key, text)?.binding;
+            Ok(question.fits(&binding).then_some(binding))
+        })?;
+        found.sort_by_key(|binding| binding.since);
+        found.into_iter().try_for_each(each)
+    }
+
     /// Deletes bindings that ended before this moment, some at a time; how many they were.
     pub fn forget(&mut self, before: Timestamp) -> Result<u64> {
         let end = self.keys.ended_at(before);
@@ -54,7 +81,7 @@ impl Etcd {
             let delete = async |client: &mut Client| {
                 client.delete(from.as_str(), Some(options.clone())).await
             };
-            self.ask("forget", delete).within(&self.name)?;
+            self.members.ask("forget", delete).within(&self.name)?;
             forgotten += page.map_or(0, |page| page.kvs().len() as u64);
         }
     }
@@ -122,7 +149,7 @@ impl Etcd {
             Err(why) if is_compacted(&why) => Ok(None),
             answer => answer.map(Some),
         };
-        Ok(self.ask(what, page)?.says)
+        Ok(self.members.ask(what, page)?.says)
     }
 }
 

@@ -12,7 +12,7 @@ mod store;
 
 pub use ask::ask;
 pub use reserve::Reserve;
-pub use store::Kept;
+pub use store::{Address, Kept};
 
 use std::time::Duration;
 

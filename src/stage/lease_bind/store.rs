@@ -1,9 +1,14 @@
 //! Where bindings are kept.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 
+#[cfg(feature = "etcd")]
+use crate::adapter::etcd::Etcd;
 use crate::adapter::ledger::Ledger;
 use crate::error::Result;
 use crate::record::{Binding, Bound, ContainerId, Duid, Entry, Owner, Question};
@@ -13,11 +18,57 @@ use crate::record::{Binding, Bound, ContainerId, Duid, Entry, Owner, Question};
 pub enum Kept {
     /// In a ledger, an SQLite file.
     Ledger(PathBuf),
+    /// In an etcd, which several machines share.
+    Etcd(Address),
+}
+
+/// The address of an etcd, which is looked at when it is opened. There may be a password in it, so it
+/// is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(String);
+
+impl FromStr for Address {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Address, Infallible> {
+        Ok(Address(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("etcd")
+    }
 }
 
 /// What keeps bindings: writes them down, and answers for them.
 pub enum Store {
     Ledger(Ledger),
+    #[cfg(feature = "etcd")]
+    Etcd(Etcd),
+}
+
+/// Does the same with whatever keeps the bindings.
+macro_rules! with {
+    ($store:ident of $self:ident: $work:expr) => {
+        match $self {
+            Store::Ledger($store) => $work,
+            #[cfg(feature = "etcd")]
+            Store::Etcd($store) => $work,
+        }
+    };
+}
+
+#[cfg(feature = "etcd")]
+fn open_etcd(address: &Address) -> Result<Store> {
+    Etcd::open(&address.0.parse()?).map(Store::Etcd)
+}
+
+#[cfg(not(feature = "etcd"))]
+fn open_etcd(_: &Address) -> Result<Store> {
+    use crate::error::{Error, Kind};
+    let error = Error::new(Kind::Usage, "bindings in etcd").why("this build is without them");
+    Err(error.remedy("build leasepipe with its feature etcd, or use --ledger"))
 }
 
 impl Store {
@@ -25,6 +76,7 @@ impl Store {
     pub fn open(kept: &Kept) -> Result<Store> {
         match kept {
             Kept::Ledger(path) => Ledger::open(path).map(Store::Ledger),
+            Kept::Etcd(address) => open_etcd(address),
         }
     }
 
@@ -32,15 +84,14 @@ impl Store {
     pub fn open_to_ask(kept: &Kept) -> Result<Store> {
         match kept {
             Kept::Ledger(path) => Ledger::open_to_ask(path).map(Store::Ledger),
+            Kept::Etcd(address) => open_etcd(address),
         }
     }
 
     /// Enters that a container is bound from `entry.binding.since` on. A binding of the container that
     /// says the same goes on; one that says something else ends there.
     pub fn bind(&mut self, entry: &Entry) -> Result<Bound> {
-        match self {
-            Store::Ledger(ledger) => ledger.bind(entry),
-        }
+        with!(store of self: store.bind(entry))
     }
 
     /// Enters that a container is bound no more from `until` on; the closed binding, if it was bound.
@@ -50,30 +101,22 @@ impl Store {
         container: &ContainerId,
         until: Timestamp,
     ) -> Result<Option<Binding>> {
-        match self {
-            Store::Ledger(ledger) => ledger.unbind(owner, container, until),
-        }
+        with!(store of self: store.unbind(owner, container, until))
     }
 
     /// The binding of a container that holds, if it is bound.
     pub fn binding(&mut self, owner: &Owner, id: &ContainerId) -> Result<Option<Binding>> {
-        match self {
-            Store::Ledger(ledger) => ledger.binding(owner, id),
-        }
+        with!(store of self: store.binding(owner, id))
     }
 
     /// The containers that are bound under this DUID.
     pub fn bound_under(&mut self, duid: &Duid) -> Result<Vec<(Owner, ContainerId)>> {
-        match self {
-            Store::Ledger(ledger) => ledger.bound_under(duid),
-        }
+        with!(store of self: store.bound_under(duid))
     }
 
     /// The containers that are bound; of one owner, or of all.
     pub fn bound(&mut self, owner: Option<&Owner>) -> Result<Vec<(Owner, ContainerId)>> {
-        match self {
-            Store::Ledger(ledger) => ledger.bound(owner),
-        }
+        with!(store of self: store.bound(owner))
     }
 
     /// Gives each binding that fits the question to `each`, in the order in which they began.
@@ -82,15 +125,11 @@ impl Store {
         question: &Question,
         each: &mut dyn FnMut(Binding) -> Result<()>,
     ) -> Result<()> {
-        match self {
-            Store::Ledger(ledger) => ledger.ask(question, each),
-        }
+        with!(store of self: store.ask(question, each))
     }
 
     /// Deletes bindings that ended before this moment; how many they were.
     pub fn forget(&mut self, before: Timestamp) -> Result<u64> {
-        match self {
-            Store::Ledger(ledger) => ledger.forget(before),
-        }
+        with!(store of self: store.forget(before))
     }
 }
