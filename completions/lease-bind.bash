@@ -53,13 +53,17 @@ _lease__bind() {
 
     case "${cmd}" in
         lease__bind)
-            opts="-h -V --ledger --reserve --retain --table --help --version who what list history help"
+            opts="-h -V --ledger --store --reserve --retain --table --help --version who what list history help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --ledger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -163,7 +167,7 @@ _lease__bind() {
             return 0
             ;;
         lease__subcmd__bind__subcmd__history)
-            opts="-h --since --until --key --container --address --owner --ledger --table --help"
+            opts="-h --since --until --key --container --address --owner --ledger --store --table --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -197,6 +201,10 @@ _lease__bind() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -205,7 +213,7 @@ _lease__bind() {
             return 0
             ;;
         lease__subcmd__bind__subcmd__list)
-            opts="-h --owner --ledger --table --help"
+            opts="-h --owner --ledger --store --table --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -219,6 +227,10 @@ _lease__bind() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -227,7 +239,7 @@ _lease__bind() {
             return 0
             ;;
         lease__subcmd__bind__subcmd__what)
-            opts="-h --at --ledger --table --help"
+            opts="-h --at --ledger --store --table --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -238,6 +250,10 @@ _lease__bind() {
                     return 0
                     ;;
                 --ledger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -249,7 +265,7 @@ _lease__bind() {
             return 0
             ;;
         lease__subcmd__bind__subcmd__who)
-            opts="-h --at --ledger --table --help"
+            opts="-h --at --ledger --store --table --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -260,6 +276,10 @@ _lease__bind() {
                     return 0
                     ;;
                 --ledger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_lease_bind_global_optspecs
-    string join \n ledger= reserve= retain= table h/help V/version
+    string join \n ledger= store= reserve= retain= table h/help V/version
 end
 
 function __fish_lease_bind_needs_command
@@ -25,6 +25,7 @@ function __fish_lease_bind_using_subcommand
 end
 
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -l ledger -d 'The ledger: the SQLite file that bindings are kept in' -r -F
+complete -c lease-bind -n "__fish_lease_bind_needs_command" -l store -d 'An etcd to keep bindings in instead, for several machines' -r
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -l reserve -d 'Where addresses are reserved for containers' -r
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -l retain -d 'Delete bindings that ended longer ago, or none of them' -r
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -l table -d 'Print a table for people instead of records'
@@ -37,14 +38,17 @@ complete -c lease-bind -n "__fish_lease_bind_needs_command" -f -a "history" -d '
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand who" -l at -d 'At this time; now, without it' -r
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand who" -l ledger -d 'The ledger: the SQLite file that bindings are kept in' -r -F
+complete -c lease-bind -n "__fish_lease_bind_using_subcommand who" -l store -d 'An etcd to keep bindings in instead, for several machines' -r
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand who" -l table -d 'Print a table for people instead of records'
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand who" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand what" -l at -d 'At this time; now, without it' -r
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand what" -l ledger -d 'The ledger: the SQLite file that bindings are kept in' -r -F
+complete -c lease-bind -n "__fish_lease_bind_using_subcommand what" -l store -d 'An etcd to keep bindings in instead, for several machines' -r
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand what" -l table -d 'Print a table for people instead of records'
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand what" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand list" -l owner -d 'Only this owner\'s' -r
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand list" -l ledger -d 'The ledger: the SQLite file that bindings are kept in' -r -F
+complete -c lease-bind -n "__fish_lease_bind_using_subcommand list" -l store -d 'An etcd to keep bindings in instead, for several machines' -r
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand list" -l table -d 'Print a table for people instead of records'
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand list" -s h -l help -d 'Print help'
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand history" -l since -d 'Only what held at this time or later' -r
@@ -54,6 +58,7 @@ complete -c lease-bind -n "__fish_lease_bind_using_subcommand history" -l contai
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand history" -l address -d 'Only those with this address on either side' -r
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand history" -l owner -d 'Only this owner\'s' -r
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand history" -l ledger -d 'The ledger: the SQLite file that bindings are kept in' -r -F
+complete -c lease-bind -n "__fish_lease_bind_using_subcommand history" -l store -d 'An etcd to keep bindings in instead, for several machines' -r
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand history" -l table -d 'Print a table for people instead of records'
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand history" -s h -l help -d 'Print help'
 complete -c lease-bind -n "__fish_lease_bind_using_subcommand help; and not __fish_seen_subcommand_from who what list history help" -f -a "who" -d 'An address → bindings: whose it is'

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::keys::holder;
+use crate::adapter::etcd::keys::holder;
 use super::*;
 use crate::record::{HostRef, Key, LeaseRef};
 
