@@ -9,19 +9,18 @@ use leasepipe::logic::leases::KeyBy;
 use leasepipe::pipe::Report;
 use leasepipe::stage::lease_watch::{Options, SourceName, run};
 
-/// A DHCP server → leases: what is leased, and what becomes of it
+/// DHCP servers → leases: what is leased, and what becomes of it
 ///
 /// Lists every lease that has not ended, then writes a checkpoint. With --follow it goes on with what
-/// becomes of them: add, renew, change, expire, release.
+/// becomes of them: add, renew, change, expire, release, decline.
 ///
-/// dnsmasq rewrites its lease file in place, so the file may be found empty or half written. It counts
-/// only when two readings agree that it is whole; while it is missing, unreadable or half written,
-/// what is leased is unknown: nothing ends and no checkpoint is written. An empty file is never
-/// whole: it is what a half-written one looks like, and a DHCPv6 server's file holds its DUID.
+/// A source is KIND:WHERE. dnsmasq:FILE is dnsmasq's lease file, kea:FILE the lease file of Kea
+/// (memfile), kea-socket:PATH or kea-socket:http://HOST:PORT/ a running Kea that is asked.
 ///
-/// A line that cannot be read is told and passed over, and every other lease is served. Such a line
-/// may once have been a lease, so until a reading without one has been had listings are partial;
-/// after that, a lease that is missing beside a new such line is kept until its known end.
+/// A source that is down, gone, or cannot be read whole is unknown, and not empty: nothing ends by it,
+/// and no checkpoint closes its listing. Text that cannot be read is told and passed over, and every
+/// other lease is served; but it may stand for anybody's lease, so until all of it could be read
+/// listings are partial, and after that a lease that is missing beside it is kept.
 #[derive(clap::Parser)]
 #[command(name = "lease-watch", version, after_long_help = EXAMPLE)]
 pub struct Args {

@@ -37,6 +37,18 @@ impl Output {
         }
     }
 
+    /// Appends a record for each of very many items, in their order.
+    pub fn write_each<I: Sync>(
+        &mut self,
+        items: &[I],
+        record: impl Fn(&I) -> Record + Sync,
+    ) -> Result<()> {
+        match &mut self.table {
+            Some(_) => items.iter().try_for_each(|item| self.write(&record(item))),
+            None => self.writer.write_each(items, record),
+        }
+    }
+
     /// Hands over what was written. A table that waits to learn its widths waits on.
     pub fn flush(&mut self) -> Result<()> {
         self.writer.flush()

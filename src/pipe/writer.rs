@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
+use std::thread;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,6 +14,9 @@ use crate::error::{Error, Kind, Result};
 
 /// Bytes that are gathered before they are written, when more input is there already.
 const GATHER: usize = 64 * 1024;
+
+/// Records that one core makes at a time when there are very many.
+const PORTION: usize = 8192;
 
 /// Writes NDJSON. What is handed over in one `write` to the system are whole records.
 pub struct Writer<W = File> {
@@ -38,10 +43,41 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// `ReaderLeft` when nobody reads any more, `Io` when the output cannot be written.
     pub fn write<T: Serialize + ?Sized>(&mut self, record: &T) -> Result<()> {
-        serde_json::to_writer(&mut self.lines, record)
-            .map_err(|e| Error::new(Kind::Bug, "write record as JSON").why(e))?;
-        self.lines.push(b'\n');
+        append(&mut self.lines, record)?;
         if self.lines.len() >= GATHER { self.flush() } else { Ok(()) }
+    }
+
+    /// Appends a record for each of very many items, in their order, made on all cores.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn write_each<I: Sync, T: Serialize>(
+        &mut self,
+        items: &[I],
+        record: impl Fn(&I) -> T + Sync,
+    ) -> Result<()> {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        if cores == 1 || items.len() <= PORTION {
+            return items.iter().try_for_each(|item| self.write(&record(item)));
+        }
+        let lines = |portion: &[I]| {
+            let mut lines = Vec::with_capacity(portion.len() * 512);
+            portion.iter().try_for_each(|item| append(&mut lines, &record(item)))?;
+            Ok(lines)
+        };
+        for round in items.chunks(PORTION * cores) {
+            let made: Vec<thread::Result<Result<Vec<u8>>>> = thread::scope(|scope| {
+                let spawn = |portion| scope.spawn(move || lines(portion));
+                let threads: Vec<_> = round.chunks(PORTION).map(spawn).collect();
+                threads.into_iter().map(|thread| thread.join()).collect()
+            });
+            for lines in made {
+                let lines = lines.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                self.flush()?;
+                self.to.write_all(&lines).map_err(|e| failure(&e))?;
+            }
+        }
+        Ok(())
     }
 
     /// Appends a line of text for people.
@@ -60,6 +96,13 @@ impl<W: Write> Writer<W> {
         self.lines.clear();
         written.map_err(|e| failure(&e))
     }
+}
+
+fn append<T: Serialize + ?Sized>(lines: &mut Vec<u8>, record: &T) -> Result<()> {
+    serde_json::to_writer(&mut *lines, record)
+        .map_err(|e| Error::new(Kind::Bug, "write record as JSON").why(e))?;
+    lines.push(b'\n');
+    Ok(())
 }
 
 /// Blocks until nobody reads standard output any more. For ever if it is no pipe, socket or
@@ -136,6 +179,18 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn very_many_come_out_in_their_order() {
+        let items: Vec<usize> = (0..PORTION * 5 + 3).collect();
+        let mut writer = Writer::new(Vec::new());
+        writer.write(&"first").unwrap();
+        writer.write_each(&items, |item| item * 2).unwrap();
+        writer.write(&"last").unwrap();
+        writer.flush().unwrap();
+        let middle: String = items.iter().map(|item| format!("{}\n", item * 2)).collect();
+        assert_eq!(String::from_utf8(writer.to).unwrap(), format!("\"first\"\n{middle}\"last\"\n"));
     }
 
     #[test]

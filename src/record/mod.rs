@@ -37,7 +37,7 @@ pub use interface::{Address, Interface, Origin};
 pub use key::Key;
 pub use lease::{Family, Lease, LeaseEvent, LeaseState, LeaseType};
 pub use name::{ContainerId, Hostname, Ifname, NetworkName, Owner};
-pub use object::{Fields, Object, is_default};
+pub use object::{Fields, Object, bare, is_default};
 pub use port::{Expose, Port, Transport};
 pub use text::NotA;
 

@@ -178,6 +178,14 @@ pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// A field's name without the mark of one that is a word of Rust's own.
+pub const fn bare(name: &str) -> &str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
 /// Defines a record type once, for reading and for writing.
 ///
 /// `req` is a field that must be there, `opt` one that may be absent (`Option`), `many` one whose
@@ -226,7 +234,7 @@ macro_rules! wire {
             }
         }
     };
-    (@name $field:ident) => { stringify!($field).trim_start_matches("r#") };
+    (@name $field:ident) => {{ const NAME: &str = $crate::record::bare(stringify!($field)); NAME }};
     (@type req $type:ty) => { $type };
     (@type opt $type:ty) => { Option<$type> };
     (@type many $type:ty) => { $type };

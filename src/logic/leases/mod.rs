@@ -96,6 +96,14 @@ struct HeldBack {
     until: Duration,
 }
 
+/// A lease that is active as far as anybody was told.
+#[derive(Clone, Copy, Debug)]
+pub struct Active<'a> {
+    place: &'a Place,
+    kept: &'a Kept,
+    back: Option<&'a HeldBack>,
+}
+
 /// What was so of a place before something was said of it.
 #[derive(Debug)]
 struct Touched {
@@ -397,27 +405,37 @@ impl Leases {
         }
     }
 
-    /// Every active lease as a `list` record, in the order of the addresses. Those whose end is held
-    /// back say until when.
-    pub fn list(&self, now: Now) -> impl Iterator<Item = Lease> {
-        let mut back = self.back.iter().peekable();
-        let mut told = self.known.iter().filter(|(_, kept)| kept.told).peekable();
-        std::iter::from_fn(move || {
-            let first = match (told.peek(), back.peek()) {
-                (Some((one, _)), Some((other, _))) => one < other,
-                (one, _) => one.is_some(),
-            };
-            if first {
-                let (place, kept) = told.next()?;
-                return Some(self.record(*place, kept, LeaseEvent::List));
-            }
-            let (place, back) = back.next()?;
+    /// Every active lease, in the order of the addresses.
+    pub fn active(&self) -> Vec<Active<'_>> {
+        let told = self.known.iter().filter(|(_, kept)| kept.told);
+        let told = told.map(|(place, kept)| Active { place, kept, back: None });
+        let mut active: Vec<Active> = Vec::with_capacity(self.told);
+        active.extend(told);
+        if !self.back.is_empty() {
+            active.extend(self.back.iter().map(|(place, back)| Active {
+                place,
+                kept: &back.kept,
+                back: Some(back),
+            }));
+            active.sort_by_key(|active| active.place);
+        }
+        active
+    }
+
+    /// An active lease as a `list` record. If its end is held back it says until when.
+    pub fn listed(&self, active: &Active, now: Now) -> Lease {
+        let record = self.record(*active.place, active.kept, LeaseEvent::List);
+        let until = |back: &HeldBack| {
             let left = back.until.saturating_sub(now.boot);
-            let record = self.record(*place, &back.kept, LeaseEvent::List);
             let until = now.wall.saturating_add(left).unwrap_or(now.wall);
-            let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
-            Some(Lease { grace_until: Some(until), ..record })
-        })
+            Timestamp::from_second(until.as_second()).unwrap_or(until)
+        };
+        Lease { grace_until: active.back.map(until), ..record }
+    }
+
+    /// Every active lease as a `list` record, in the order of the addresses.
+    pub fn list(&self, now: Now) -> impl Iterator<Item = Lease> {
+        self.active().into_iter().map(move |active| self.listed(&active, now))
     }
 
     /// Why the lease of this place has ended, if its end is held back.

@@ -219,11 +219,12 @@ impl Program<'_> {
         let mut checkpoints = Vec::with_capacity(which.len());
         for at in which {
             let source = &mut self.sources[*at];
-            let mut count = 0;
-            for lease in source.leases.list(now) {
-                self.output.write(&Record::Lease(lease))?;
+            let active = source.leases.active();
+            let count = active.len() as u64;
+            self.output
+                .write_each(&active, |active| Record::Lease(source.leases.listed(active, now)))?;
+            if count > 0 {
                 self.report.used();
-                count += 1;
             }
             source.is_listed = true;
             source.list_wanted = false;

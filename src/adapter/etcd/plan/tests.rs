@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::adapter::etcd::keys::holder;
 use super::*;
+use crate::adapter::etcd::keys::holder;
 use crate::record::{HostRef, Key, LeaseRef};
 
 #[derive(Default)]
