@@ -24,12 +24,9 @@ pub use self::lines::{LONGEST, Line, Lines, print};
 
 use self::files::{Identity, Open, Set};
 use super::notices::Notices;
-use super::{Remark, Source, Told};
+use super::{BATCH, Remark, Source, Told};
 use crate::error::{Doing as _, Error, Kind, Result};
 use crate::record::Said;
-
-/// So many things are said at once, or a few more.
-const BATCH: usize = 512;
 
 /// How often the files are looked at where inotify says nothing, as on network file systems.
 const TICK: Duration = Duration::from_secs(1);
@@ -85,7 +82,7 @@ pub struct Appended<F> {
     /// Whether there is nothing to do before something happens.
     at_rest: bool,
     /// Why it could not be read when that was tried last.
-    unknown: Option<(Error, Duration)>,
+    unknown: Option<Unknown>,
     /// The file as it was after it had been cut short, and since when.
     unsettled: Option<(Shape, Instant)>,
 }
@@ -97,6 +94,13 @@ enum Doing {
     Reading(Reading),
     /// Everything was read; the last file is followed.
     Following(Lines, Identity),
+}
+
+struct Unknown {
+    /// Since when it cannot be.
+    since: Instant,
+    why: Error,
+    patience: Duration,
 }
 
 struct Reading {
@@ -142,16 +146,29 @@ impl<F: Form> Appended<F> {
                 has_more
             }
             Err((why, patience)) => {
-                self.unknown = Some((why, patience));
+                self.fail(&why, patience);
                 self.ready.extend(self.still_unknown());
                 false
             }
         }
     }
 
+    fn fail(&mut self, why: &Error, patience: Duration) {
+        let kind = match why.kind() {
+            Kind::NotPermitted => Kind::NotPermitted,
+            _ => Kind::Unavailable,
+        };
+        let remedy = "what is leased is unknown, which is not nothing";
+        let why = Error::new(kind, why).remedy(remedy).at(self.path.display());
+        let since = self.unknown.as_ref().map_or_else(Instant::now, |unknown| unknown.since);
+        self.unknown = Some(Unknown { since, why, patience });
+    }
+
+    /// Nothing that lasts longer than one should be patient will pass by itself.
     fn still_unknown(&self) -> Option<Told> {
-        let (why, patience) = self.unknown.clone()?;
-        Some(Told::Unknown { why, patience })
+        let Unknown { since, why, patience } = self.unknown.as_ref()?;
+        let patience = if since.elapsed() < *patience { *patience } else { Duration::ZERO };
+        Some(Told::Unknown { why: why.clone(), patience })
     }
 
     fn begin(&mut self) -> Progress {

@@ -5,7 +5,9 @@
 //! says so, and that a lease is missing from a part of it means nothing.
 
 mod appended;
+mod chosen;
 pub mod dnsmasq;
+pub mod isc;
 pub mod kea;
 mod notices;
 

@@ -8,6 +8,7 @@ use super::kea_socket::KeaSocket;
 use crate::adapter::kea;
 use crate::adapter::sources::Source;
 use crate::adapter::sources::dnsmasq::Dnsmasq;
+use crate::adapter::sources::isc::Isc;
 use crate::adapter::sources::kea::Kea;
 use crate::error::{Error, Kind, Result};
 use crate::logic::leases::{KeyBy, Manner};
@@ -46,13 +47,14 @@ pub struct SourceName {
 #[derive(Clone, PartialEq, Eq)]
 enum Database {
     Dnsmasq(PathBuf),
+    Isc(PathBuf),
     Kea(PathBuf),
     KeaSocket(kea::Place),
 }
 
 /// What a source may look like.
 const FORMS: &str =
-    "known are dnsmasq:FILE, kea:FILE, kea-socket:PATH and kea-socket:http://HOST:PORT/";
+    "known are dnsmasq:FILE, isc:FILE, kea:FILE, kea-socket:PATH and kea-socket:http://HOST:PORT/";
 
 impl FromStr for SourceName {
     type Err = Error;
@@ -67,6 +69,7 @@ impl FromStr for SourceName {
         }
         let database = match kind {
             "dnsmasq" => Database::Dnsmasq(place.into()),
+            "isc" => Database::Isc(place.into()),
             "kea" => Database::Kea(place.into()),
             "kea-socket" => Database::KeaSocket(kea::Place::parse(place)?),
             _ => return Err(wrong("unknown kind of source")),
@@ -105,6 +108,7 @@ impl SourceName {
         let patience = options.timeout;
         Ok(match &self.database {
             Database::Dnsmasq(path) => Box::new(Dnsmasq::new(path, patience)?),
+            Database::Isc(path) => Box::new(Isc::open(path)?),
             Database::Kea(path) => Box::new(Kea::open(path)?),
             Database::KeaSocket(place) => {
                 Box::new(KeaSocket::new(place.clone(), options.poll, patience)?)
@@ -133,6 +137,9 @@ impl SourceName {
         match self.database {
             Database::Dnsmasq(_) => {
                 "dnsmasq writes the file anew at the next lease, or when it is restarted"
+            }
+            Database::Isc(_) => {
+                "dhcpd writes the file anew within the hour, or when it is restarted"
             }
             Database::Kea(_) => "Kea's next cleanup of the file leaves such rows out",
             Database::KeaSocket(_) => "see what the server has there",

@@ -8,10 +8,9 @@ use jiff::Timestamp;
 
 use super::columns::{Columns, Family, MOST};
 use crate::adapter::sources::appended::print;
-use crate::adapter::sources::{Weight, quoted};
+use crate::adapter::sources::{Weight, chosen, quoted};
 use crate::record::{
-    Classes, ClientIdentifier, Duid, Held, Holder, Hostname, LeaseEvent, LeaseType, Mac, Place,
-    Said,
+    Classes, ClientIdentifier, Held, Holder, LeaseEvent, LeaseType, Mac, Place, Said,
 };
 
 /// Kea's number for a lease without an end.
@@ -21,10 +20,6 @@ const INFINITE: u32 = u32::MAX;
 const NA: u8 = 0;
 const TA: u8 = 1;
 const PD: u8 = 2;
-
-/// Most classes of one kind that a client is taken to have, and the longest of them in bytes.
-const MOST_CLASSES: usize = 16;
-const LONGEST_CLASS: usize = 255;
 
 /// Which lengths of prefixes have been seen.
 ///
@@ -79,7 +74,7 @@ pub fn read(
             None
         }
         Became::Refused(what) => {
-            said.push(Said::Ended(place, LeaseEvent::Release));
+            said.push(Said::Gone(place));
             Some((what, Weight::Refused))
         }
         Became::Held(held, note) => {
@@ -139,10 +134,9 @@ fn what_became(fields: &Fields, columns: &Columns, place: Place) -> Result<Becam
                 Some(PD) => LeaseType::Pd,
                 _ => return Err(bad("lease_type", fields.all[*lease_type])),
             };
-            let Some(duid) = Duid::new(bytes) else {
-                let length = bytes.len();
-                let what = format!("the DUID has {length} of 3 to 130 bytes; lease left out");
-                return Ok(Became::Refused(what));
+            let duid = match chosen::duid(bytes) {
+                Ok(duid) => duid,
+                Err(what) => return Ok(Became::Refused(what)),
             };
             (r#type, Holder::V6 { duid, iaid })
         }
@@ -160,7 +154,7 @@ fn what_became(fields: &Fields, columns: &Columns, place: Place) -> Result<Becam
             (LeaseType::V4, Holder::V4 { identifier })
         }
     };
-    let (hostname, note) = hostname(fields.get(columns.hostname));
+    let (hostname, note) = chosen::hostname(&unescaped(fields.get(columns.hostname)));
     let held = Held {
         r#type,
         holder,
@@ -221,7 +215,7 @@ impl Prefixes {
                 lengths &= !bit(length.into());
                 self.lengths |= bit(length.into());
                 if self.addresses & zeros != 0 {
-                    said.push(ended(place.address, None));
+                    said.push(gone(place.address, None));
                 }
             }
         }
@@ -231,13 +225,13 @@ impl Prefixes {
         while lengths != 0 {
             let length = lengths.trailing_zeros();
             lengths &= lengths - 1;
-            said.push(ended(place.address, Some(length as u8)));
+            said.push(gone(place.address, Some(length as u8)));
         }
     }
 }
 
-fn ended(address: IpAddr, prefix_len: Option<u8>) -> Said {
-    Said::Ended(Place { address, prefix_len }, LeaseEvent::Release)
+fn gone(address: IpAddr, prefix_len: Option<u8>) -> Said {
+    Said::Gone(Place { address, prefix_len })
 }
 
 /// The Ethernet address. Which kind of hardware it belongs to is noted since Kea 1.0.
@@ -250,22 +244,6 @@ fn mac(fields: &Fields, columns: &Columns) -> Option<Mac> {
     <[u8; 6]>::try_from(bytes).ok().map(Mac::new)
 }
 
-/// The host name without the dot at its end, and what is wrong with one that is none.
-fn hostname(field: &[u8]) -> (Option<Hostname>, Option<String>) {
-    let text = unescaped(field);
-    let name = text.strip_suffix(b".").unwrap_or(&text);
-    if name.is_empty() {
-        return (None, None);
-    }
-    match std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()) {
-        Some(name) => (Some(name), None),
-        None => {
-            let name = quoted(name);
-            (None, Some(format!("host name {name} is none; lease served without it")))
-        }
-    }
-}
-
 /// What a user context says of the client: the strings, or lists of strings, that are called
 /// `vendor-class` and `user-class`. Kea itself notes neither; a hook or an operator may.
 fn classes(field: &[u8]) -> Option<Box<Classes>> {
@@ -273,18 +251,19 @@ fn classes(field: &[u8]) -> Option<Box<Classes>> {
         return None;
     }
     let context: serde_json::Value = serde_json::from_slice(&unescaped(field)).ok()?;
-    let of = |name: &str| -> Vec<String> {
-        let texts = match context.get(name) {
-            Some(serde_json::Value::Array(texts)) => texts.iter().collect(),
-            Some(text) => vec![text],
+    let of = |name: &str| -> Vec<&str> {
+        match context.get(name) {
+            Some(serde_json::Value::Array(texts)) => {
+                texts.iter().filter_map(|text| text.as_str()).collect()
+            }
+            Some(text) => text.as_str().into_iter().collect(),
             None => Vec::new(),
-        };
-        let texts = texts.into_iter().filter_map(|text| text.as_str());
-        let texts = texts.filter(|text| (1..=LONGEST_CLASS).contains(&text.len()));
-        texts.take(MOST_CLASSES).map(str::to_owned).collect()
+        }
     };
-    let classes = Classes { vendor: of("vendor-class"), user: of("user-class") };
-    (classes != Classes::default()).then(|| Box::new(classes))
+    let mut classes = Classes::default();
+    of("vendor-class").into_iter().for_each(|class| classes.add_vendor(class.as_bytes()));
+    of("user-class").into_iter().for_each(|class| classes.add_user(class.as_bytes()));
+    classes.if_any()
 }
 
 /// The bytes that a field stands for: a comma, and whatever else would not do in a field, is written

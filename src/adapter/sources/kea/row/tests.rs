@@ -1,4 +1,5 @@
 use super::*;
+use crate::record::Duid;
 
 fn v4(identifier: &[u8]) -> Holder {
     Holder::V4 { identifier: ClientIdentifier::new(identifier).unwrap() }
@@ -135,7 +136,7 @@ fn dhcpv4_is_read_by_its_own_columns() {
     assert_eq!(second.mac, Some("02:00:00:00:00:02".parse().unwrap()));
     assert_eq!(said[2], Said::Ended(second.place(), LeaseEvent::Decline));
     // Nobody can be told to have it, so whoever had it has it no more.
-    assert_eq!(said[3], Said::Ended(place("192.0.2.12", None), LeaseEvent::Release));
+    assert_eq!(said[3], Said::Gone(place("192.0.2.12", None)));
     assert_eq!(wrong.len(), 1);
 }
 
@@ -200,7 +201,7 @@ fn a_duid_that_is_none_takes_the_place_of_whoever_had_it() {
     for duid in ["", "00", "00:03", &long] {
         let row = format!("fd00::1,{duid},60,1795230981,1,40,0,3,128,0,0,,,0,,,");
         let (said, wrong) = say_all(HEADER, &[row.as_bytes()]);
-        assert_eq!(said, [Said::Ended(place("fd00::1", None), LeaseEvent::Release)]);
+        assert_eq!(said, [Said::Gone(place("fd00::1", None))]);
         assert!(wrong[0].0.contains("of 3 to 130 bytes"), "{wrong:?}");
     }
 }
@@ -233,7 +234,7 @@ fn classes_stand_in_the_user_context_under_their_names() {
         assert_eq!(classes(none), None, "{none}");
     }
     let many = format!(r#"{{"vendor-class": [{}]}}"#, ["\"v\""; 1000].join(","));
-    assert_eq!(classes(&many).unwrap().0.len(), MOST_CLASSES);
+    assert_eq!(classes(&many).unwrap().0.len(), 16);
 }
 
 #[test]
@@ -259,16 +260,16 @@ fn a_prefix_of_another_length_ends_the_former() {
     ];
     let rows: Vec<&[u8]> = rows.iter().map(|row| row.as_bytes()).collect();
     let said = say_all(HEADER, &rows).0;
-    let ended = |length| Said::Ended(place("fd00::", length), LeaseEvent::Release);
+    let gone = |length| Said::Gone(place("fd00::", length));
     let is_held = |said: &Said| matches!(said, Said::Held(_));
     assert!(is_held(&said[0]));
-    assert_eq!(said[1], ended(Some(56)));
+    assert_eq!(said[1], gone(Some(56)));
     assert!(is_held(&said[2]));
-    assert_eq!(said[3..5], [ended(Some(56)), ended(Some(64))]);
+    assert_eq!(said[3..5], [gone(Some(56)), gone(Some(64))]);
     assert!(is_held(&said[5]));
     // A prefix of 56 bits cannot begin in the midst of another, and an address not at all.
     assert!(is_held(&said[6]) && is_held(&said[7]));
-    assert_eq!(said[8..10], [ended(None), ended(Some(56))]);
+    assert_eq!(said[8..10], [gone(None), gone(Some(56))]);
     assert!(is_held(&said[10]));
     assert_eq!(said.len(), 11);
 }
