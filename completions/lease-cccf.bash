@@ -23,7 +23,7 @@ _lease__cccf() {
 
     case "${cmd}" in
         lease__cccf)
-            opts="-h -V --template --owner --table --help --version"
+            opts="-h -V --template --rules --private-network --owner --max-clients --max-per-prefix --current --explain --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -33,7 +33,23 @@ _lease__cccf() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --rules)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --owner)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-clients)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --current)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

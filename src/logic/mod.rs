@@ -1,8 +1,11 @@
 //! Decisions over records: pure functions that know no clock, no environment and no I/O.
 
+pub mod caps;
 pub mod clients;
 pub mod diff;
+pub mod glob;
 pub mod leases;
 pub mod place;
 pub mod reconcile;
+pub mod rules;
 pub mod template;

@@ -12,7 +12,7 @@ pub use progress::Progress;
 pub use reader::{Found, LONGEST, Reader};
 pub use report::Report;
 pub use status::{EXITS, Exit};
-pub use writer::{Writer, reader_leaves};
+pub use writer::{Writer, input_within, reader_leaves};
 
 use crate::error::{Error, Kind, Result};
 use crate::record::Record;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Writer;
 use crate::error::{OneLine, Result};
-use crate::record::{Binding, Change, Container, Lease, Record};
+use crate::record::{Binding, Change, Container, Explanation, Lease, Record, State};
 
 /// Rows that are gathered to find the width of the columns; later rows use the same widths.
 const SAMPLE: usize = 1000;
@@ -69,6 +69,7 @@ fn columns(record: &Record) -> Option<(&'static [&'static str], Vec<String>)> {
         Record::Change(change) => (CHANGE, change_row(change)),
         Record::Binding(binding) => (BINDING, binding_row(binding)),
         Record::Host(host) => (HOST, vec![host.id.clone(), host.url.clone(), word(&host.state)]),
+        Record::Explanation(explanation) => (EXPLANATION, explanation_row(explanation)),
         Record::Checkpoint(_) | Record::Other(_) => return None,
     };
     Some((head, cells.iter().map(|cell| OneLine(cell).to_string()).collect()))
@@ -78,6 +79,8 @@ const LEASE: &[&str] = &["EVENT", "ADDRESS", "HOSTNAME", "EXPIRES", "KEY", "DUID
 const CONTAINER: &[&str] = &["CONTAINER", "IMAGE", "STATE", "HOST", "CLIENT", "ADDRESSES"];
 const CHANGE: &[&str] = &["ACTION", "CONTAINER", "HOST", "STATUS", "ADDRESSES", "WHY"];
 const BINDING: &[&str] = &["CLIENT", "CONTAINER", "ADDRESS", "SINCE", "UNTIL"];
+const EXPLANATION: &[&str] =
+    &["CLIENT", "ADDRESS", "HOSTNAME", "RULE", "TEMPLATE", "CONTAINERS", "WHY"];
 const HOST: &[&str] = &["HOST", "URL", "STATE"];
 
 fn lease_row(lease: &Lease) -> Vec<String> {
@@ -129,6 +132,37 @@ fn binding_row(binding: &Binding) -> Vec<String> {
         binding.since.to_string(),
         text(&binding.until),
     ]
+}
+
+fn explanation_row(explanation: &Explanation) -> Vec<String> {
+    let names: Vec<String> = explanation.containers.iter().map(ToString::to_string).collect();
+    let grounds: Vec<String> = explanation
+        .why
+        .iter()
+        .map(|ground| format!("{} {}", ground.field, plain(&ground.wanted)))
+        .collect();
+    let why = match (&explanation.cap, &explanation.error, explanation.rule) {
+        _ if explanation.state == Some(State::Absent) => "gone".to_owned(),
+        (Some(cap), _, _) => format!("over {cap}"),
+        (None, Some(error), _) => error.clone(),
+        (None, None, None) => "no rule matches".to_owned(),
+        (None, None, Some(_)) if grounds.is_empty() => "matches everyone".to_owned(),
+        (None, None, Some(_)) => grounds.join(", "),
+    };
+    vec![
+        explanation.key.to_string(),
+        text(&explanation.address),
+        text(&explanation.hostname),
+        text(&explanation.rule),
+        text(&explanation.template),
+        if names.is_empty() { "-".to_owned() } else { names.join(",") },
+        why,
+    ]
+}
+
+/// A string without its quotes, anything else as JSON.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn host(container: &Container) -> String {

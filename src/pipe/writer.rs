@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -137,6 +138,26 @@ pub(super) fn input_comes() -> Result<()> {
             Ok(_) if has_left(&watched[1]) => return Err(left()),
             Ok(_) | Err(Errno::EINTR) => (),
             Err(_) => return Ok(()),
+        }
+    }
+}
+
+/// Blocks until standard input has something to read, its end included, or nobody reads standard
+/// output any more, or `time` is over. Whether it ended before its time.
+pub fn input_within(time: Duration) -> bool {
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let end = Instant::now() + time;
+    loop {
+        let mut watched = [
+            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(stdout.as_fd(), PollFlags::empty()),
+        ];
+        // Rounded up, so that a fraction of a millisecond is not waited for in a busy loop.
+        let left = end.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+        match poll(&mut watched, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Ok(0) => return false,
+            Err(Errno::EINTR) => (),
+            _ => return true,
         }
     }
 }

@@ -13,6 +13,8 @@ pub enum Of {
     Lease,
     /// Containers.
     Container,
+    /// Explanations, one for each client.
+    Explanation,
     /// Changes, one for every container that is wanted or there.
     Change,
 }

@@ -54,6 +54,13 @@ impl Key {
         Duid::from_uuid(uuid)
     }
 
+    /// The stable interface identifier (RFC 4291 section 2.5.1) for what this key names. Its first
+    /// bits keep it out of the reserved ones (RFC 5453).
+    pub fn interface_id(&self) -> u64 {
+        let bytes = digest("interface id", &[&self.0])[..8].try_into().expect("8 of 32 bytes");
+        u64::from_be_bytes(bytes) >> 2 | 1 << 62
+    }
+
     /// The key's text form.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("the alphabet is ASCII")

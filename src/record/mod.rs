@@ -8,6 +8,7 @@ mod binding;
 mod change;
 mod checkpoint;
 mod container;
+mod explanation;
 mod fixed;
 mod hardware;
 mod held;
@@ -28,6 +29,7 @@ pub use container::{
     Container, Docker, EnvVar, HostRef, LeaseRef, PrivateNetwork, Restart, State, Status, Volume,
     Words,
 };
+pub use explanation::{Explanation, Ground};
 pub use fixed::Fixed;
 pub use hardware::{ClientIdentifier, Duid, Mac};
 pub use held::{Classes, Held, Holder, Place, Said};
@@ -59,6 +61,8 @@ pub enum Record {
     Binding(Binding),
     /// The end of a full listing.
     Checkpoint(Checkpoint),
+    /// Which containers a client should have, and why.
+    Explanation(Explanation),
     /// A kind that this version does not know; every stage passes it on.
     Other(Object),
 }
@@ -82,6 +86,7 @@ impl TryFrom<Object> for Record {
             Some("change") => object.try_into().map(Record::Change),
             Some("host") => object.try_into().map(Record::Host),
             Some("binding") => object.try_into().map(Record::Binding),
+            Some("explanation") => object.try_into().map(Record::Explanation),
             Some("checkpoint") => object.try_into().map(Record::Checkpoint),
             Some("container") => Container::try_from(object).map(Record::Container),
             None if object.has("id") || object.has("image") => {
@@ -106,6 +111,7 @@ impl Serialize for Record {
             Record::Host(record) => record.serialize(to),
             Record::Binding(record) => record.serialize(to),
             Record::Checkpoint(record) => record.serialize(to),
+            Record::Explanation(record) => record.serialize(to),
             Record::Other(record) => record.serialize(to),
         }
     }
