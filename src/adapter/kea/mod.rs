@@ -8,6 +8,8 @@
 mod channel;
 pub mod leases;
 mod place;
+#[cfg(test)]
+pub(crate) mod played;
 pub mod reservations;
 mod server;
 

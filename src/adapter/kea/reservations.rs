@@ -11,7 +11,6 @@
 //! asked for the reservation of a container, so all are gone through once and at each listing, and
 //! before one is removed it is looked at again.
 
-use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -41,9 +40,9 @@ pub struct Reservations {
     /// Whether one can be changed without being taken away first.
     updates: bool,
     /// What the server is; absent when that must be asked anew.
-    server: RefCell<Option<Server>>,
+    server: Option<Server>,
     /// What the suite has; absent before it was gone through.
-    own: RefCell<Option<BTreeMap<Whose, Identity>>>,
+    own: Option<BTreeMap<Whose, Identity>>,
 }
 
 /// An address that is kept for one container.
@@ -144,8 +143,7 @@ impl Reservations {
             return Err(missing(why, "give kea-dhcp6 a hosts-database, or use --reserve none"));
         }
         let updates = channel.lacks(&[UPDATE])?.is_empty();
-        let (server, own) = (RefCell::new(Some(server)), RefCell::new(None));
-        Ok(Reservations { channel, updates, server, own })
+        Ok(Reservations { channel, updates, server: Some(server), own: None })
     }
 
     /// Reserves an address; whether that was not so before. A reservation by others that gives the
@@ -154,16 +152,16 @@ impl Reservations {
     /// # Errors
     /// `Refused` when the DUID has another's reservation, no subnet has the address, or the server
     /// says no.
-    pub fn put(&self, wanted: &Reservation) -> Result<bool> {
+    pub fn put(&mut self, wanted: &Reservation) -> Result<bool> {
         let put = self.reserve(wanted);
         if put.is_err() {
             // It may be that the server was configured anew.
-            self.server.take();
+            self.server = None;
         }
         put
     }
 
-    fn reserve(&self, wanted: &Reservation) -> Result<bool> {
+    fn reserve(&mut self, wanted: &Reservation) -> Result<bool> {
         let subnet = self.subnet_of(wanted.address)?;
         let identity = Identity { subnet, duid: wanted.duid.clone() };
         let host = wanted.in_subnet(subnet);
@@ -193,7 +191,7 @@ impl Reservations {
     }
 
     /// Ends the reservation for a container; whether there was one.
-    pub fn remove(&self, owner: &Owner, container: &ContainerId) -> Result<bool> {
+    pub fn remove(&mut self, owner: &Owner, container: &ContainerId) -> Result<bool> {
         let whose = (owner.clone(), container.clone());
         let Some(identity) = self.own()?.get(&whose).cloned() else { return Ok(false) };
         let deleted = self.delete(&identity, &whose)?;
@@ -202,26 +200,26 @@ impl Reservations {
     }
 
     /// The DUID that an address is reserved for on behalf of a container.
-    pub fn duid(&self, owner: &Owner, container: &ContainerId) -> Result<Option<Duid>> {
+    pub fn duid(&mut self, owner: &Owner, container: &ContainerId) -> Result<Option<Duid>> {
         let whose = (owner.clone(), container.clone());
         Ok(self.own()?.get(&whose).map(|identity| identity.duid.clone()))
     }
 
     /// The containers that have a reservation; of one owner, or of all.
-    pub fn list(&self, owner: Option<&Owner>) -> Result<Vec<(Owner, ContainerId)>> {
-        self.own.take();
+    pub fn list(&mut self, owner: Option<&Owner>) -> Result<Vec<(Owner, ContainerId)>> {
+        self.own = None;
         let own = self.own()?;
         let of_owner = own.keys().filter(|(of, _)| owner.is_none_or(|owner| owner == of));
         Ok(of_owner.cloned().collect())
     }
 
     /// What the suite has; asked for when it is not known.
-    fn own(&self) -> Result<RefMut<'_, BTreeMap<Whose, Identity>>> {
-        let mut own = self.own.borrow_mut();
-        if own.is_none() {
-            *own = Some(self.go_through()?);
-        }
-        Ok(RefMut::map(own, |own| own.get_or_insert_default()))
+    fn own(&mut self) -> Result<&mut BTreeMap<Whose, Identity>> {
+        let own = match self.own.take() {
+            Some(own) => own,
+            None => self.go_through()?,
+        };
+        Ok(self.own.insert(own))
     }
 
     /// Asks for all reservations, and keeps those of the suite.
@@ -246,12 +244,12 @@ impl Reservations {
     }
 
     /// The subnet that has an address; the server's configuration may be older than the last error.
-    fn subnet_of(&self, address: Ipv6Addr) -> Result<u32> {
-        let mut server = self.server.borrow_mut();
-        if server.is_none() {
-            *server = Some(self.channel.server()?);
-        }
-        let subnet = server.as_ref().and_then(|server| server.subnet_of(address));
+    fn subnet_of(&mut self, address: Ipv6Addr) -> Result<u32> {
+        let server = match self.server.take() {
+            Some(server) => server,
+            None => self.channel.server()?,
+        };
+        let subnet = self.server.insert(server).subnet_of(address);
         subnet.map(|subnet| subnet.id).ok_or_else(|| {
             Error::new(Kind::Refused, format_args!("reserve {address}"))
                 .why("no subnet of the server has this address")
@@ -349,3 +347,6 @@ impl By {
         By { subnet_id: *subnet, identifier_type: "duid", identifier: duid.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests;

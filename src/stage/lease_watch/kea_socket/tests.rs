@@ -1,22 +1,19 @@
 //! What the source tells of a server that is played by a thread.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use super::*;
+use crate::adapter::kea::played::Played;
 
 /// What the server has: the number of an address and the client that has it.
 type Leases = Arc<Mutex<Vec<(u16, u8)>>>;
 
 /// A server that calls `before` with each command, and answers with what it returns, or like Kea.
 struct Server {
-    path: PathBuf,
+    played: Played,
     leases: Leases,
 }
 
@@ -24,31 +21,17 @@ impl Server {
     fn start(
         mut before: impl FnMut(&Value, &Leases) -> Option<Vec<u8>> + Send + 'static,
     ) -> Server {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("lp-kea-{}-{count}.sock", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).unwrap();
         let leases = Leases::default();
         let its = leases.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut command = vec![0; 65536];
-                let length = stream.read(&mut command).unwrap();
-                let command: Value = serde_json::from_slice(&command[..length]).unwrap();
-                let answer = before(&command, &its).unwrap_or_else(|| like_kea(&command, &its));
-                let _ = stream.write_all(&answer);
-                let _ = stream.shutdown(Shutdown::Both);
-            }
+        let played = Played::start(move |command| {
+            before(command, &its).unwrap_or_else(|| like_kea(command, &its))
         });
-        Server { path, leases }
+        Server { played, leases }
     }
 
     fn source(&self) -> KeaSocket {
-        let place = kea::Place::parse(self.path.to_str().unwrap()).unwrap();
-        KeaSocket::new(place, Duration::from_secs(600), Duration::from_millis(300)).unwrap()
+        let (poll, patience) = (Duration::from_secs(600), Duration::from_millis(300));
+        KeaSocket::new(self.played.place(), poll, patience).unwrap()
     }
 
     /// Gives the client 1 the first address, and others to `others`.
@@ -56,12 +39,6 @@ impl Server {
         let mut leases = self.leases.lock().unwrap();
         *leases =
             (0..=others).map(|number| (number * 2, if number == 0 { 1 } else { 2 })).collect();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -235,7 +212,8 @@ fn an_error_in_the_middle_makes_the_reading_void() {
         assert_eq!(text.contains("libdhcp_lease_cmds.so"), text.contains("not supported"));
         // It goes on being unknown, and is asked again.
         assert!(matches!(source.next(Instant::now()).unwrap(), Told::Unknown { .. }));
-        assert!(matches!(source.next(Instant::now() + RETRY * 2).unwrap(), Told::Begin));
+        source.look_again();
+        assert!(matches!(source.next(Instant::now()).unwrap(), Told::Begin));
     }
 }
 
@@ -267,10 +245,27 @@ fn a_server_that_is_silent_or_not_there_is_unknown() {
     assert!(began.elapsed() < Duration::from_millis(1500));
     assert_eq!(why.kind(), Kind::TimedOut, "{why}");
 
-    std::fs::remove_file(&server.path).unwrap();
+    server.played.leave();
     let Told::Unknown { why, .. } = server.source().next(Instant::now()).unwrap() else { panic!() };
     assert_eq!(why.kind(), Kind::Unavailable, "{why}");
     assert!(why.to_string().contains("no such file or directory"), "{why}");
+}
+
+#[test]
+fn a_server_that_comes_back_is_found_by_itself() {
+    let mut failures = 2;
+    let server = Server::start(move |_, _| {
+        failures -= 1;
+        (failures >= 0).then(Vec::new)
+    });
+    let mut source = server.source();
+    let began = Instant::now();
+    assert!(matches!(source.next(began).unwrap(), Told::Unknown { .. }));
+    let until = began + RETRY * 10;
+    assert!(matches!(source.next(until).unwrap(), Told::Unknown { .. }));
+    assert!(matches!(source.next(until).unwrap(), Told::Begin));
+    let waited = began.elapsed();
+    assert!((RETRY * 3..RETRY * 5).contains(&waited), "{waited:?}");
 }
 
 #[test]
