@@ -29,8 +29,10 @@ use crate::record::{Held, Holder, Place, Said};
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_LATEST: Duration = Duration::from_secs(15);
 
-/// How soon everything is read again when a client was missing for the first time.
+/// How soon everything is read again when a client was missing for the first time, and how many times
+/// as long as the reading took, so that a server with many leases has time for its clients.
 const DOUBT: Duration = Duration::from_secs(1);
+const DOUBT_TIMES: u32 = 2;
 
 /// More pages than any server has.
 const MOST_PAGES: usize = 1_000_000;
@@ -60,6 +62,7 @@ enum State {
 }
 
 struct Reading {
+    began: Instant,
     from: From,
     pages: usize,
     /// Whether the first page had room for more.
@@ -130,15 +133,16 @@ impl KeaSocket {
 
     fn begin(&mut self) {
         let found = Found::default();
-        self.state =
-            State::Reading(Reading { from: From::Start, pages: 0, had_room: false, found });
+        let (began, from) = (Instant::now(), From::Start);
+        let reading = Reading { began, from, pages: 0, had_room: false, found };
+        self.state = State::Reading(reading);
         self.queue.push_back(Told::Begin);
     }
 
     /// The reading is over.
     fn end(&mut self) {
         let rest = State::Rest(Instant::now() + self.poll);
-        let State::Reading(mut reading) = std::mem::replace(&mut self.state, rest) else { return };
+        let State::Reading(reading) = std::mem::replace(&mut self.state, rest) else { return };
         let has_one_moment = reading.had_room || reading.pages == 0;
         match &self.before {
             _ if has_one_moment => (),
@@ -149,7 +153,8 @@ impl KeaSocket {
             Some(before) => {
                 let missing = before.missing_in(&reading.found);
                 if !missing.is_empty() {
-                    self.state = State::Rest(Instant::now() + self.poll.min(DOUBT));
+                    let soon = DOUBT.max(reading.began.elapsed() * DOUBT_TIMES);
+                    self.state = State::Rest(Instant::now() + self.poll.min(soon));
                 }
                 for places in missing.chunks(AT_A_TIME) {
                     let doubtful = places.iter().copied().map(Said::Doubtful).collect();
@@ -159,7 +164,7 @@ impl KeaSocket {
         }
         self.trouble = None;
         self.retry = RETRY;
-        self.before = Some(std::mem::take(&mut reading.found));
+        self.before = Some(reading.found);
         self.queue.push_back(Told::Whole);
     }
 
