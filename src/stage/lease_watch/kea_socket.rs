@@ -6,24 +6,24 @@
 //! - An address that goes from one client to another is read once, with either.
 //! - A client that moves from an address that is not yet read to one that was is in no page, though
 //!   it had a lease all the time. So what a client had in the reading before is doubtful, and not
-//!   gone, when the client is missing for the first time. It is read again soon; a client that is
-//!   missing twice in a row has gone.
+//!   gone, when the client is missing for the first time, even if the server says that it has ended.
+//!   It is read again soon; a client that is missing twice in a row has gone.
 //! - Nothing is known before the first reading, so of that only the repetition counts.
 //!
 //! A reading that had room in its first page has one moment, and needs none of this.
 //!
 //! The last page is the one with nothing in it. A server that fails in between has told nothing.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::adapter::kea::leases::{AT_A_TIME, From, Page};
+use crate::adapter::kea::leases::{AT_A_TIME, From, Page, Row};
 use crate::adapter::kea::{self, Channel};
 use crate::adapter::sources::{Remark, Source, Told, Weight};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Held, Holder, Place, Said};
+use crate::record::{Held, Holder, LeaseEvent, Place, Said};
 
 /// How soon a server that does not answer is asked again, at first and at the latest.
 const RETRY: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ pub struct KeaSocket {
     trouble: Option<Error>,
     retry: Duration,
     /// What was found in the last reading that ended; absent before the first one.
-    before: Option<Found>,
+    before: Option<Vec<Had>>,
     /// What is to be told before anything else happens.
     queue: VecDeque<Told>,
     hasher: RandomState,
@@ -70,11 +70,19 @@ struct Reading {
     found: Found,
 }
 
-/// Who was found to have what. A number names a client, and whether it is for addresses or prefixes.
+/// What the pages of a reading say.
 #[derive(Default)]
 struct Found {
-    places: HashMap<Place, u64>,
-    clients: HashSet<u64>,
+    held: Vec<Had>,
+    /// What is leased no more, and why: told at the end.
+    ended: Vec<(Place, LeaseEvent)>,
+}
+
+/// Something that a client has. A number names the client, and whether it is an address or a prefix.
+#[derive(Clone, Copy)]
+struct Had {
+    place: Place,
+    client: u64,
 }
 
 impl KeaSocket {
@@ -126,8 +134,7 @@ impl KeaSocket {
         if reading.pages > MOST_PAGES {
             return Err(endless().why("the pages have no end"));
         }
-        reading.found.add(&page, &self.hasher);
-        self.tell(page);
+        self.take(page);
         Ok(())
     }
 
@@ -144,28 +151,28 @@ impl KeaSocket {
         let rest = State::Rest(Instant::now() + self.poll);
         let State::Reading(reading) = std::mem::replace(&mut self.state, rest) else { return };
         let has_one_moment = reading.had_room || reading.pages == 0;
-        match &self.before {
-            _ if has_one_moment => (),
+        let Reading { began, found: Found { held, ended }, .. } = reading;
+        let doubtful = match &self.before {
+            _ if has_one_moment => HashSet::new(),
+            Some(before) => missing(before, &held),
             None => {
-                self.before = Some(reading.found);
+                self.before = Some(held);
                 return self.begin();
             }
-            Some(before) => {
-                let missing = before.missing_in(&reading.found);
-                if !missing.is_empty() {
-                    let soon = DOUBT.max(reading.began.elapsed() * DOUBT_TIMES);
-                    self.state = State::Rest(Instant::now() + self.poll.min(soon));
-                }
-                for places in missing.chunks(AT_A_TIME) {
-                    let doubtful = places.iter().copied().map(Said::Doubtful).collect();
-                    self.queue.push_back(Told::Said(doubtful));
-                }
-            }
+        };
+        if !doubtful.is_empty() {
+            let soon = DOUBT.max(began.elapsed() * DOUBT_TIMES);
+            self.state = State::Rest(Instant::now() + self.poll.min(soon));
         }
+        let ended = ended.into_iter().filter(|(place, _)| !doubtful.contains(place));
+        let ended: Vec<Said> = ended.map(|(place, event)| Said::Ended(place, event)).collect();
+        let doubtful = doubtful.iter().copied().map(Said::Doubtful).collect();
+        self.say(ended);
+        self.say(doubtful);
+        self.queue.push_back(Told::Whole);
         self.trouble = None;
         self.retry = RETRY;
-        self.before = Some(reading.found);
-        self.queue.push_back(Told::Whole);
+        self.before = Some(held);
     }
 
     /// The server does not answer, or not as it should: what has been read is void.
@@ -184,20 +191,35 @@ impl KeaSocket {
         self.trouble = Some(why);
     }
 
-    /// Queues what a page says.
-    fn tell(&mut self, page: Page) {
-        let place = self.channel.place();
-        let mut remarks = Vec::new();
-        let mut all = Vec::with_capacity(page.rows.len());
-        for row in page.rows {
-            let is_served = matches!(row.said, Some(Said::Held(_) | Said::Ended(..)));
+    /// Queues what a page says, and notes what is needed at the end of the reading.
+    fn take(&mut self, page: Page) {
+        let State::Reading(Reading { found, .. }) = &mut self.state else { return };
+        let at = self.channel.place().to_string();
+        let (mut all, mut remarks) = (Vec::with_capacity(page.rows.len()), Vec::new());
+        for Row { said, wrong } in page.rows {
+            let is_served = matches!(said, Some(Said::Held(_) | Said::Ended(..)));
             let weight = if is_served { Weight::Note } else { Weight::Refused };
-            remarks.extend(row.wrong.map(|what| Remark { at: place.to_string(), what, weight }));
-            all.extend(row.said);
+            remarks.extend(wrong.map(|what| Remark { at: at.clone(), what, weight }));
+            match said {
+                Some(Said::Ended(place, event)) => found.ended.push((place, event)),
+                Some(Said::Held(held)) => {
+                    let client = self.hasher.hash_one(client(&held));
+                    found.held.push(Had { place: held.place(), client });
+                    all.push(Said::Held(held));
+                }
+                said => all.extend(said),
+            }
         }
-        self.queue.push_back(Told::Said(all));
+        self.say(all);
         if !remarks.is_empty() {
             self.queue.push_back(Told::Remarks(remarks));
+        }
+    }
+
+    fn say(&mut self, mut all: Vec<Said>) {
+        while !all.is_empty() {
+            let rest = all.split_off(all.len().min(AT_A_TIME));
+            self.queue.push_back(Told::Said(std::mem::replace(&mut all, rest)));
         }
     }
 }
@@ -230,26 +252,19 @@ impl Source for KeaSocket {
     }
 }
 
-impl Found {
-    fn add(&mut self, page: &Page, hasher: &RandomState) {
-        for row in &page.rows {
-            if let Some(Said::Held(held)) = &row.said {
-                let client = hasher.hash_one(name(held));
-                self.places.insert(held.place(), client);
-                self.clients.insert(client);
-            }
-        }
+/// What clients had before of whom there is nothing now, and which nobody else has.
+fn missing(before: &[Had], now: &[Had]) -> HashSet<Place> {
+    let clients: HashSet<u64> = now.iter().map(|had| had.client).collect();
+    let missing = before.iter().filter(|had| !clients.contains(&had.client));
+    let mut places: HashSet<Place> = missing.map(|had| had.place).collect();
+    for had in now {
+        places.remove(&had.place);
     }
-
-    /// What clients had here of whom there is nothing in that other reading.
-    fn missing_in(&self, other: &Found) -> Vec<Place> {
-        let is_missing = |(_, client): &(&Place, &u64)| !other.clients.contains(client);
-        self.places.iter().filter(is_missing).map(|(place, _)| *place).collect()
-    }
+    places
 }
 
-/// What a client keeps when it moves to another address.
-fn name(held: &Held) -> (&[u8], u32, u8) {
+/// Who has a lease, and of what kind: what stays the same when a client moves to another address.
+fn client(held: &Held) -> (&[u8], u32, u8) {
     match &held.holder {
         Holder::V6 { duid, iaid } => (duid.as_bytes(), *iaid, held.r#type as u8),
         Holder::V4 { identifier } => (identifier.as_bytes(), 0, held.r#type as u8),

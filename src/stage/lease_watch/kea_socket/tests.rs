@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::adapter::kea::played::Played;
 
-/// What the server has: the number of an address and the client that has it.
+/// What the server has: the number of an address and the client that has it; 0 for one that was
+/// given back.
 type Leases = Arc<Mutex<Vec<(u16, u8)>>>;
 
 /// A server that calls `before` with each command, and answers with what it returns, or like Kea.
@@ -60,7 +61,8 @@ fn like_kea(command: &Value, leases: &Leases) -> Vec<u8> {
         .map(|(number, client)| {
             let iaid = if client == 2 { u32::from(number) } else { 1 };
             json!({"ip-address": address(number), "duid": format!("00:03:00:01:{client:02x}"),
-                "iaid": iaid, "type": "IA_NA", "cltt": 1795250858, "valid-lft": 600, "state": 0})
+                "iaid": iaid, "type": "IA_NA", "cltt": 1795250858, "valid-lft": 600,
+                "state": if client == 0 { 3 } else { 0 }})
         })
         .collect();
     let result = if page.is_empty() { 3 } else { 0 };
@@ -127,7 +129,10 @@ fn a_client_that_moves_behind_the_reader_is_never_told_as_gone() {
         // Between two pages the first client gives up a late address and takes an early one.
         let is_between = command["arguments"]["from"].as_str().is_some_and(|from| from != "start");
         if is_between && is_to_move.swap(false, Ordering::Relaxed) {
-            leases.lock().unwrap()[0].0 = 0;
+            let mut leases = leases.lock().unwrap();
+            leases[0] = (0, 1);
+            // The server keeps what was given back for a while.
+            leases.push((5001, 0));
         }
         None
     });
@@ -152,12 +157,25 @@ fn a_client_that_moves_behind_the_reader_is_never_told_as_gone() {
     assert!(matches!(told, Told::Whole));
     assert_eq!(said.len(), 1501);
     assert_eq!(said.last(), Some(&Said::Doubtful(place(5001))));
-    assert!(matches!(source.state, State::Rest(at) if at <= Instant::now() + DOUBT));
+    assert!(matches!(source.state, State::Rest(at) if at <= Instant::now() + DOUBT * 2));
     source.look_again();
     let (told, said) = reading(&mut source);
     assert!(matches!(told, Told::Whole));
     assert!(held(&said).contains(&place(0)));
-    assert_eq!(held(&said).len(), said.len());
+    assert_eq!(said.len(), 1502);
+    assert_eq!(said.last(), Some(&Said::Ended(place(5001), LeaseEvent::Release)));
+}
+
+#[test]
+fn an_address_that_another_has_taken_is_in_no_doubt() {
+    let server = Server::start(|_, _| None);
+    server.lease(1500);
+    let mut source = server.source();
+    reading(&mut source);
+    server.leases.lock().unwrap()[0].1 = 7;
+    source.look_again();
+    let (_, said) = reading(&mut source);
+    assert_eq!((said.len(), held(&said).len()), (1501, 1501));
 }
 
 #[test]
@@ -177,11 +195,13 @@ fn a_client_that_is_missing_twice_has_gone() {
 
     // A server with one page has one moment, in which there is no doubt.
     server.lease(3);
+    source.look_again();
     reading(&mut source);
-    server.leases.lock().unwrap().remove(0);
+    server.leases.lock().unwrap()[0].1 = 0;
     source.look_again();
     let (_, said) = reading(&mut source);
-    assert_eq!((said.len(), held(&said).len()), (3, 3));
+    assert_eq!((said.len(), held(&said).len()), (4, 3));
+    assert_eq!(said.last(), Some(&Said::Ended(place(0), LeaseEvent::Release)));
 }
 
 #[test]
