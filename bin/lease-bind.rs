@@ -29,7 +29,7 @@ pub struct Args {
     #[command(flatten)]
     kept: Where,
     /// Where addresses are reserved for containers
-    #[arg(long, value_name = "dnsmasq:DIR|none", default_value = "none")]
+    #[arg(long, value_name = "dnsmasq:DIR|kea:PLACE|none", default_value = "none")]
     reserve: Reserve,
     /// Delete bindings that ended longer ago, or none of them
     #[arg(long, value_name = "TIME|none", default_value = "365d")]

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use jiff::Timestamp;
 
 pub use question::{Answer, Asked};
@@ -25,7 +25,8 @@ use crate::record::NotA;
 pub fn main<A: Parser>(work: fn(A, &Report) -> Result<()>) -> ExitCode {
     let args = match A::try_parse() {
         Ok(args) => args,
-        Err(why) => {
+        Err(mut why) => {
+            keep_secret(&mut why);
             let told = why.print();
             return match why.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if told.is_ok() => Exit::Done,
@@ -37,6 +38,17 @@ pub fn main<A: Parser>(work: fn(A, &Report) -> Result<()>) -> ExitCode {
     };
     let report = Report::new(A::command().get_name());
     run(&report, AssertUnwindSafe(|| work(args, &report))).into()
+}
+
+/// Takes the user and the password out of a URL that makes no sense: what is told may be logged.
+fn keep_secret(why: &mut clap::Error) {
+    let Some(ContextValue::String(value)) = why.get(ContextKind::InvalidValue) else { return };
+    if let Some((before, behind)) = value.split_once("://")
+        && let Some((_, place)) = behind.rsplit_once('@')
+    {
+        let shown = ContextValue::String(format!("{before}://…@{place}"));
+        why.insert(ContextKind::InvalidValue, shown);
+    }
 }
 
 /// How the output is written.

@@ -25,6 +25,7 @@ mod client;
 mod dnsmasq;
 mod docker;
 mod etcd;
+mod kea;
 mod namespace;
 mod program;
 
@@ -32,6 +33,7 @@ pub use client::Client;
 pub use dnsmasq::Dnsmasq;
 pub use docker::{Docker, IMAGE};
 pub use etcd::Etcd;
+pub use kea::{Kea, LEASE_CMDS};
 pub use namespace::Namespace;
 pub use program::{Done, Running, run};
 

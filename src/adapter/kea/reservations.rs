@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::{Channel, Place, Server};
 use crate::error::{Error, Kind, Result};
-use crate::record::{ContainerId, Duid, Hostname, Owner};
+use crate::record::{ContainerId, Duid, Hostname, Owner, Reservation};
 
 /// What must be known to the server. Changing one at once is known since Kea 2.3.
 const NEEDED: [&str; 4] =
@@ -43,21 +43,6 @@ pub struct Reservations {
     server: Option<Server>,
     /// What the suite has; absent before it was gone through.
     own: Option<BTreeMap<Whose, Identity>>,
-}
-
-/// An address that is kept for one container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reservation {
-    /// Whom the container belongs to.
-    pub owner: Owner,
-    /// The container.
-    pub container: ContainerId,
-    /// The DUID that it asks with.
-    pub duid: Duid,
-    /// The address.
-    pub address: Ipv6Addr,
-    /// The name that the server is to know it by.
-    pub name: Option<Hostname>,
 }
 
 type Whose = (Owner, ContainerId);
@@ -164,16 +149,16 @@ impl Reservations {
     fn reserve(&mut self, wanted: &Reservation) -> Result<bool> {
         let subnet = self.subnet_of(wanted.address)?;
         let identity = Identity { subnet, duid: wanted.duid.clone() };
-        let host = wanted.in_subnet(subnet);
-        let whose = wanted.whose();
+        let host = Host::new(wanted, subnet);
+        let whose = whose(wanted);
         let before = self.find(&identity)?;
         let is_new = match &before {
             None => self.add(host)?,
             Some(before) => match before.whose() {
                 None if before.keeps(wanted.address) => return Ok(false),
-                None => return Err(wanted.taken("by others")),
+                None => return Err(taken(wanted, "by others")),
                 Some((owner, _)) if owner != wanted.owner => {
-                    return Err(wanted.taken(&format!("for the owner \"{owner}\"")));
+                    return Err(taken(wanted, &format!("for the owner \"{owner}\"")));
                 }
                 Some(_) if before.says_as(&host) => false,
                 Some(_) => self.change(&identity, host)?,
@@ -290,13 +275,21 @@ impl Reservations {
     }
 }
 
-impl Reservation {
-    fn whose(&self) -> Whose {
-        (self.owner.clone(), self.container.clone())
-    }
+fn whose(wanted: &Reservation) -> Whose {
+    (wanted.owner.clone(), wanted.container.clone())
+}
 
-    fn in_subnet(&self, subnet_id: u32) -> Host {
-        let Reservation { owner, container, duid, address, name } = self;
+/// Why a DUID cannot have a reservation, which was made by whom the text says.
+fn taken(wanted: &Reservation, by: &str) -> Error {
+    Error::new(Kind::Refused, format_args!("reserve {}", wanted.address))
+        .why(format_args!("the DUID {} has a reservation made {by}", wanted.duid))
+        .remedy("remove it if it is not wanted")
+}
+
+impl Host {
+    /// The reservation that is wanted, in this subnet.
+    fn new(wanted: &Reservation, subnet_id: u32) -> Host {
+        let Reservation { owner, container, duid, address, name } = wanted;
         Host {
             subnet_id,
             duid: Some(duid.to_string()),
@@ -306,14 +299,6 @@ impl Reservation {
         }
     }
 
-    fn taken(&self, by: &str) -> Error {
-        Error::new(Kind::Refused, format_args!("reserve {}", self.address))
-            .why(format_args!("the DUID {} has a reservation made {by}", self.duid))
-            .remedy("remove it if it is not wanted")
-    }
-}
-
-impl Host {
     /// The container that the suite has made it for; nothing when others have made it.
     fn whose(&self) -> Option<Whose> {
         let mark = self.user_context.as_ref()?.get("leasepipe")?;

@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::adapter::dnsmasq::reservations as dnsmasq;
-use crate::error::Result;
-use crate::record::{ContainerId, Duid, NotA, Owner, Reservation};
+use crate::adapter::kea;
+use crate::error::{Error, Kind, Result};
+use crate::record::{ContainerId, Duid, Owner, Reservation};
+
+/// How long Kea may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where addresses are reserved, as the command line says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,16 +19,22 @@ pub enum Reserve {
     None,
     /// In a directory that dnsmasq reads as its `dhcp-hostsdir`.
     Dnsmasq(PathBuf),
+    /// By a running Kea, through its control channel.
+    Kea(kea::Place),
 }
 
 impl FromStr for Reserve {
-    type Err = NotA;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Reserve, NotA> {
+    /// # Errors
+    /// `Usage` for what names no place.
+    fn from_str(text: &str) -> Result<Reserve> {
         match text.split_once(':') {
             None if text == "none" => Ok(Reserve::None),
             Some(("dnsmasq", path)) if !path.is_empty() => Ok(Reserve::Dnsmasq(path.into())),
-            _ => Err(NotA::new(text, "a place for reservations (dnsmasq:DIR or none)")),
+            Some(("kea", place)) if !place.is_empty() => kea::Place::parse(place).map(Reserve::Kea),
+            _ => Err(Error::new(Kind::Usage, "no place for reservations")
+                .remedy("known are dnsmasq:DIR, kea:PATH, kea:http://HOST:PORT/ and none")),
         }
     }
 }
@@ -33,6 +43,7 @@ impl FromStr for Reserve {
 pub enum Reservations {
     None,
     Dnsmasq(dnsmasq::Reservations),
+    Kea(kea::reservations::Reservations),
 }
 
 impl Reservations {
@@ -46,6 +57,8 @@ impl Reservations {
             Reserve::Dnsmasq(directory) => {
                 dnsmasq::Reservations::open(directory).map(Reservations::Dnsmasq)
             }
+            Reserve::Kea(place) => kea::reservations::Reservations::open(place.clone(), PATIENCE)
+                .map(Reservations::Kea),
         }
     }
 
@@ -54,6 +67,7 @@ impl Reservations {
         match self {
             Reservations::None => Ok(false),
             Reservations::Dnsmasq(files) => files.put(wanted),
+            Reservations::Kea(server) => server.put(wanted),
         }
     }
 
@@ -62,6 +76,7 @@ impl Reservations {
         match self {
             Reservations::None => Ok(false),
             Reservations::Dnsmasq(files) => files.remove(owner, container),
+            Reservations::Kea(server) => server.remove(owner, container),
         }
     }
 
@@ -71,6 +86,8 @@ impl Reservations {
         match self {
             Reservations::None => Ok(false),
             Reservations::Dnsmasq(files) => files.give_way(owner, container),
+            // What is under that DUID in another subnet goes; what the other one took over is not his.
+            Reservations::Kea(server) => server.remove(owner, container),
         }
     }
 
@@ -79,6 +96,7 @@ impl Reservations {
         match self {
             Reservations::None => Ok(None),
             Reservations::Dnsmasq(files) => files.duid(owner, container),
+            Reservations::Kea(server) => server.duid(owner, container),
         }
     }
 
@@ -87,13 +105,14 @@ impl Reservations {
         match self {
             Reservations::None => Ok(Vec::new()),
             Reservations::Dnsmasq(files) => files.list(owner),
+            Reservations::Kea(server) => server.list(owner),
         }
     }
 
     /// Takes away what reservations that have ended have left and nobody needs by `now`.
     pub fn sweep(&mut self, now: SystemTime) -> Result<()> {
         match self {
-            Reservations::None => Ok(()),
+            Reservations::None | Reservations::Kea(_) => Ok(()),
             Reservations::Dnsmasq(files) => files.sweep(now),
         }
     }

@@ -111,39 +111,47 @@ impl KeaSocket {
         }
     }
 
+    /// Reads one page: the first of a new reading, or the next.
     fn read_on(&mut self) -> Result<()> {
-        if !self.is_checked {
-            self.channel.server()?;
-            self.is_checked = true;
-        }
-        let State::Reading(reading) = &mut self.state else {
-            self.begin();
-            return Ok(());
+        let began = Instant::now();
+        let from = match &self.state {
+            State::Rest(_) => From::Start,
+            State::Reading(reading) => reading.from,
         };
-        let page = self.channel.leases(reading.from)?;
+        let page = self.channel.leases(from)?;
+        if from == From::Start {
+            self.begin(began)?;
+        }
         if page.rows.is_empty() {
             self.end();
             return Ok(());
         }
-        let behind = page.last.map(From::Behind).filter(|behind| *behind != reading.from);
-        let endless = || Error::new(Kind::BadInput, "lease6-get-page").at(self.channel.place());
-        reading.from = behind
-            .ok_or_else(|| endless().why("the page does not say where the next one begins"))?;
+        let State::Reading(reading) = &mut self.state else { return Ok(()) };
+        let endless =
+            |why| Error::new(Kind::BadInput, "lease6-get-page").why(why).at(self.channel.place());
+        let behind = page.last.map(From::Behind).filter(|behind| *behind != from);
+        reading.from =
+            behind.ok_or_else(|| endless("the page does not say where the next one begins"))?;
         reading.had_room |= reading.pages == 0 && page.rows.len() < AT_A_TIME;
         reading.pages += 1;
         if reading.pages > MOST_PAGES {
-            return Err(endless().why("the pages have no end"));
+            return Err(endless("the pages have no end"));
         }
         self.take(page);
         Ok(())
     }
 
-    fn begin(&mut self) {
-        let found = Found::default();
-        let (began, from) = (Instant::now(), From::Start);
-        let reading = Reading { began, from, pages: 0, had_room: false, found };
-        self.state = State::Reading(reading);
+    /// The first page of a reading is there. Kea's other servers know the same command, and have no
+    /// leases to show.
+    fn begin(&mut self, began: Instant) -> Result<()> {
+        if !self.is_checked {
+            self.channel.server()?;
+            self.is_checked = true;
+        }
+        let (from, found) = (From::Start, Found::default());
+        self.state = State::Reading(Reading { began, from, pages: 0, had_room: false, found });
         self.queue.push_back(Told::Begin);
+        Ok(())
     }
 
     /// The reading is over.
@@ -157,7 +165,8 @@ impl KeaSocket {
             Some(before) => missing(before, &held),
             None => {
                 self.before = Some(held);
-                return self.begin();
+                self.state = State::Rest(Instant::now());
+                return;
             }
         };
         if !doubtful.is_empty() {
