@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use leasepipe::cli::{self, Asked, Keep, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
-use leasepipe::stage::lease_bind::{self, Address, Kept, Options, Reserve};
+use leasepipe::record::Hostname;
+use leasepipe::stage::lease_bind::{self, Address, Kept, Naming, Options, Protect, Reserve};
 
 /// Changes → bindings: whose container has which address, written down
 ///
@@ -31,6 +32,8 @@ pub struct Args {
     /// Where addresses are reserved for containers
     #[arg(long, value_name = "dnsmasq:DIR|kea:PLACE|none", default_value = "none")]
     reserve: Reserve,
+    #[command(flatten)]
+    names: Names,
     /// Delete bindings that ended longer ago, or none of them
     #[arg(long, value_name = "TIME|none", default_value = "365d")]
     retain: Keep,
@@ -49,6 +52,20 @@ pub struct Where {
     store: Option<Address>,
 }
 
+/// What containers are called.
+#[derive(clap::Args)]
+pub struct Names {
+    /// Name containers after their clients, in this hostsdir of dnsmasq
+    #[arg(long, value_name = "DIR")]
+    names: Option<PathBuf>,
+    /// Let names be known in this domain, too
+    #[arg(long, value_name = "NAME", requires = "names")]
+    domain: Option<Hostname>,
+    /// Give nobody these names (with * and ?), or those in a file
+    #[arg(long, value_name = "NAMES|FILE", requires = "names")]
+    protect: Vec<Protect>,
+}
+
 const EXAMPLE: &str = "Example:
   unionize --bridge br1 < changes | lease-bind --reserve dnsmasq:/var/lib/leasepipe/reserved
   lease-bind who fd00:1::15e --at 2026-11-21T12:00:00Z --table";
@@ -63,7 +80,13 @@ fn run(args: Args, report: &Report) -> Result<()> {
         let output = Output::stdout(answer.show.table)?;
         return lease_bind::ask(&answer.kept.into(), question, client.as_ref(), output);
     }
-    let options = Options { kept: args.kept.into(), reserve: args.reserve, retain: args.retain.0 };
+    let Names { names, domain, protect } = args.names;
+    let options = Options {
+        kept: args.kept.into(),
+        reserve: args.reserve,
+        naming: names.map(|directory| Naming { directory, domain, protect }),
+        retain: args.retain.0,
+    };
     lease_bind::run(Stdio::open(report, args.show.table)?, &options)
 }
 

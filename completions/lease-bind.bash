@@ -53,7 +53,7 @@ _lease__bind() {
 
     case "${cmd}" in
         lease__bind)
-            opts="-h -V --ledger --store --reserve --retain --table --help --version who what list history help"
+            opts="-h -V --ledger --store --reserve --names --domain --protect --retain --table --help --version who what list history help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -68,6 +68,18 @@ _lease__bind() {
                     return 0
                     ;;
                 --reserve)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --domain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --protect)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_lease_bind_global_optspecs
-    string join \n ledger= store= reserve= retain= table h/help V/version
+    string join \n ledger= store= reserve= names= domain= protect= retain= table h/help V/version
 end
 
 function __fish_lease_bind_needs_command
@@ -27,6 +27,9 @@ end
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -l ledger -d 'The ledger: the SQLite file that bindings are kept in' -r -F
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -l store -d 'An etcd to keep bindings in instead, for several machines' -r
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -l reserve -d 'Where addresses are reserved for containers' -r
+complete -c lease-bind -n "__fish_lease_bind_needs_command" -l names -d 'Name containers after their clients, in this hostsdir of dnsmasq' -r -F
+complete -c lease-bind -n "__fish_lease_bind_needs_command" -l domain -d 'Let names be known in this domain, too' -r
+complete -c lease-bind -n "__fish_lease_bind_needs_command" -l protect -d 'Give nobody these names (with * and ?), or those in a file' -r
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -l retain -d 'Delete bindings that ended longer ago, or none of them' -r
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -l table -d 'Print a table for people instead of records'
 complete -c lease-bind -n "__fish_lease_bind_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'

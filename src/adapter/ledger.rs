@@ -24,7 +24,7 @@ use crate::record::{Binding, Bound, ContainerId, Duid, Entry, HostRef, LeaseRef,
 const APPLICATION_ID: i64 = 0x6c70_4c47;
 
 /// Statements that lead from each form to the next. What has been released is never changed.
-const FORMS: &[&str] = &[include_str!("ledger/schema.sql")];
+const FORMS: &[&str] = &[include_str!("ledger/form-1.sql"), include_str!("ledger/form-2.sql")];
 
 /// How long another writer may hold the file.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,7 +48,10 @@ impl Ledger {
             db.busy_timeout(PATIENCE).map_err(|e| failure("open", &e))?;
             is_ledger(&db)?;
             let many_at_once = || -> rusqlite::Result<()> {
+                // This one has to be said before there is anything in the file.
+                db.pragma_update(None, "auto_vacuum", "incremental")?;
                 db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+                db.pragma_update_and_check(None, "secure_delete", "on", |_| Ok(()))?;
                 db.pragma_update(None, "synchronous", "full")
             };
             // Readers and a writer at once; where the file system cannot, SQLite keeps its older way.

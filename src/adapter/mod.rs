@@ -6,6 +6,7 @@ pub mod dhcp6;
 pub mod dnsmasq;
 pub mod docker;
 pub mod etcd;
+pub mod hostname;
 pub mod kea;
 pub mod ledger;
 pub mod ndp;

@@ -5,6 +5,7 @@ pub mod clients;
 pub mod diff;
 pub mod glob;
 pub mod leases;
+pub mod names;
 pub mod place;
 pub mod reconcile;
 pub mod rules;

@@ -17,31 +17,20 @@
 //! - The address itself is given to nobody else of dnsmasq's own accord until SIGHUP or a restart. A
 //!   later reservation of it takes effect at once.
 
-use std::fs::{self, File, Permissions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Doing, Error, Kind, Result, Within};
+use super::files::{Files, Found, MARK};
+use crate::error::Result;
 use crate::record::{ContainerId, Duid, Owner, Reservation};
-
-/// How every file of the suite begins.
-const MARK: &str = "# leasepipe ";
-
-/// How a file begins that is being written.
-const UNFINISHED: &str = ".leasepipe-";
 
 /// After so long dnsmasq has read a file, or does not run and will read the directory anew.
 pub const READ_BY_THEN: Duration = Duration::from_secs(60);
 
-/// No file of the suite is longer than this.
-const LONGEST: u64 = 4096;
-
 /// A directory that dnsmasq reads as its `dhcp-hostsdir`.
 #[derive(Debug)]
 pub struct Reservations {
-    directory: PathBuf,
+    files: Files,
 }
 
 /// What one of the suite's files says.
@@ -54,14 +43,7 @@ struct Content {
 impl Reservations {
     /// The directory at that path, which must be there.
     pub fn open(directory: &Path) -> Result<Reservations> {
-        let metadata = fs::metadata(directory)
-            .doing("open directory of reservations")
-            .within(directory.display())?;
-        if !metadata.is_dir() {
-            let error = Error::new(Kind::BadInput, "open directory of reservations");
-            return Err(error.why("not a directory").at(directory.display()));
-        }
-        Ok(Reservations { directory: directory.to_owned() })
+        Files::open(directory, "reservation").map(|files| Reservations { files })
     }
 
     /// Reserves an address; whether that was not so before.
@@ -79,7 +61,7 @@ impl Reservations {
         if before.is_some_and(|before| before.text == text) {
             return Ok(false);
         }
-        self.write(&name, &text).map(|()| true)
+        self.files.write(&name, &text).map(|()| true)
     }
 
     /// Ends the reservation for a container; whether there was one.
@@ -92,7 +74,7 @@ impl Reservations {
             return Ok(false);
         };
         let head = format!("{MARK}reserves nothing any more for {container} of {owner}\n");
-        self.write(&name, &(head + &released(&duid))).map(|()| true)
+        self.files.write(&name, &(head + &released(&duid))).map(|()| true)
     }
 
     /// The DUID that an address is reserved for on behalf of a container.
@@ -113,15 +95,13 @@ impl Reservations {
         if self.read(&name)?.is_none() {
             return Ok(false);
         }
-        let path = self.directory.join(&name);
-        remove_file(&path).doing("remove reservation").within(path.display())?;
-        Ok(true)
+        self.files.remove(&name).map(|()| true)
     }
 
     /// The containers that have a reservation; of one owner, or of all.
     pub fn list(&self, owner: Option<&Owner>) -> Result<Vec<(Owner, ContainerId)>> {
         let mut found = Vec::new();
-        for name in self.names()? {
+        for name in self.files.names()? {
             let Some((of, container)) = parse_name(&name) else { continue };
             if owner.is_some_and(|owner| *owner != of) {
                 continue;
@@ -138,77 +118,26 @@ impl Reservations {
     /// Deletes files of ended reservations that dnsmasq has read by `now`, and files that a program
     /// which was killed did not finish.
     pub fn sweep(&self, now: SystemTime) -> Result<()> {
-        for name in self.names()? {
+        for name in self.files.names()? {
             let ended = || matches!(self.read(&name), Ok(Some(Content { reserves: None, .. })));
-            let unfinished = name.starts_with(UNFINISHED);
-            if !unfinished && (parse_name(&name).is_none() || !ended()) {
-                continue;
-            }
-            let path = self.directory.join(&name);
-            let age = fs::symlink_metadata(&path)
-                .and_then(|metadata| metadata.modified())
-                .map(|written| now.duration_since(written).unwrap_or_default());
-            if age.is_ok_and(|age| age >= READ_BY_THEN) {
-                remove_file(&path).doing("remove reservation").within(path.display())?;
+            let is_read = self.files.age(&name, now).is_some_and(|age| age >= READ_BY_THEN);
+            if is_read && parse_name(&name).is_some() && ended() {
+                self.files.remove(&name)?;
             }
         }
-        Ok(())
-    }
-
-    fn names(&self) -> Result<Vec<String>> {
-        let what = "list reservations";
-        let entries = fs::read_dir(&self.directory).doing(what).within(self.directory.display())?;
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.doing(what).within(self.directory.display())?;
-            // What is not UTF-8 was not named by the suite.
-            names.extend(entry.file_name().into_string());
-        }
-        Ok(names)
+        self.files.sweep_unfinished(now, READ_BY_THEN)
     }
 
     /// What the suite's file of that name says; nothing when there is none.
     fn read(&self, name: &str) -> Result<Option<Content>> {
-        let path = self.directory.join(name);
-        let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-        let opened = File::options().read(true).custom_flags(flags).open(&path);
-        let file = match opened {
-            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
-            opened => opened.doing("read reservation").within(path.display())?,
-        };
-        let mut text = Vec::new();
-        let read = file.take(LONGEST).read_to_end(&mut text);
-        read.doing("read reservation").within(path.display())?;
-        match String::from_utf8(text) {
-            Ok(text) if text.starts_with(MARK) => {
+        match self.files.read(name)? {
+            Found::Nothing => Ok(None),
+            Found::Ours(text) => {
                 let reserves = text.lines().find_map(reserved_by);
                 Ok(Some(Content { text, reserves }))
             }
-            _ => {
-                let error = Error::new(Kind::Refused, "replace reservation")
-                    .why(format_args!("the file does not begin with \"{MARK}\": it is another's"))
-                    .remedy("move it away if it is not wanted");
-                Err(error.at(path.display()))
-            }
+            Found::Others => Err(self.files.refused(name)),
         }
-    }
-
-    /// Puts the file in place in one step. It is readable by all, since dnsmasq gives up its rights.
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.directory.join(name);
-        let unfinished = self.directory.join(format!("{UNFINISHED}{name}.{}", std::process::id()));
-        let written = remove_file(&unfinished).and_then(|()| {
-            let mut file = File::options().write(true).create_new(true).open(&unfinished)?;
-            file.write_all(text.as_bytes())?;
-            file.set_permissions(Permissions::from_mode(0o644))?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)
-        });
-        if written.is_err() {
-            // Told is why it could not be written; what is left is swept up later.
-            let _ = fs::remove_file(&unfinished);
-        }
-        written.doing("write reservation").within(path.display())
     }
 }
 
@@ -239,14 +168,6 @@ fn file_name(owner: &Owner, container: &ContainerId) -> String {
 fn parse_name(name: &str) -> Option<(Owner, ContainerId)> {
     let (owner, container) = name.split_once('@')?;
     Some((owner.parse().ok()?, container.parse().ok()?))
-}
-
-/// Removes a file that may be gone already.
-fn remove_file(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 #[cfg(test)]

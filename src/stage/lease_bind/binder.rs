@@ -6,19 +6,21 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
+use super::names::Namer;
 use super::reserve::Reservations;
 use super::store::Store;
 use crate::error::Result;
 use crate::pipe::Report;
 use crate::record::{
     Action, Address, Binding, Change, Checkpoint, Container, ContainerId, Entry, Interface,
-    LeaseRef, Origin, Owner, Record, Reservation, State, Status,
+    LeaseRef, Origin, Owner, Question, Record, Reservation, State, Status,
 };
 
 /// Binds containers to the clients that they are for.
 pub struct Binder {
     store: Store,
     reservations: Reservations,
+    namer: Option<Namer>,
     /// Containers that were told of since the last checkpoint and are not to go.
     listed: HashSet<(Owner, ContainerId)>,
 }
@@ -31,8 +33,8 @@ fn owner_of(container: &Container) -> Owner {
 
 impl Binder {
     /// One that has been told of nothing yet.
-    pub fn new(store: Store, reservations: Reservations) -> Binder {
-        Binder { store, reservations, listed: HashSet::new() }
+    pub fn new(store: Store, reservations: Reservations, namer: Option<Namer>) -> Binder {
+        Binder { store, reservations, namer, listed: HashSet::new() }
     }
 
     /// Deals with a change; what goes out for it.
@@ -41,7 +43,7 @@ impl Binder {
             let lost = self.failed(&change.container, report).map(Record::Binding);
             return lost.into_iter().chain([Record::Change(change)]).collect();
         }
-        match self.act(change.action, &change.container) {
+        match self.act(change.action, &change.container, report) {
             Ok(bindings) if bindings.is_empty() => vec![Record::Change(change)],
             Ok(bindings) => bindings.into_iter().map(Record::Binding).collect(),
             Err(why) => {
@@ -59,7 +61,7 @@ impl Binder {
         }
         let absent = container.state == Some(State::Absent);
         let action = if absent { Action::Remove } else { Action::Add };
-        match self.act(action, &container) {
+        match self.act(action, &container, report) {
             Ok(bindings) if bindings.is_empty() => vec![Record::Container(container)],
             Ok(bindings) => bindings.into_iter().map(Record::Binding).collect(),
             Err(why) => {
@@ -84,61 +86,71 @@ impl Binder {
         if interface.addresses.iter().any(|known| known.address == bound.address) {
             return None;
         }
-        let ended = self.unbind(&owner, &container.id).map_err(|why| why.at(&container.id));
+        let ended = self.unbind(&owner, &container.id, report).map_err(|why| why.at(&container.id));
         told(ended, report)?
     }
 
     /// The bindings that came or went by it: the new one last.
-    fn act(&mut self, action: Action, container: &Container) -> Result<Vec<Binding>> {
+    fn act(
+        &mut self,
+        action: Action,
+        container: &Container,
+        report: &Report,
+    ) -> Result<Vec<Binding>> {
         let owner = owner_of(container);
         let place = (owner.clone(), container.id.clone());
         if action == Action::Remove {
             self.listed.remove(&place);
-            return Ok(self.unbind(&owner, &container.id)?.into_iter().collect());
+            return Ok(self.unbind(&owner, &container.id, report)?.into_iter().collect());
         }
         self.listed.insert(place);
         match (&container.lease, leased(container)) {
             (Some(lease), Some((interface, address))) => {
-                self.bind(owner, container, lease, interface, address)
+                let entry = entry(owner, container, lease, interface, address);
+                self.bind(entry, address.origin, report)
             }
             _ => Ok(Vec::new()),
         }
     }
 
-    fn bind(
-        &mut self,
-        owner: Owner,
-        container: &Container,
-        lease: &LeaseRef,
-        interface: &Interface,
-        address: &Address,
-    ) -> Result<Vec<Binding>> {
-        let mut binding = Binding {
-            lease: lease.clone(),
-            container: container.id.clone(),
-            address: address.address,
-            duid: interface.duid.clone(),
-            mac: Some(interface.mac),
-            host: container.host.clone(),
-            owner: Some(owner.clone()),
-            since: now(),
-            until: None,
-            rest: Default::default(),
-        };
-        let docker_id = container.docker.as_ref().map(|docker| docker.id.clone());
-        let entry = Entry { owner: owner.clone(), binding: binding.clone(), docker_id };
+    fn bind(&mut self, entry: Entry, origin: Origin, report: &Report) -> Result<Vec<Binding>> {
         let bound = self.store.bind(&entry)?;
-        match reservation(owner.clone(), &binding, address.origin) {
+        let Entry { owner, mut binding, .. } = entry;
+        match reservation(owner.clone(), &binding, origin) {
             Some(wanted) => drop(self.reservations.put(&wanted)?),
-            None => self.unreserve(&owner, &container.id)?,
+            None => self.unreserve(&owner, &binding.container)?,
+        }
+        if let Some(namer) = &mut self.namer {
+            namer.put(&owner, &binding, false, report)?;
         }
         binding.since = bound.since;
         Ok(bound.instead_of.into_iter().chain([binding]).collect())
     }
 
-    fn unbind(&mut self, owner: &Owner, container: &ContainerId) -> Result<Option<Binding>> {
+    fn unbind(
+        &mut self,
+        owner: &Owner,
+        container: &ContainerId,
+        report: &Report,
+    ) -> Result<Option<Binding>> {
+        self.unname(owner, container, report)?;
         self.unreserve(owner, container)?;
         self.store.unbind(owner, container, now())
+    }
+
+    /// Takes its name from a container. Its client's other containers may have that now, and those
+    /// that have its address are told of again, while the ledger still knows that it was bound.
+    fn unname(&mut self, owner: &Owner, container: &ContainerId, report: &Report) -> Result<()> {
+        let Some(namer) = &mut self.namer else { return Ok(()) };
+        namer.remove(owner, container)?;
+        let Some(ends) = self.store.binding(owner, container)? else { return Ok(()) };
+        let of_client = Question { key: Some(ends.lease.key), open: true, ..Question::default() };
+        self.store.ask(&of_client, &mut |other| match &other.owner {
+            Some(of) if (of, &other.container) != (owner, container) => {
+                namer.put(of, &other, other.address == ends.address, report)
+            }
+            _ => Ok(()),
+        })
     }
 
     /// Ends the reservation for a container. A client that takes a new host name has a new container
@@ -158,7 +170,7 @@ impl Binder {
         Ok(())
     }
 
-    /// All changes of a listing have come by: ends what is bound or reserved and was not listed. A
+    /// All changes of a listing have come by: ends what is bound, reserved or named and was not listed. A
     /// listing in which some may be missing ends nothing.
     pub fn checkpoint(&mut self, checkpoint: &Checkpoint, report: &Report) -> Vec<Binding> {
         let listed = std::mem::take(&mut self.listed);
@@ -170,12 +182,15 @@ impl Binder {
             if listed.contains(&(owner.clone(), container.clone())) {
                 continue;
             }
-            match self.unbind(&owner, &container) {
+            match self.unbind(&owner, &container, report) {
                 Ok(closed) => ended.extend(closed),
                 Err(why) => report.failed(&why.at(&container)),
             }
         }
         told(self.reservations.sweep(SystemTime::now()), report);
+        if let Some(namer) = &mut self.namer {
+            told(namer.sweep(SystemTime::now()), report);
+        }
         ended
     }
 
@@ -187,10 +202,13 @@ impl Binder {
         }
     }
 
-    /// What is bound or reserved, each container once.
+    /// What is bound, reserved or named, each container once.
     fn left_over(&mut self, owner: Option<&Owner>, report: &Report) -> Vec<(Owner, ContainerId)> {
         let mut found = told(self.store.bound(owner), report).unwrap_or_default();
         found.extend(told(self.reservations.list(owner), report).unwrap_or_default());
+        if let Some(namer) = &mut self.namer {
+            found.extend(told(namer.list(owner), report).unwrap_or_default());
+        }
         found.sort();
         found.dedup();
         found
@@ -205,6 +223,30 @@ fn leased(container: &Container) -> Option<(&Interface, &Address)> {
         interfaces.flat_map(move |interface| interface.addresses.iter().map(of(interface)))
     };
     all().find(|(_, address)| address.origin == Origin::Dhcp6).or_else(|| all().next())
+}
+
+/// What is entered for a container that is bound from now on.
+fn entry(
+    owner: Owner,
+    container: &Container,
+    lease: &LeaseRef,
+    interface: &Interface,
+    address: &Address,
+) -> Entry {
+    let binding = Binding {
+        lease: lease.clone(),
+        container: container.id.clone(),
+        address: address.address,
+        duid: interface.duid.clone(),
+        mac: Some(interface.mac),
+        host: container.host.clone(),
+        owner: Some(owner.clone()),
+        since: now(),
+        until: None,
+        rest: Default::default(),
+    };
+    let docker_id = container.docker.as_ref().map(|docker| docker.id.clone());
+    Entry { owner, binding, docker_id }
 }
 
 /// The reservation that keeps a leased address for its container; nothing for an address that no

@@ -1,4 +1,9 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
 use super::*;
+use crate::error::Kind;
 
 struct Scratch(PathBuf);
 
