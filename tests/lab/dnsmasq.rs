@@ -33,7 +33,6 @@ impl Dnsmasq {
             "--keep-in-foreground".to_owned(),
             "--conf-file=/dev/null".to_owned(),
             "--user=root".to_owned(),
-            "--port=0".to_owned(),
             format!("--pid-file={}", file("pid")),
             format!("--interface={bridge}"),
             "--except-interface=lo".to_owned(),
@@ -46,6 +45,9 @@ impl Dnsmasq {
             "--log-dhcp".to_owned(),
             format!("--log-facility={}", file("log")),
         ];
+        if !options.iter().any(|option| option.starts_with("--port=")) {
+            arguments.push("--port=0".to_owned()); // no DNS
+        }
         arguments.extend(options.iter().map(|&option| option.to_owned()));
         let (machine, bridge, dir) = (machine.clone(), bridge.to_owned(), dir.to_owned());
         let mut server = Dnsmasq { machine, bridge, dir, arguments, child: None };

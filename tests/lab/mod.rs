@@ -22,6 +22,7 @@
 #![allow(dead_code, unused_imports, unused_macros)] // each test file uses a part of it
 
 mod client;
+pub mod dns;
 mod dnsmasq;
 mod docker;
 mod etcd;

@@ -3,7 +3,7 @@
 //! A container goes by its client's name where it can have that, and else by its own, so that a
 //! client's further containers, and those of a client whose name is another's, have one too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -14,6 +14,9 @@ use crate::error::{Doing, Error, Kind, Result, Within};
 use crate::logic::names::{Pattern, Protected};
 use crate::pipe::Report;
 use crate::record::{Binding, ContainerId, Hostname, NotA, Owner};
+
+/// What is remembered to have been said of one container: its client may take ever new names.
+const MOST_TOLD: usize = 16;
 
 /// Where names are written, and which.
 #[derive(Clone, Debug)]
@@ -51,8 +54,9 @@ pub struct Namer {
     names: Names,
     domain: Option<Hostname>,
     protected: Protected,
-    /// What was said last of each container that did not get its client's name.
-    told: HashMap<(Owner, ContainerId), String>,
+    /// What was said of each container that did not get a name, so that it is not said at each
+    /// listing anew.
+    told: HashMap<(Owner, ContainerId), BTreeSet<String>>,
 }
 
 impl Namer {
@@ -90,7 +94,9 @@ impl Namer {
         report: &Report,
     ) -> Result<()> {
         let client = binding.lease.hostname.as_ref().map(Hostname::as_str);
-        for name in client.into_iter().chain([binding.container.as_str()]) {
+        // What a client says behind its name is of no account; a container's name is whole or none.
+        let own = Some(binding.container.as_str()).filter(|name| !name.contains('.'));
+        for name in [client, own].into_iter().flatten() {
             let Some(label) = label(name) else { continue };
             let refused = match self.protected.by(name, self.domain.as_ref()) {
                 Some(pattern) => format!("it is protected by \"{pattern}\""),
@@ -141,11 +147,13 @@ impl Namer {
         why: String,
         report: &Report,
     ) {
-        let place = (owner.clone(), container.clone());
+        let told = self.told.entry((owner.clone(), container.clone())).or_default();
         let what = format!("name \"{name}\" is not given: {why}");
-        if self.told.get(&place) != Some(&what) {
-            report.note(&Error::new(Kind::Refused, &what).at(container));
-            self.told.insert(place, what);
+        if told.len() == MOST_TOLD {
+            told.clear();
+        }
+        if told.insert(what.clone()) {
+            report.note(&Error::new(Kind::Refused, what).at(container));
         }
     }
 }
