@@ -22,6 +22,7 @@ readonly -A package_of=(
     [flock]=util-linux
     [nsenter]=util-linux
     [sysctl]=procps
+    [sqlite3]=sqlite3
     [strace]=strace
     [shellcheck]=shellcheck
     [systemd-analyze]=systemd

@@ -382,7 +382,7 @@ fn people_get_a_table() {
     writeln!(child.stdin.take().unwrap(), "{}", change("add", "a", "2001:db8:1::a")).unwrap();
     let text = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
     assert!(text.starts_with("CLIENT"), "{text}");
-    assert!(text.contains("2001:db8::1  a          2001:db8:1::a"), "{text}");
+    assert!(text.contains("2001:db8::1  alpha     a          2001:db8:1::a"), "{text}");
 }
 
 /// Marsaglia's xorshift: the same chances at each run.

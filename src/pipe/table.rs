@@ -1,5 +1,7 @@
 //! Records as a table for people, behind `--table`.
 
+use std::net::IpAddr;
+
 use serde_json::Value;
 
 use super::Writer;
@@ -78,7 +80,7 @@ fn columns(record: &Record) -> Option<(&'static [&'static str], Vec<String>)> {
 const LEASE: &[&str] = &["EVENT", "ADDRESS", "HOSTNAME", "EXPIRES", "KEY", "DUID"];
 const CONTAINER: &[&str] = &["CONTAINER", "IMAGE", "STATE", "HOST", "CLIENT", "ADDRESSES"];
 const CHANGE: &[&str] = &["ACTION", "CONTAINER", "HOST", "STATUS", "ADDRESSES", "WHY"];
-const BINDING: &[&str] = &["CLIENT", "CONTAINER", "ADDRESS", "SINCE", "UNTIL"];
+const BINDING: &[&str] = &["CLIENT", "HOSTNAME", "CONTAINER", "ADDRESS", "SINCE", "UNTIL"];
 const EXPLANATION: &[&str] =
     &["CLIENT", "ADDRESS", "HOSTNAME", "RULE", "TEMPLATE", "CONTAINERS", "WHY"];
 const HOST: &[&str] = &["HOST", "URL", "STATE"];
@@ -86,9 +88,7 @@ const HOST: &[&str] = &["HOST", "URL", "STATE"];
 fn lease_row(lease: &Lease) -> Vec<String> {
     vec![
         word(&Some(lease.event)),
-        lease
-            .prefix_len
-            .map_or(lease.address.to_string(), |len| format!("{}/{len}", lease.address)),
+        leased(&lease.address, lease.prefix_len),
         text(&lease.hostname),
         lease.expires_at.map_or("never".to_owned(), |at| at.to_string()),
         lease.key.to_string(),
@@ -126,7 +126,8 @@ fn change_row(change: &Change) -> Vec<String> {
 
 fn binding_row(binding: &Binding) -> Vec<String> {
     vec![
-        binding.lease.address.to_string(),
+        leased(&binding.lease.address, binding.lease.prefix_len),
+        text(&binding.lease.hostname),
         binding.container.to_string(),
         binding.address.to_string(),
         binding.since.to_string(),
@@ -163,6 +164,10 @@ fn explanation_row(explanation: &Explanation) -> Vec<String> {
 /// A string without its quotes, anything else as JSON.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn leased(address: &IpAddr, prefix_len: Option<u8>) -> String {
+    prefix_len.map_or(address.to_string(), |len| format!("{address}/{len}"))
 }
 
 fn host(container: &Container) -> String {
