@@ -53,7 +53,8 @@ pub(super) enum Plan {
     Make(Change, Bound),
 }
 
-/// Binds the entry's container.
+/// Binds the entry's container: since when it says, or since what it takes the place of began, if that
+/// is later by another machine's clock.
 ///
 /// # Errors
 /// `Refused` when another container has the address. One of the same owner that has it under the
@@ -61,47 +62,49 @@ pub(super) enum Plan {
 /// whoever shows that DUID.
 pub(super) fn bind(keys: &Keys, entry: &Entry, scene: &Scene) -> Result<Plan> {
     let me = holder_of(entry);
-    let mut gone = None;
+    let claim = (keys.claim(entry.binding.address), holder_text(&me));
+    let own = scene.own.value.as_ref();
+    let stands = own.filter(|own| own.says_the_same(entry));
+    let other = scene.claim.value.as_ref().filter(|other| **other != me);
+    // A claim whose binding is gone, or has another address, was left by other hands than these.
+    let had = scene.other.value.as_ref().filter(|had| other.is_some() && same_address(had, entry));
+    had.map_or(Ok(()), |had| gives_way(had, entry))?;
+    if let (Some(own), None, true) = (stands, other, scene.claim.value.is_some()) {
+        return Ok(Plan::Stands(Bound { since: own.binding.since, instead_of: None }));
+    }
+
+    let mut entry = entry.clone();
+    for before in own.into_iter().chain(had) {
+        entry.binding.since = entry.binding.since.max(before.binding.since);
+    }
     let mut change = Change {
         given: vec![
             (keys.binding(&me), scene.own.revision),
-            (keys.claim(entry.binding.address), scene.claim.revision),
+            (claim.0.clone(), scene.claim.revision),
         ],
-        steps: Vec::new(),
-        proof: (keys.binding(&me), value::text(entry)),
+        steps: vec![Step::Put(claim.0.clone(), claim.1.clone())],
+        proof: claim,
     };
-    if let Some(other) = scene.claim.value.as_ref().filter(|other| **other != me) {
+    let mut closed = Vec::new();
+    if let Some(other) = other {
         change.given.push((keys.binding(other), scene.other.revision));
-        // A claim whose binding is gone was left by other hands than these.
-        if let Some(its) = scene.other.value.as_ref().filter(|its| same_address(its, entry)) {
-            gives_way(its, entry)?;
-            change.steps.push(Step::Delete(keys.binding(other)));
-            let until = entry.binding.since;
-            gone = Some(change.close(keys, its, scene.other.revision, until, entry));
-        }
     }
-    let mut since = entry.binding.since;
-    let mut instead_of = None;
-    match &scene.own.value {
-        Some(own) if own.says_the_same(entry) => {
-            since = own.binding.since;
-            if scene.claim.value.as_ref() == Some(&me) {
-                return Ok(Plan::Stands(Bound { since, instead_of: None }));
-            }
-            change.proof = (keys.claim(entry.binding.address), holder_text(&me));
-        }
-        own => {
-            if let Some(own) = own {
-                instead_of = Some(change.close(keys, own, scene.own.revision, since, entry));
-            }
-            change.steps.push(Step::Put(keys.binding(&me), value::text(entry)));
-        }
+    if let Some(had) = had {
+        change.steps.push(Step::Delete(keys.binding(&holder_of(had))));
+        closed.push(change.close(keys, had, scene.other.revision, &entry));
     }
-    change.steps.push(Step::Put(keys.claim(entry.binding.address), holder_text(&me)));
+    if let Some(own) = stands {
+        entry.binding.since = own.binding.since;
+    } else {
+        let last = own.map(|own| change.close(keys, own, scene.own.revision, &entry));
+        closed.extend(last);
+        change.proof = (keys.binding(&me), value::text(&entry));
+        change.steps.push(Step::Put(change.proof.0.clone(), change.proof.1.clone()));
+    }
     if let Some(duid) = &entry.binding.duid {
         change.steps.push(Step::Put(keys.mark(duid, &me), String::new()));
     }
-    Ok(Plan::Make(change, Bound { since, instead_of: instead_of.or(gone) }))
+    Ok(Plan::Make(change, Bound { since: entry.binding.since, instead_of: closed.pop() }))
 }
 
 /// Ends the binding `own`, which was made by `revision`.
@@ -126,15 +129,8 @@ pub(super) fn unbind(
 
 impl Change {
     /// Moves an entry into history to make room for `next`; the closed binding.
-    fn close(
-        &mut self,
-        keys: &Keys,
-        entry: &Entry,
-        revision: i64,
-        until: Timestamp,
-        next: &Entry,
-    ) -> Binding {
-        let ((name, text), closed) = ended(keys, entry, revision, until);
+    fn close(&mut self, keys: &Keys, entry: &Entry, revision: i64, next: &Entry) -> Binding {
+        let ((name, text), closed) = ended(keys, entry, revision, next.binding.since);
         self.steps.extend(leftovers(keys, entry, Some(next)));
         self.steps.push(Step::Put(name, text));
         closed

@@ -160,7 +160,8 @@ fn what_says_the_same_stands_and_what_does_not_is_closed() {
     assert_eq!(store.revision, 1, "nothing was written");
     // A clock that is behind ends no binding before it began.
     let moved = store.bind(&entry("edge", "a", "fd01::2", "00:04:02", 5)).unwrap();
-    assert_eq!(moved.instead_of.unwrap().until, Some(at(10)));
+    assert_eq!((moved.instead_of.unwrap().until, moved.since), (Some(at(10)), at(10)));
+    assert_eq!(store.entry(&holder("edge/a").unwrap()).value.unwrap().binding.since, at(10));
     assert_eq!(store.names("addresses"), ["fd01::2"]);
     store.is_sound();
     let seen = store.entry(&holder("edge/a").unwrap());
