@@ -19,6 +19,9 @@ use leasepipe::stage::lease_bind::{self, Address, Kept, Naming, Options, Protect
 ///
 /// The ledger is an SQLite file: table bindings, and view current_bindings of those that are open.
 ///
+/// With --store bindings are kept in an etcd instead, which several machines share: no address is bound
+/// to two containers, and nothing is locked.
+///
 /// dnsmasq needs dhcp-hostsdir=DIR, and the right to read what is in it. It takes up new and changed
 /// reservations by itself, and an ended one is not honoured from then on; but the address of an ended
 /// one is given to nobody else by chance until dnsmasq gets SIGHUP or is started anew.

@@ -1,6 +1,8 @@
 //! lease-bind on a real etcd, with writers that race, are killed, and lose their etcd. What is kept is
 //! read with etcdctl.
 
+#![cfg(feature = "etcd")]
+
 mod lab;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -385,6 +385,32 @@ fn people_get_a_table() {
     assert!(text.contains("2001:db8::1  alpha     a          2001:db8:1::a"), "{text}");
 }
 
+#[test]
+fn an_address_that_is_none_is_wrong_usage_and_its_password_is_not_told() {
+    for bad in
+        ["ledger.db", "etcd://u:hush@", "etcd://u:hush@a b", "https://u:hush@a", "etcd://u:hush"]
+    {
+        for arguments in [vec!["--store", bad], vec!["list", "--store", bad]] {
+            let done = program::run(PROGRAM, &arguments, "");
+            assert_eq!(done.status, 64, "{bad}: {}", done.told);
+            assert_eq!(done.told.lines().count(), 1, "{}", done.told);
+            assert!(!done.told.contains("hush"), "{}", done.told);
+        }
+    }
+    let both = ["--ledger", "x", "--store", "etcd://u:hush@a"];
+    let done = program::run(PROGRAM, &both, "");
+    assert_eq!(done.status, 64);
+    assert!(!done.told.contains("hush"), "{}", done.told);
+}
+
+#[cfg(not(feature = "etcd"))]
+#[test]
+fn a_build_without_etcd_says_so() {
+    let done = program::run(PROGRAM, &["--store", "etcd://a"], "");
+    assert_eq!(done.status, 64);
+    assert!(done.told.contains("feature etcd"), "{}", done.told);
+}
+
 /// Marsaglia's xorshift: the same chances at each run.
 struct Chance(u64);
 

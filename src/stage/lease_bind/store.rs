@@ -45,7 +45,7 @@ impl fmt::Debug for Address {
 pub enum Store {
     Ledger(Ledger),
     #[cfg(feature = "etcd")]
-    Etcd(Etcd),
+    Etcd(Box<Etcd>),
 }
 
 /// Does the same with whatever keeps the bindings.
@@ -61,7 +61,7 @@ macro_rules! with {
 
 #[cfg(feature = "etcd")]
 fn open_etcd(address: &Address) -> Result<Store> {
-    Etcd::open(&address.0.parse()?).map(Store::Etcd)
+    Etcd::open(&address.0.parse()?).map(|etcd| Store::Etcd(Box::new(etcd)))
 }
 
 #[cfg(not(feature = "etcd"))]
