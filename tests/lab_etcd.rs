@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use lab::{Done, Etcd, Lab, Namespace, Running, bin, run};
+use lab::{Done, Etcd, Lab, Namespace, Running, bin, eventually, run};
 use serde_json::{Value, json};
 
 /// A container with an address, under a DUID that follows from its name.
@@ -64,7 +64,8 @@ fn sound(etcd: &Etcd, prefix: &str) -> BTreeSet<String> {
         let own = pairs.iter().filter_map(|(key, value)| Some((key.strip_prefix(&start)?, value)));
         own.map(|(key, value)| (key.to_owned(), value.clone())).collect()
     };
-    let (mut claims, mut marks, mut held) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+    let (mut claims, mut held) = (BTreeMap::new(), BTreeSet::new());
+    let (mut marks, mut clients) = (BTreeMap::new(), BTreeMap::new());
     for (name, value) in under("bindings") {
         let binding: Value = serde_json::from_str(&value).unwrap();
         let text = |field: &str| binding[field].as_str().unwrap().to_owned();
@@ -72,11 +73,13 @@ fn sound(etcd: &Etcd, prefix: &str) -> BTreeSet<String> {
         assert!(binding.get("until").is_none(), "{binding}");
         held.insert(format!("{} {}", text("container"), text("address")));
         marks.insert(format!("{}/{name}", text("duid")), String::new());
+        clients
+            .insert(format!("{}/{name}", binding["lease"]["key"].as_str().unwrap()), String::new());
         let other = claims.insert(text("address"), name.clone());
         assert_eq!(other, None, "{name} has an address that another has");
     }
     assert_eq!(under("addresses"), claims);
-    assert_eq!(under("duids"), marks);
+    assert_eq!((under("duids"), under("clients")), (marks, clients));
     // Nobody is bound twice at a time.
     let mut spans: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for (name, value) in under("history").into_iter().chain(under("bindings")) {
@@ -528,6 +531,30 @@ fn an_etcd_that_is_gone_fails_what_needs_it_and_nothing_else() {
 }
 
 #[test]
+fn a_silent_etcd_is_not_waited_for_at_each_record() {
+    let test = "a_silent_etcd_is_not_waited_for_at_each_record";
+    let Some(lab) = Lab::or_skip(test) else { return };
+    let Some(etcd) = Etcd::or_skip(test, &lab, 1) else { return };
+    let mut binder = Running::start(&mut command(&lab, &etcd.address("/silent"), &[]));
+    binder.send(&add("a", "fd00:1::a"));
+    assert_eq!(binder.next()["kind"], "binding");
+    etcd.freeze(0, true);
+    let began = Instant::now();
+    for number in 0..100 {
+        binder.send(&add("b", &address(number)));
+        assert_eq!(binder.next()["error_kind"], "unavailable");
+    }
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    etcd.freeze(0, false);
+    let again = || {
+        binder.send(&add("b", "fd00:1::b"));
+        (binder.next()["kind"] == "binding").then_some(())
+    };
+    eventually("it is asked again", Duration::from_secs(10), again);
+    assert_eq!(sound(&etcd, "/silent").len(), 2);
+}
+
+#[test]
 fn users_have_their_rights_and_passwords_are_never_told() {
     let test = "users_have_their_rights_and_passwords_are_never_told";
     let Some(lab) = Lab::or_skip(test) else { return };
@@ -566,9 +593,13 @@ fn users_have_their_rights_and_passwords_are_never_told() {
     assert_eq!(binder.next()["kind"], "binding");
     etcd.kill(0);
     etcd.start(0);
-    binder.send(&add("c", "fd00:1::c"));
-    assert_eq!(binder.next()["kind"], "binding");
-    assert_eq!(binder.finish().status, Some(0));
+    for record in [add("c", "fd00:1::c"), add("c", "fd00:1::d"), change("remove", "c", "fd00:1::d")]
+    {
+        binder.send(&record);
+        assert_eq!(binder.next()["kind"], "binding");
+    }
+    let done = binder.finish();
+    assert_eq!((done.status, &*done.stderr), (Some(0), ""));
 }
 
 #[test]
@@ -591,6 +622,7 @@ fn what_others_have_put_there_is_told_with_its_key() {
     // A claim that is left without its binding holds nothing.
     etcd.ctl(&["del", "/leasepipe/bindings/edge/a"]);
     etcd.ctl(&["del", "--prefix", "/leasepipe/duids/"]);
+    etcd.ctl(&["del", "--prefix", "/leasepipe/clients/"]);
     assert_eq!(bind(&lab, &store, &[add("c", "fd00:1::a"), add("b", "fd00:1::b")]).status, Some(0));
     // What is wiped away is begun anew, by a program that runs as well.
     let mut binder = Running::start(&mut command(&lab, &store, &[]));

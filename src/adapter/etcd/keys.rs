@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::record::{ContainerId, Duid, Owner};
+use crate::record::{Binding, ContainerId, Duid, Entry, Key, Owner};
 
 /// Who holds something: the container of this name that belongs to this owner.
 pub(super) type Holder = (Owner, ContainerId);
@@ -46,13 +46,22 @@ impl Keys {
         format!("{}/addresses/{address}", self.prefix)
     }
 
-    /// Says that the container is bound under the DUID.
-    pub(super) fn mark(&self, duid: &Duid, (owner, container): &Holder) -> String {
-        format!("{}{owner}/{container}", self.marks(duid))
+    /// What says that a binding is one of its client's, and one under its DUID.
+    pub(super) fn marks(&self, entry: &Entry) -> Vec<String> {
+        let Binding { lease, container, duid, .. } = &entry.binding;
+        let under =
+            [Some(self.of_client(&lease.key)), duid.as_ref().map(|duid| self.of_duid(duid))];
+        let owner = &entry.owner;
+        under.into_iter().flatten().map(|prefix| format!("{prefix}{owner}/{container}")).collect()
     }
 
-    /// What the keys of all that are bound under the DUID begin with.
-    pub(super) fn marks(&self, duid: &Duid) -> String {
+    /// What the keys of all that is bound for the client begin with.
+    pub(super) fn of_client(&self, client: &Key) -> String {
+        format!("{}/clients/{client}/", self.prefix)
+    }
+
+    /// What the keys of all that is bound under the DUID begin with.
+    pub(super) fn of_duid(&self, duid: &Duid) -> String {
         format!("{}/duids/{duid}/", self.prefix)
     }
 
@@ -89,11 +98,6 @@ impl Keys {
             }
         }
     }
-
-    /// The holder that a key under [`Keys::marks`] of the DUID names.
-    pub(super) fn holder_under(&self, duid: &Duid, key: &str) -> Option<Holder> {
-        holder(key.strip_prefix(&self.marks(duid))?)
-    }
 }
 
 /// The text that names a holder in a claim, and at the end of a key.
@@ -120,8 +124,9 @@ mod tests {
             keys.claim("2001:DB8:0::A".parse().unwrap()),
             "/leasepipe/addresses/2001:db8::a"
         );
-        let duid = "00:04:01".parse().unwrap();
-        assert_eq!(keys.mark(&duid, &web), "/leasepipe/duids/00:04:01/edge/web-1");
+        assert_eq!(keys.of_duid(&"00:04:01".parse().unwrap()), "/leasepipe/duids/00:04:01/");
+        let client = keys.of_client(&"om2pqvn3u6qa2".parse().unwrap());
+        assert_eq!(client, "/leasepipe/clients/om2pqvn3u6qa2/");
         let at = Timestamp::from_millisecond(10).unwrap();
         let ended = keys.ended(at, &web, 7);
         assert_eq!(ended, "/leasepipe/history/1970-01-01T00:00:00.010Z/edge/web-1/7");

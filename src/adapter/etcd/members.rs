@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The same before any has answered: the address may be wrong.
 const FIRST_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a connection may be idle before the kernel looks after it: less than firewalls forget in.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
 /// The pauses between two rounds: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
@@ -34,8 +37,10 @@ pub(super) struct Members {
     at: usize,
     client: Option<Client>,
     /// How long the next request may wait. Nothing once etcd has been gone for that long: what
-    /// comes next fails at once, until a member answers again.
+    /// comes next is tried once.
     patience: Duration,
+    /// Why nothing is tried at all until then: the last try was in vain, and took as long as this.
+    gone: Option<(Instant, String)>,
 }
 
 /// An answer of etcd.
@@ -52,7 +57,7 @@ impl Members {
     pub(super) fn new(address: Address) -> Result<Members> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|why| Error::io("connect", &why))?;
-        Ok(Members { address, runtime, at: 0, client: None, patience: FIRST_PATIENCE })
+        Ok(Members { address, runtime, at: 0, client: None, patience: FIRST_PATIENCE, gone: None })
     }
 
     /// Asks the members in turn, until one answers or time is up. So a request that writes must be
@@ -65,12 +70,20 @@ impl Members {
         what: &str,
         request: impl AsyncFn(&mut Client) -> Result<T, Failure>,
     ) -> Result<Answer<T>> {
-        let end = Instant::now() + self.patience;
+        let nobody = |why: &str| {
+            let error = Error::new(Kind::Unavailable, what);
+            Err(error.why(format_args!("no member of etcd serves it ({why})")))
+        };
+        let began = Instant::now();
+        if let Some((_, why)) = self.gone.as_ref().filter(|(until, _)| began < *until) {
+            return nobody(why);
+        }
+        let end = began + self.patience;
         let (mut tried, mut pause) = (0, PAUSE.0);
         loop {
             let why = match self.once(&request) {
                 Ok(says) => {
-                    self.patience = PATIENCE;
+                    (self.patience, self.gone) = (PATIENCE, None);
                     return Ok(Answer { says, repeated: tried > 0 });
                 }
                 Err(why) => why,
@@ -86,9 +99,12 @@ impl Members {
                 continue;
             }
             if Instant::now() >= end {
+                let why = format!("{member}: {why}");
+                // Members that refuse do it at once; where they are silent, half of the time is
+                // spent on asking, however many records there are.
+                self.gone = Some((Instant::now() + began.elapsed() - self.patience, why.clone()));
                 self.patience = Duration::ZERO;
-                return Err(Error::new(Kind::Unavailable, what)
-                    .why(format_args!("no member of etcd serves it ({member}: {why})")));
+                return nobody(&why);
             }
             std::thread::sleep(pause);
             pause = (2 * pause).min(PAUSE.1);
@@ -126,6 +142,7 @@ impl Members {
 fn options(address: &Address) -> ConnectOptions {
     let options = ConnectOptions::new()
         .with_connect_timeout(CONNECT)
+        .with_tcp_keepalive(KEEP_ALIVE)
         // A member that is cut off from the others says so instead of waiting for them.
         .with_require_leader(true)
         .with_auto_token_refresh(true);

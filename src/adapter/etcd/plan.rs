@@ -62,49 +62,36 @@ pub(super) enum Plan {
 /// whoever shows that DUID.
 pub(super) fn bind(keys: &Keys, entry: &Entry, scene: &Scene) -> Result<Plan> {
     let me = holder_of(entry);
-    let claim = (keys.claim(entry.binding.address), holder_text(&me));
     let own = scene.own.value.as_ref();
     let stands = own.filter(|own| own.says_the_same(entry));
     let other = scene.claim.value.as_ref().filter(|other| **other != me);
-    // A claim whose binding is gone, or has another address, was left by other hands than these.
-    let had = scene.other.value.as_ref().filter(|had| other.is_some() && same_address(had, entry));
-    had.map_or(Ok(()), |had| gives_way(had, entry))?;
     if let (Some(own), None, true) = (stands, other, scene.claim.value.is_some()) {
         return Ok(Plan::Stands(Bound { since: own.binding.since, instead_of: None }));
     }
+    // A claim whose binding is gone, or has another address, was left by other hands than these.
+    let had = scene.other.value.as_ref().filter(|had| same_address(had, entry));
+    had.map_or(Ok(()), |had| gives_way(had, entry))?;
 
     let mut entry = entry.clone();
     for before in own.into_iter().chain(had) {
         entry.binding.since = entry.binding.since.max(before.binding.since);
     }
-    let mut change = Change {
-        given: vec![
-            (keys.binding(&me), scene.own.revision),
-            (claim.0.clone(), scene.claim.revision),
-        ],
-        steps: vec![Step::Put(claim.0.clone(), claim.1.clone())],
-        proof: claim,
-    };
-    let mut closed = Vec::new();
-    if let Some(other) = other {
-        change.given.push((keys.binding(other), scene.other.revision));
-    }
+    let mut change = Change::given(keys, &entry, scene);
+    let mut closed = None;
     if let Some(had) = had {
         change.steps.push(Step::Delete(keys.binding(&holder_of(had))));
-        closed.push(change.close(keys, had, scene.other.revision, &entry));
+        closed = Some(change.close(keys, had, scene.other.revision, &entry));
     }
     if let Some(own) = stands {
         entry.binding.since = own.binding.since;
     } else {
         let last = own.map(|own| change.close(keys, own, scene.own.revision, &entry));
-        closed.extend(last);
+        closed = last.or(closed);
         change.proof = (keys.binding(&me), value::text(&entry));
-        change.steps.push(Step::Put(change.proof.0.clone(), change.proof.1.clone()));
+        change.put(change.proof.clone());
     }
-    if let Some(duid) = &entry.binding.duid {
-        change.steps.push(Step::Put(keys.mark(duid, &me), String::new()));
-    }
-    Ok(Plan::Make(change, Bound { since: entry.binding.since, instead_of: closed.pop() }))
+    keys.marks(&entry).into_iter().for_each(|mark| change.put((mark, String::new())));
+    Ok(Plan::Make(change, Bound { since: entry.binding.since, instead_of: closed }))
 }
 
 /// Ends the binding `own`, which was made by `revision`.
@@ -128,6 +115,22 @@ pub(super) fn unbind(
 }
 
 impl Change {
+    /// Claims the entry's address, given what was seen of the container and of the address.
+    fn given(keys: &Keys, entry: &Entry, scene: &Scene) -> Change {
+        let me = holder_of(entry);
+        let claim = (keys.claim(entry.binding.address), holder_text(&me));
+        let mut given =
+            vec![(keys.binding(&me), scene.own.revision), (claim.0.clone(), scene.claim.revision)];
+        let other = scene.claim.value.as_ref().filter(|other| **other != me);
+        given.extend(other.map(|other| (keys.binding(other), scene.other.revision)));
+        let steps = vec![Step::Put(claim.0.clone(), claim.1.clone())];
+        Change { given, steps, proof: claim }
+    }
+
+    fn put(&mut self, (key, value): (String, String)) {
+        self.steps.push(Step::Put(key, value));
+    }
+
     /// Moves an entry into history to make room for `next`; the closed binding.
     fn close(&mut self, keys: &Keys, entry: &Entry, revision: i64, next: &Entry) -> Binding {
         let ((name, text), closed) = ended(keys, entry, revision, next.binding.since);
@@ -159,12 +162,9 @@ fn leftovers(keys: &Keys, entry: &Entry, next: Option<&Entry>) -> Vec<Step> {
         let claim = keys.claim(entry.binding.address);
         steps.push(Step::DeleteIf(claim, holder_text(&me)));
     }
-    let stays = |duid| {
-        next.is_some_and(|next| holder_of(next) == me && next.binding.duid.as_ref() == Some(duid))
-    };
-    if let Some(duid) = entry.binding.duid.as_ref().filter(|duid| !stays(duid)) {
-        steps.push(Step::Delete(keys.mark(duid, &me)));
-    }
+    let kept = next.map_or(Vec::new(), |next| keys.marks(next));
+    let marks = keys.marks(entry).into_iter().filter(|mark| !kept.contains(mark));
+    steps.extend(marks.map(Step::Delete));
     steps
 }
 

@@ -4,10 +4,10 @@ use etcd_client::{Client, DeleteOptions, GetOptions, GetResponse};
 use jiff::Timestamp;
 
 use super::error::is_compacted;
-use super::keys::Keys;
+use super::keys::{Keys, holder};
 use super::{Etcd, key, text, value};
 use crate::error::{Error, Kind, Result, Within};
-use crate::record::{Binding, ContainerId, Duid, Owner, Question};
+use crate::record::{Binding, ContainerId, Duid, Key, Owner, Question};
 
 /// How many keys are read, or deleted, at a time.
 const PAGE: i64 = 1000;
@@ -28,8 +28,7 @@ impl Etcd {
 
     /// The containers that are bound under this DUID.
     pub fn bound_under(&mut self, duid: &Duid) -> Result<Vec<(Owner, ContainerId)>> {
-        let (keys, range) = (self.keys.clone(), all(self.keys.marks(duid)));
-        self.list(&[range], true, |key, _| Ok(keys.holder_under(duid, key)))
+        self.marked(self.keys.of_duid(duid))
     }
 
     /// The containers that are bound; of one owner, or of all.
@@ -39,7 +38,8 @@ impl Etcd {
     }
 
     /// Gives each binding that fits the question to `each`, in the order in which they began: as they
-    /// all were at one moment. All that is kept is read for it, apart from what ended too early.
+    /// all were at one moment. What holds of one client is found by its key; for all else, all that is
+    /// kept is read, apart from what ended too early.
     ///
     /// # Errors
     /// When etcd cannot be read, what stands there is no binding, or `each` fails.
@@ -48,6 +48,9 @@ impl Etcd {
         question: &Question,
         each: &mut dyn FnMut(Binding) -> Result<()>,
     ) -> Result<()> {
+        if let (Some(client), true) = (&question.key, question.open) {
+            return self.ask_of_client(client, question, each);
+        }
         let mut ranges = vec![all(self.keys.bindings(question.owner.as_ref()))];
         if !question.open {
             let (mut from, to) = all(self.keys.history());
@@ -63,6 +66,26 @@ impl Etcd {
         })?;
         found.sort_by_key(|binding| binding.since);
         found.into_iter().try_for_each(each)
+    }
+
+    fn ask_of_client(
+        &mut self,
+        client: &Key,
+        question: &Question,
+        each: &mut dyn FnMut(Binding) -> Result<()>,
+    ) -> Result<()> {
+        let mut found = Vec::new();
+        for (owner, container) in self.marked(self.keys.of_client(client))? {
+            found.extend(self.binding(&owner, &container)?.filter(|held| question.fits(held)));
+        }
+        found.sort_by_key(|binding| binding.since);
+        found.into_iter().try_for_each(each)
+    }
+
+    /// The containers whose names the keys that begin so end with.
+    fn marked(&mut self, prefix: String) -> Result<Vec<(Owner, ContainerId)>> {
+        let range = all(prefix.clone());
+        self.list(&[range], true, |key, _| Ok(key.strip_prefix(&prefix).and_then(holder)))
     }
 
     /// Deletes bindings that ended before this moment, some at a time; how many they were.

@@ -83,10 +83,12 @@ impl Store {
             let address = entry.binding.address.to_string();
             assert_eq!(self.pairs[&format!("/x/addresses/{address}")].0, name);
             assert!(claims.insert(address), "bound twice");
-            marks.extend(entry.binding.duid.map(|duid| format!("{duid}/{name}")));
+            marks.extend(keys().marks(&entry));
         }
         assert_eq!(self.names("addresses"), Vec::from_iter(claims));
-        assert_eq!(self.names("duids"), Vec::from_iter(marks));
+        let under = ["clients", "duids"]
+            .map(|of| self.names(of).into_iter().map(move |name| format!("/x/{of}/{name}")));
+        assert_eq!(under.into_iter().flatten().collect::<BTreeSet<_>>(), marks);
     }
 }
 
@@ -184,7 +186,7 @@ fn what_others_have_broken_is_mended() {
     store.is_sound();
     // A claim whose binding is gone, or is another address's, holds nothing.
     store.pairs.remove("/x/bindings/edge/a");
-    store.pairs.remove("/x/duids/00:04:01/edge/a");
+    store.pairs.retain(|key, _| key.starts_with("/x/addresses/"));
     store.bind(&entry("other", "b", "fd01::1", "00:04:02", 20)).unwrap();
     store.is_sound();
 }
