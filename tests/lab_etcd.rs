@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lab::{Done, Etcd, Lab, Namespace, Running, bin, eventually, run};
+use lab::{Done, Etcd, Lab, Namespace, PATIENCE, Running, bin, eventually, run};
 use serde_json::{Value, json};
 
 /// A container with an address, under a DUID that follows from its name.
@@ -390,55 +390,95 @@ fn revision(machine: &Namespace) -> i64 {
     status[0]["Status"]["header"]["revision"].as_i64().unwrap()
 }
 
-/// What a way to etcd loses.
-#[derive(Default)]
-struct Trap {
-    /// What comes back once etcd is past this revision: the answer to a change; 0 for nothing.
-    answers_past: AtomicI64,
-    /// The next thing that is asked.
-    request: AtomicBool,
-    sprung: AtomicU32,
+/// What becomes of a change on its way to etcd, and of the answer on the way back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Well,
+    /// It is lost.
+    Lost,
+    /// It comes, but the answer is lost.
+    Unanswered,
+    /// It comes late, when this is over.
+    Late,
 }
 
-/// Passes bytes on to etcd and back. What the trap takes ends the connection.
-fn proxy(lab: &Lab, port: u16, trap: Arc<Trap>) {
-    let machine = lab.machine().clone();
-    let listener = machine.within(|| TcpListener::bind(("127.0.0.1", port)).unwrap());
-    std::thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let server = machine.within(|| TcpStream::connect(("127.0.0.1", 2379)).unwrap());
-            let request = trap.clone();
-            let is_lost = move || request.request.swap(false, Ordering::SeqCst);
-            copy(client.try_clone().unwrap(), server.try_clone().unwrap(), trap.clone(), is_lost);
-            let (answer, machine) = (trap.clone(), machine.clone());
-            let is_lost = move || {
-                let past = answer.answers_past.load(Ordering::SeqCst);
-                past != 0 && revision(&machine) > past
-            };
-            copy(server, client, trap.clone(), is_lost);
-        }
-    });
+/// A way to etcd; what does not fare well ends the connection.
+struct Way {
+    machine: Namespace,
+    /// What is to become of the next change.
+    fate: Mutex<Fate>,
+    /// How many did not fare well.
+    met: AtomicU32,
+    /// How many came late.
+    late: AtomicU32,
 }
 
-fn copy(
-    mut from: TcpStream,
-    mut to: TcpStream,
-    trap: Arc<Trap>,
-    is_lost: impl Fn() -> bool + Send + 'static,
-) {
-    std::thread::spawn(move || {
-        let mut bytes = [0; 4096];
-        while let Ok(count @ 1..) = from.read(&mut bytes) {
-            if is_lost() {
-                trap.sprung.fetch_add(1, Ordering::SeqCst);
+impl Way {
+    /// Listens on this port of the lab.
+    fn open(lab: &Lab, port: u16) -> Arc<Way> {
+        let machine = lab.machine().clone();
+        let listener = machine.within(|| TcpListener::bind(("127.0.0.1", port)).unwrap());
+        let fate = Mutex::new(Fate::Well);
+        let way = Way { machine, fate, met: AtomicU32::default(), late: AtomicU32::default() };
+        let way = Arc::new(way);
+        let passes = way.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let connect = || TcpStream::connect(("127.0.0.1", 2379)).unwrap();
+                let server = passes.machine.within(connect);
+                let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (there, back) = (passes.clone(), passes.clone());
+                let deaf = Arc::new(AtomicBool::new(false));
+                let is_deaf = deaf.clone();
+                std::thread::spawn(move || there.there(from, to, &deaf));
+                std::thread::spawn(move || back.back(server, client, &is_deaf));
+            }
+        });
+        way
+    }
+
+    fn set(&self, fate: Fate) {
+        *self.fate.lock().unwrap() = fate;
+    }
+
+    fn there(&self, mut client: TcpStream, mut server: TcpStream, deaf: &AtomicBool) {
+        let mut bytes = [0; 65536];
+        let mut is_late = false;
+        while let Ok(count @ 1..) = client.read(&mut bytes) {
+            let passes = &bytes[..count];
+            let is_change = passes.windows(6).any(|part| part == b"\"since");
+            let fate = if is_change { *self.fate.lock().unwrap() } else { Fate::Well };
+            deaf.store(fate == Fate::Unanswered, Ordering::SeqCst);
+            self.met.fetch_add(u32::from(fate != Fate::Well), Ordering::SeqCst);
+            is_late |= fate == Fate::Late;
+            while fate == Fate::Late && *self.fate.lock().unwrap() == fate {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let before = revision(&self.machine);
+            if fate == Fate::Lost || server.write_all(passes).is_err() {
                 break;
             }
-            if to.write_all(&bytes[..count]).is_err() {
+            if fate == Fate::Unanswered {
+                let is_made = || (revision(&self.machine) > before).then_some(());
+                eventually("etcd makes the change", PATIENCE, is_made);
                 break;
             }
         }
-        let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
-    });
+        // What came late is not to be cut off before it is read.
+        std::thread::sleep(Duration::from_millis(200));
+        let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
+        self.late.fetch_add(u32::from(is_late), Ordering::SeqCst);
+    }
+
+    fn back(&self, mut server: TcpStream, mut client: TcpStream, deaf: &AtomicBool) {
+        let mut bytes = [0; 65536];
+        while let Ok(count @ 1..) = server.read(&mut bytes) {
+            if !deaf.load(Ordering::SeqCst) && client.write_all(&bytes[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = client.shutdown(Shutdown::Both);
+    }
 }
 
 #[test]
@@ -446,46 +486,54 @@ fn what_is_lost_on_the_way_is_done_once_and_told() {
     let test = "what_is_lost_on_the_way_is_done_once_and_told";
     let Some(lab) = Lab::or_skip(test) else { return };
     let Some(etcd) = Etcd::or_skip(test, &lab, 1) else { return };
-    let trap = Arc::new(Trap::default());
-    proxy(&lab, 4000, trap.clone());
+    let way = Way::open(&lab, 4000);
     // The second way to the same member always works.
     let store = format!("etcd://127.0.0.1:4000,{}/lost", etcd.member(0));
-    for round in 0..10 {
-        let (old, new) = (address(round), address(round + 1));
-        let mut binder = Running::start(&mut command(&lab, &store, &[]));
-        binder.send(&add("a", &old));
-        assert_eq!(words(&[binder.next()]), [format!("binding a {old}")]);
-        let held = revision(lab.machine());
-        let lose = |binder: &mut Running, record: &Value| {
-            match round % 2 {
-                0 => trap.answers_past.store(revision(lab.machine()), Ordering::SeqCst),
-                _ => trap.request.store(true, Ordering::SeqCst),
-            }
-            binder.send(record);
-            let told = binder.next();
-            trap.answers_past.store(0, Ordering::SeqCst);
-            told
-        };
-        let mut told = vec![lose(&mut binder, &add("a", &new))];
-        told.push(binder.next());
-        let moved = [format!("binding a {old} until"), format!("binding a {new}")];
-        assert_eq!(words(&told), moved);
-        assert_eq!(told[0]["until"], told[1]["since"]);
-        assert_eq!(revision(lab.machine()), held + 1, "one transaction, however often it is sent");
-        let done = binder.finish();
-        assert_eq!((done.status, &*done.stderr), (Some(0), ""));
-
-        let mut binder = Running::start(&mut command(&lab, &store, &[]));
-        binder.send(&add("b", "fd00:1::beef"));
-        assert_eq!(binder.next()["kind"], "binding");
-        let ended = lose(&mut binder, &change("remove", "b", "fd00:1::beef"));
-        assert_eq!(words(&[ended]), ["binding b fd00:1::beef until"]);
-        assert_eq!(revision(lab.machine()), held + 3);
-        assert_eq!(binder.finish().status, Some(0));
-        sound(&etcd, "/lost");
+    let mut ended = 0;
+    for (round, fate) in
+        [Fate::Lost, Fate::Unanswered, Fate::Lost, Fate::Unanswered].into_iter().enumerate()
+    {
+        let (old, new) = (address(round as u64), address(round as u64 + 1));
+        for (record, told) in [
+            (add("a", &old), vec![format!("binding a {old}")]),
+            (add("a", &new), vec![format!("binding a {old} until"), format!("binding a {new}")]),
+            (add("b", "fd00:1::beef"), vec!["binding b fd00:1::beef".to_owned()]),
+            (
+                change("remove", "b", "fd00:1::beef"),
+                vec!["binding b fd00:1::beef until".to_owned()],
+            ),
+        ] {
+            way.set(fate);
+            let done = bind(&lab, &store, &[record]);
+            assert_eq!((done.status, &*done.stderr), (Some(0), ""));
+            assert_eq!(words(&done.records()), told, "{fate:?}");
+            ended += told.iter().filter(|told| told.ends_with("until")).count();
+            sound(&etcd, "/lost");
+            assert_eq!(etcd.pairs("/lost/history/").len(), ended);
+        }
     }
-    assert_eq!(trap.sprung.load(Ordering::SeqCst), 20);
-    assert_eq!(etcd.pairs("/lost/history/").len(), 20);
+    // All but those that found what they were to do.
+    assert_eq!(way.met.load(Ordering::SeqCst), 13);
+}
+
+#[test]
+fn what_comes_late_is_not_done_any_more() {
+    let test = "what_comes_late_is_not_done_any_more";
+    let Some(lab) = Lab::or_skip(test) else { return };
+    let Some(etcd) = Etcd::or_skip(test, &lab, 1) else { return };
+    let way = Way::open(&lab, 4000);
+    let store = format!("etcd://127.0.0.1:4000,{}/late", etcd.member(0));
+    assert_eq!(bind(&lab, &store, &[add("a", "fd00:1::a")]).status, Some(0));
+    way.set(Fate::Late);
+    let records = [add("b", "fd00:1::b"), change("remove", "b", "fd00:1::b")];
+    let done = bind(&lab, &store, &records);
+    assert_eq!(words(&done.records()), ["binding b fd00:1::b", "binding b fd00:1::b until"]);
+    // Now everything is as it was when the change was sent that has not come yet.
+    assert_eq!(sound(&etcd, "/late").len(), 1);
+    let before = way.late.load(Ordering::SeqCst);
+    way.set(Fate::Well);
+    eventually("it comes", PATIENCE, || (way.late.load(Ordering::SeqCst) > before).then_some(()));
+    assert_eq!(sound(&etcd, "/late"), ["a fd00:1::a".to_owned()].into());
 }
 
 #[test]

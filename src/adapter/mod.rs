@@ -5,6 +5,7 @@ pub mod attachments;
 pub mod dhcp6;
 pub mod dnsmasq;
 pub mod docker;
+#[cfg(feature = "etcd")]
 pub mod etcd;
 pub mod hostname;
 pub mod kea;

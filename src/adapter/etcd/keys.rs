@@ -65,6 +65,11 @@ impl Keys {
         format!("{}/duids/{duid}/", self.prefix)
     }
 
+    /// Says that the change of this number, which no other has, is not to be made any more.
+    pub(super) fn fence(&self, number: u64) -> String {
+        format!("{}/fences/{number:016x}", self.prefix)
+    }
+
     /// A binding that has ended. Such keys sort by the time of the end. The revision that made the
     /// binding, which no other has, tells those of one container apart that ended at the same moment.
     pub(super) fn ended(&self, until: Timestamp, holder: &Holder, revision: i64) -> String {

@@ -39,29 +39,29 @@ pub(super) struct Members {
     /// How long the next request may wait. Nothing once etcd has been gone for that long: what
     /// comes next is tried once.
     patience: Duration,
-    /// Why nothing is tried at all until then: the last try was in vain, and took as long as this.
-    gone: Option<(Instant, String)>,
-}
-
-/// An answer of etcd.
-pub(super) struct Answer<T> {
-    /// What it says.
-    pub says: T,
-    /// Whether the request was sent before, to a member from which no answer came: it may have been
-    /// carried out then.
-    pub repeated: bool,
+    /// Until when nothing is tried at all.
+    silent_until: Option<Instant>,
+    /// Which member did not serve the last request that was in vain, and why.
+    why: String,
 }
 
 impl Members {
     /// Nobody is spoken to yet.
     pub(super) fn new(address: Address) -> Result<Members> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|why| Error::io("connect", &why))?;
-        Ok(Members { address, runtime, at: 0, client: None, patience: FIRST_PATIENCE, gone: None })
+        Ok(Members {
+            address,
+            runtime: runtime.map_err(|why| Error::io("connect", &why))?,
+            at: 0,
+            client: None,
+            patience: FIRST_PATIENCE,
+            silent_until: None,
+            why: String::new(),
+        })
     }
 
     /// Asks the members in turn, until one answers or time is up. So a request that writes must be
-    /// one that can be sent twice.
+    /// one that may be carried out twice, and later than it was sent.
     ///
     /// # Errors
     /// `Unavailable` when none answers in time, or what etcd says.
@@ -69,46 +69,62 @@ impl Members {
         &mut self,
         what: &str,
         request: impl AsyncFn(&mut Client) -> Result<T, Failure>,
-    ) -> Result<Answer<T>> {
-        let nobody = |why: &str| {
-            let error = Error::new(Kind::Unavailable, what);
-            Err(error.why(format_args!("no member of etcd serves it ({why})")))
-        };
+    ) -> Result<T> {
         let began = Instant::now();
-        if let Some((_, why)) = self.gone.as_ref().filter(|(until, _)| began < *until) {
-            return nobody(why);
+        if self.silent_until.is_some_and(|end| began < end) {
+            return Err(self.nobody(what));
         }
         let end = began + self.patience;
-        let (mut tried, mut pause) = (0, PAUSE.0);
+        let mut pause = PAUSE.0;
         loop {
-            let why = match self.once(&request) {
-                Ok(says) => {
-                    (self.patience, self.gone) = (PATIENCE, None);
-                    return Ok(Answer { says, repeated: tried > 0 });
+            for _ in 0..self.address.members().len() {
+                if let Some(says) = self.ask_once(what, &request)? {
+                    return Ok(says);
                 }
-                Err(why) => why,
-            };
-            let why = match why.map(|failure| verdict(what, &failure)) {
-                Some(Verdict::Final(error)) => return Err(error),
-                Some(Verdict::Again(why)) => why,
-                None => format!("no answer within {} s", ANSWER.as_secs()),
-            };
-            let member = self.move_on();
-            tried += 1;
-            if tried % self.address.members().len() != 0 {
-                continue;
             }
             if Instant::now() >= end {
-                let why = format!("{member}: {why}");
                 // Members that refuse do it at once; where they are silent, half of the time is
                 // spent on asking, however many records there are.
-                self.gone = Some((Instant::now() + began.elapsed() - self.patience, why.clone()));
+                let asking = began.elapsed().saturating_sub(self.patience);
+                self.silent_until = Some(Instant::now() + asking);
                 self.patience = Duration::ZERO;
-                return nobody(&why);
+                return Err(self.nobody(what));
             }
             std::thread::sleep(pause);
             pause = (2 * pause).min(PAUSE.1);
         }
+    }
+
+    /// Asks one member. Nothing when no answer came: nobody knows whether the request is carried
+    /// out, or will be; another member is next.
+    ///
+    /// # Errors
+    /// What etcd says.
+    pub(super) fn ask_once<T>(
+        &mut self,
+        what: &str,
+        request: impl AsyncFn(&mut Client) -> Result<T, Failure>,
+    ) -> Result<Option<T>> {
+        let why = match self.once(request) {
+            Ok(says) => {
+                (self.patience, self.silent_until) = (PATIENCE, None);
+                return Ok(Some(says));
+            }
+            Err(None) => format!("no answer within {} s", ANSWER.as_secs()),
+            Err(Some(failure)) => match verdict(what, &failure) {
+                Verdict::Final(error) => return Err(error),
+                Verdict::Again(why) => why,
+            },
+        };
+        self.client = None;
+        self.why = format!("{}: {why}", self.address.members()[self.at]);
+        self.at = (self.at + 1) % self.address.members().len();
+        Ok(None)
+    }
+
+    fn nobody(&self, what: &str) -> Error {
+        let error = Error::new(Kind::Unavailable, what);
+        error.why(format_args!("no member of etcd serves it ({})", self.why))
     }
 
     /// One request to the member that is spoken to; no failure in the error when no answer came.
@@ -128,14 +144,6 @@ impl Members {
         // The time is the runtime's, so it is asked for inside.
         let answer = runtime.block_on(async { timeout(ANSWER, asked).await });
         answer.map_or(Err(None), |answer| answer.map_err(Some))
-    }
-
-    /// Leaves the member that is spoken to, which is returned, for the next.
-    fn move_on(&mut self) -> String {
-        self.client = None;
-        let left = self.address.members()[self.at].clone();
-        self.at = (self.at + 1) % self.address.members().len();
-        left
     }
 }
 

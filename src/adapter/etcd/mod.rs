@@ -13,9 +13,10 @@ mod plan;
 mod read;
 mod value;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-use etcd_client::{Compare, CompareOp, KeyValue, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Client, Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
 use jiff::Timestamp;
 
 pub use address::{Address, SCHEME};
@@ -32,6 +33,9 @@ const FORM: &str = "1";
 /// How often a change is planned anew because others came before it. Each time, one of them has done
 /// what it was about to.
 const TRIES: u64 = 200;
+
+/// How long it is remembered that a change is not to be made any more.
+const FENCED: Duration = Duration::from_hours(24);
 
 /// Bindings that are kept in an etcd.
 pub struct Etcd {
@@ -92,10 +96,12 @@ impl Etcd {
 
 // What follows speaks to etcd.
 impl Etcd {
-    fn is_of_known_form(&mut self, what: &str) -> Result<()> {
+    /// Whether somebody has begun here; not if nothing says so.
+    fn is_of_known_form(&mut self, what: &str) -> Result<bool> {
         let [form] = self.look(what, [self.keys.form()])?;
         match form.value.as_deref() {
-            None | Some(FORM) => Ok(()),
+            None => Ok(false),
+            Some(FORM) => Ok(true),
             Some(other) => {
                 let why =
                     format!("the form of key {} is {other:?}, known is {FORM}", self.keys.form());
@@ -162,7 +168,7 @@ impl Etcd {
         let txn = Txn::new().and_then(gets);
         let answer = self.members.ask(what, async |client| client.txn(txn.clone()).await)?;
         let mut seen = keys.clone().map(|_| Seen { value: None, revision: 0 });
-        for (at, response) in answer.says.op_responses().into_iter().enumerate().take(N) {
+        for (at, response) in answer.op_responses().into_iter().enumerate().take(N) {
             if let TxnOpResponse::Get(found) = response
                 && let Some(pair) = found.kvs().first()
             {
@@ -174,39 +180,49 @@ impl Etcd {
 
     /// Whether the change has been made. If not, something that it was planned by is not so any more.
     fn is_made(&mut self, what: &str, change: &Change) -> Result<bool> {
-        let txn = self.transaction(change);
-        let answer = self.members.ask(what, async |client| client.txn(txn.clone()).await)?;
-        if answer.says.succeeded() {
-            return Ok(true);
+        let fence = self.keys.fence(RandomState::new().build_hasher().finish());
+        let txn = self.transaction(change, &fence);
+        match self.members.ask_once(what, async |client| client.txn(txn.clone()).await)? {
+            Some(answer) if answer.succeeded() => Ok(true),
+            Some(_) => {
+                self.begin(what)?;
+                Ok(false)
+            }
+            None => {
+                self.fence_off(what, &fence)?;
+                let [proof] = self.look(what, [change.proof.0.clone()])?;
+                Ok(proof.value.as_ref() == Some(&change.proof.1))
+            }
         }
-        let mut found = answer.says.op_responses().into_iter().map(|response| match response {
-            TxnOpResponse::Get(found) => found.kvs().first().map(text).transpose(),
-            _ => Ok(None),
-        });
-        let (proof, form) =
-            (found.next().transpose()?.flatten(), found.next().transpose()?.flatten());
-        if form.is_none() {
-            self.begin(what)?;
-        } else if form.as_deref() != Some(FORM) {
-            self.is_of_known_form(what)?;
-        }
-        // It was sent before, and the answer was lost on the way.
-        Ok(answer.repeated && proof.as_deref() == Some(&*change.proof.1))
     }
 
-    fn transaction(&self, change: &Change) -> Txn {
-        let given = change.given.iter();
+    fn transaction(&self, change: &Change, fence: &str) -> Txn {
+        let given = change.given.iter().map(|(key, revision)| (key.as_str(), *revision));
+        let given = given.chain([(fence, 0)]);
         let mut given: Vec<Compare> = given
-            .map(|(key, revision)| Compare::mod_revision(key.as_str(), CompareOp::Equal, *revision))
+            .map(|(key, revision)| Compare::mod_revision(key, CompareOp::Equal, revision))
             .collect();
         given.push(Compare::value(self.keys.form(), CompareOp::Equal, FORM));
         let steps: Vec<TxnOp> = change.steps.iter().map(operation).collect();
-        let else_read = [change.proof.0.clone(), self.keys.form()].map(|key| TxnOp::get(key, None));
-        Txn::new().when(given).and_then(steps).or_else(else_read)
+        Txn::new().when(given).and_then(steps)
+    }
+
+    /// Makes sure that a change to which no answer came has been made or never will be. A member that
+    /// hung may carry it out long after, when the container has been bound and has ended, and
+    /// everything is again as it was when the change was planned.
+    fn fence_off(&mut self, what: &str, fence: &str) -> Result<()> {
+        let fence_off = async |client: &mut Client| {
+            let lease = client.lease_grant(FENCED.as_secs() as i64, None).await?.id();
+            client.put(fence, "", Some(PutOptions::new().with_lease(lease))).await
+        };
+        self.members.ask(what, fence_off).map(drop)
     }
 
     /// Says of what form all that follows is, unless somebody has.
     fn begin(&mut self, what: &str) -> Result<()> {
+        if self.is_of_known_form(what)? {
+            return Ok(());
+        }
         let form = self.keys.form();
         let txn = Txn::new()
             .when([Compare::mod_revision(form.as_str(), CompareOp::Equal, 0)])

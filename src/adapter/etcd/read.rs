@@ -172,7 +172,7 @@ impl Etcd {
             Err(why) if is_compacted(&why) => Ok(None),
             answer => answer.map(Some),
         };
-        Ok(self.members.ask(what, page)?.says)
+        self.members.ask(what, page)
     }
 }
 
