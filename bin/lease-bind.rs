@@ -17,20 +17,12 @@ use leasepipe::stage::lease_bind::{self, Address, Kept, Naming, Options, Protect
 /// checkpoint behind a full listing of changes, what is open and was not listed is closed as well.
 /// Records that failed before are left alone and passed on.
 ///
-/// With --names a container is known in the DNS by its client's name. One client cannot take another's,
-/// nor a protected one.
-///
-/// With --store bindings are kept in an etcd instead, which several machines share: no address is bound
-/// to two containers, and nothing is locked.
+/// With --names a container is known in the DNS by its client's name, which no other client can take.
+/// With --store bindings are kept in an etcd that several machines share.
 ///
 /// What is written down can be asked for: whose an address is or was, what a client has, what holds,
 /// and what has been. The ledger is an SQLite file that explains itself (SELECT * FROM about); what
 /// ended long ago is deleted from it.
-///
-/// dnsmasq needs dhcp-hostsdir=DIR, and hostsdir=DIR for names, and the right to read what is in them.
-/// It takes up new and changed reservations by itself, and an ended one is not honoured from then on;
-/// but the address of an ended one is given to nobody else by chance until dnsmasq gets SIGHUP or is
-/// started anew.
 #[derive(clap::Parser)]
 #[command(name = "lease-bind", version, after_long_help = EXAMPLE, args_conflicts_with_subcommands = true)]
 pub struct Args {
