@@ -55,7 +55,7 @@ pub struct Classes {
 }
 
 /// What is leased, whoever has it: at any time one client has it at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The address, or the first of a prefix.
     pub address: IpAddr,
@@ -82,5 +82,27 @@ impl Held {
     /// What is leased, whoever has it.
     pub fn place(&self) -> Place {
         Place { address: self.address, prefix_len: self.prefix_len }
+    }
+}
+
+impl Place {
+    /// IPv4 before IPv6, then by number; as one number, because very many are compared.
+    fn rank(&self) -> (bool, u128, Option<u8>) {
+        match self.address {
+            IpAddr::V4(address) => (false, address.to_bits().into(), self.prefix_len),
+            IpAddr::V6(address) => (true, address.to_bits(), self.prefix_len),
+        }
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Place) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Place) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }

@@ -92,6 +92,7 @@ struct HeldBack {
     kept: Kept,
     key: Key,
     event: LeaseEvent,
+    is_said: bool,
     /// Until when, by the boot clock.
     until: Duration,
 }
@@ -123,6 +124,12 @@ impl Now {
 
     fn apart(self) -> i64 {
         self.wall.as_millisecond() - self.boot.as_millis() as i64
+    }
+}
+
+impl HeldBack {
+    fn ended(self, place: Place) -> Ended {
+        Ended { event: self.event, is_said: self.is_said, place, kept: self.kept }
     }
 }
 
@@ -159,7 +166,7 @@ impl Leases {
                 let left = until.duration_since(now.wall);
                 let left = Duration::try_from(left).unwrap_or_default().min(self.manner.grace);
                 let (key, event) = (lease.key, lease.event);
-                let back = HeldBack { kept, key, event, until: now.boot + left };
+                let back = HeldBack { kept, key, event, is_said: true, until: now.boot + left };
                 self.back.insert(held.place(), back).is_some()
             }
         };
@@ -294,37 +301,40 @@ impl Leases {
 
     /// What became of one place.
     fn compare(&mut self, place: Place, touched: Touched, now: Now, news: &mut News) {
-        let Touched { before, event } = touched;
         let back = self.back.remove(&place);
+        let until = back.as_ref().map(|back| back.until);
         let known = self.known.get_mut(&place);
         let known = known.filter(|kept| !(self.manner.time_ends && kept.has_ended(now)));
-        let before = before.map(|kept| (kept, event, None));
-        let back = back.map(|back| (back.kept, Some(back.event), Some(back.until)));
-        match (before.or(back), known) {
+        let ended = |(kept, event): (Kept, Option<LeaseEvent>)| Ended {
+            event: event.unwrap_or_else(|| why(&kept, now)),
+            is_said: event.is_some(),
+            place,
+            kept,
+        };
+        let before = touched.before.map(|kept| ended((kept, touched.event)));
+        let before = before.or(back.map(|back| back.ended(place)));
+        match (before, known) {
             (None, None) => (),
             (None, Some(kept)) => {
                 kept.told = true;
                 self.told += 1;
                 news.begun.push((LeaseEvent::Add, place));
             }
-            (Some((before, _, back)), Some(kept)) if before.is_of(kept) => {
+            (Some(before), Some(kept)) if before.kept.is_of(kept) => {
                 kept.told = true;
-                if !before.is_like(kept) {
+                if !before.kept.is_like(kept) {
                     news.begun.push((LeaseEvent::Change, place));
-                } else if !before.ends_with(kept) || back.is_some() {
+                } else if !before.kept.ends_with(kept) || until.is_some() {
                     news.begun.push((LeaseEvent::Renew, place));
                 }
             }
-            (Some((before, event, _)), Some(kept)) => {
+            (Some(before), Some(kept)) => {
                 kept.told = true;
-                let event = event.unwrap_or_else(|| why(&before, now));
-                news.replaced.push(Ended { event, place, kept: before });
+                // That another client has the place is as good as a word.
+                news.replaced.push(Ended { is_said: true, ..before });
                 news.begun.push((LeaseEvent::Add, place));
             }
-            (Some((before, event, back)), None) => {
-                let event = event.unwrap_or_else(|| why(&before, now));
-                self.end(Ended { event, place, kept: before }, back, now, news);
-            }
+            (Some(before), None) => self.end(before, until, now, news),
         }
     }
 
@@ -335,11 +345,11 @@ impl Leases {
             news.ended.push(ended);
             return;
         }
-        let Ended { event, place, mut kept } = ended;
+        let Ended { event, is_said, place, mut kept } = ended;
         kept.told = true;
         let key = self.key(&kept.held(place).holder);
         let until = back.unwrap_or(now.boot + self.manner.grace);
-        self.back.insert(place, HeldBack { kept, key, event, until });
+        self.back.insert(place, HeldBack { kept, key, event, is_said, until });
     }
 
     /// Ends what was held back for clients that have come back to another place.
@@ -357,10 +367,7 @@ impl Leases {
     fn let_go(&mut self, news: &mut News, which: impl Fn(&HeldBack) -> bool) {
         let gone = self.back.extract_if(.., |_, back| which(back));
         let before = news.ended.len();
-        news.ended.extend(gone.map(|(place, back)| {
-            let HeldBack { kept, event, .. } = back;
-            Ended { event, place, kept }
-        }));
+        news.ended.extend(gone.map(|(place, back)| back.ended(place)));
         self.told -= news.ended.len() - before;
     }
 
@@ -401,7 +408,8 @@ impl Leases {
         }
         self.next_end = next;
         for (place, kept) in up {
-            self.end(Ended { event: LeaseEvent::Expire, place, kept }, None, now, news);
+            let event = LeaseEvent::Expire;
+            self.end(Ended { event, is_said: false, place, kept }, None, now, news);
         }
     }
 

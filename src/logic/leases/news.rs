@@ -21,6 +21,8 @@ pub struct News {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub event: LeaseEvent,
+    /// Whether the server said so of this very lease; otherwise it was missing, or its time was up.
+    pub is_said: bool,
     pub place: Place,
     pub kept: Kept,
 }
@@ -31,16 +33,16 @@ impl News {
         self.replaced.is_empty() && self.begun.is_empty() && self.ended.is_empty()
     }
 
-    /// How many of how many leases have ended, when they are so many that it may be a mistake, such
-    /// as a database that was lost: at least four, and more than a tenth.
+    /// How many of how many leases have ended without a word of their own, when they are so many that
+    /// it may be a mistake, such as a database that was lost: at least four, and more than a tenth.
     pub fn many_ends(&self) -> Option<(usize, usize)> {
-        let ended = self.replaced.len() + self.ended.len();
+        let ended = self.replaced.iter().chain(&self.ended).filter(|ended| !ended.is_said).count();
         (ended >= MANY && ended * 10 > self.before).then_some((ended, self.before))
     }
 
-    /// Keeps the ends back; what has begun is left.
+    /// Keeps those ends back; what has begun is left, and what was said to have ended.
     pub fn withhold_ends(&mut self) {
-        self.replaced.clear();
-        self.ended.clear();
+        self.replaced.retain(|ended| ended.is_said);
+        self.ended.retain(|ended| ended.is_said);
     }
 }

@@ -375,8 +375,18 @@ fn many_ends_at_once_are_four_or_more_and_over_a_tenth() {
     };
     assert_eq!([told(3, 0), told(4, 1), told(40, 36), told(40, 40)], [None; 4]);
     assert_eq!([told(4, 0), told(40, 35)], [Some((4, 4)), Some((5, 40))]);
-    // What time ends counts the same.
-    let mut leases = leases();
+    // What the server itself says to have ended is no mistake.
+    let mut leases = self::leases();
+    whole(&mut leases, &some(9), &[], moment(1));
+    for held in some(9) {
+        leases.say(Said::Ended(held.place(), LeaseEvent::Release), moment(2));
+    }
+    let mut news = leases.news(moment(2));
+    assert_eq!(news.many_ends(), None);
+    news.withhold_ends();
+    assert_eq!(words(&leases, news).len(), 9);
+    // What time ends counts as what is missing does.
+    let mut leases = self::leases();
     whole(&mut leases, &some(9), &[], moment(1));
     let mut news = leases.pass_time(moment(200));
     assert_eq!(news.many_ends(), Some((9, 9)));
