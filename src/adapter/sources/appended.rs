@@ -34,6 +34,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long a file that was cut short must have been left alone before it is read.
 const REST: Duration = Duration::from_secs(1);
 
+/// So often a reading is begun again at once when the files were replaced under it.
+const ATTEMPTS: u32 = 5;
+
 /// How long a file may be missing or empty while it is being replaced.
 const REPLACING: Duration = Duration::from_secs(1);
 
@@ -83,6 +86,8 @@ pub struct Appended<F> {
     at_rest: bool,
     /// Why it could not be read when that was tried last.
     unknown: Option<Unknown>,
+    /// How often the files were replaced under a reading since one was whole.
+    replaced: u32,
     /// The file as it was after it had been cut short, and since when.
     unsettled: Option<(Shape, Instant)>,
 }
@@ -129,6 +134,7 @@ impl<F: Form> Appended<F> {
             ready: VecDeque::new(),
             at_rest: false,
             unknown: None,
+            replaced: 0,
             unsettled: None,
         })
     }
@@ -206,8 +212,14 @@ impl<F: Form> Appended<F> {
             return Ok((Doing::Reading(self.next_file(set, next, behind, before)), true));
         }
         if !set.still_holds() {
-            return Ok((Doing::Due, true));
+            self.replaced += 1;
+            if !self.replaced.is_multiple_of(ATTEMPTS) {
+                return Ok((Doing::Due, true));
+            }
+            let error = Error::new(Kind::Unavailable, "read lease file whole");
+            return Err((error.why("it is replaced again and again"), REPLACING));
         }
+        self.replaced = 0;
         let identity =
             Identity::of(lines.file()).doing("look at the lease file").map_err(at_once)?;
         self.unknown = None;
