@@ -12,6 +12,7 @@ const SOLICIT: u8 = 1;
 const ADVERTISE: u8 = 2;
 const REQUEST: u8 = 3;
 const RENEW: u8 = 5;
+const REBIND: u8 = 6;
 const REPLY: u8 = 7;
 const RELEASE: u8 = 8;
 const DECLINE: u8 = 9;
@@ -24,6 +25,8 @@ const IA_ADDRESS: u16 = 5;
 const ELAPSED_TIME: u16 = 8;
 const STATUS_CODE: u16 = 13;
 const RAPID_COMMIT: u16 = 14;
+const IA_PD: u16 = 25;
+const IA_PREFIX: u16 = 26;
 const CLIENT_FQDN: u16 = 39;
 
 /// One machine on the client's side, with an interface `eth0` in a namespace of its own.
@@ -124,6 +127,29 @@ impl Client {
         leased(&reply)
     }
 
+    /// Asks any server to extend its lease, as when its own does not answer.
+    #[track_caller]
+    pub fn rebind(&mut self) -> Option<Ipv6Addr> {
+        let reply = self.exchange(REBIND, REPLY, &[self.association(self.address)]);
+        leased(&reply)
+    }
+
+    /// Has a prefix delegated; returns the first of its addresses and its length. The address that it
+    /// may have has nothing to do with it.
+    #[track_caller]
+    pub fn lease_prefix(&mut self) -> (Ipv6Addr, u8) {
+        let body = [&self.iaid.to_be_bytes()[..], &[0; 8]].concat();
+        let offer = self.exchange(SOLICIT, ADVERTISE, &[pack(IA_PD, &body)]);
+        self.server = option(&offer, SERVER_ID).expect("a server id").to_vec();
+        let offered = option(&offer, IA_PD).expect("a prefix in the Advertise");
+        let reply = self.exchange(REQUEST, REPLY, &[pack(IA_PD, offered)]);
+        // RFC 8415, sections 21.21 and 21.22: two lifetimes, the length, the prefix.
+        let association = option(&reply, IA_PD).and_then(|body| body.get(12..));
+        let prefix = association.and_then(|body| option(body, IA_PREFIX)).expect("a prefix");
+        let address: [u8; 16] = prefix[9..25].try_into().expect("16 bytes");
+        (address.into(), prefix[8])
+    }
+
     /// Gives its lease back, and takes the address off its interface.
     #[track_caller]
     pub fn release(&mut self) {
@@ -163,7 +189,7 @@ impl Client {
         let id = [0x4c, self.interface as u8, self.exchanges as u8];
         let mut packet = vec![message, id[0], id[1], id[2]];
         packet.extend(pack(CLIENT_ID, &self.duid));
-        if message != SOLICIT {
+        if message != SOLICIT && message != REBIND {
             packet.extend(pack(SERVER_ID, &self.server));
         }
         packet.extend(pack(ELAPSED_TIME, &[0, 0]));

@@ -76,6 +76,11 @@ impl Kea {
         self.dir.join("socket")
     }
 
+    /// Its lease file.
+    pub fn leases(&self) -> PathBuf {
+        self.dir.join("leases.csv")
+    }
+
     /// What it answers to a command.
     #[track_caller]
     pub fn ask(&self, command: Value) -> Value {

@@ -26,17 +26,21 @@ pub mod dns;
 mod dnsmasq;
 mod docker;
 mod etcd;
+mod isc;
 mod kea;
 mod namespace;
 mod program;
+mod stock;
 
 pub use client::Client;
 pub use dnsmasq::Dnsmasq;
 pub use docker::{Docker, IMAGE};
 pub use etcd::Etcd;
+pub use isc::Isc;
 pub use kea::{Kea, LEASE_CMDS};
 pub use namespace::Namespace;
 pub use program::{Done, Running, run};
+pub use stock::{Program, Stock};
 
 use std::ffi::OsStr;
 use std::fs;
@@ -180,6 +184,15 @@ impl Lab {
     pub fn server(&mut self, bridge: &str) -> &mut Dnsmasq {
         let of = |server: &&mut Dnsmasq| server.bridge() == bridge;
         self.servers.iter_mut().find(of).expect("a dnsmasq on that bridge")
+    }
+
+    /// A client as distributions ship it, in namespaces of its own and plugged into `bridge`, that
+    /// begins to ask for an address and a prefix; or nothing, and a line that says so, where the
+    /// program is missing.
+    pub fn stock(&mut self, test: &str, bridge: &str, program: Program) -> Option<Stock> {
+        let space = Namespace::new(&format!("{}-{}", self.machine.name(), program.name()));
+        self.others.push(space.clone());
+        Stock::or_skip(test, &self.machine, bridge, space, &self.dir, program)
     }
 
     /// A client in a namespace of its own, plugged into `bridge`, with its link up and without any
