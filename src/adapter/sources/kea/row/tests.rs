@@ -11,6 +11,7 @@ const HEADER: &[u8] =
 const HEADER4: &[u8] =
     b"address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,\
     hostname,state,user_context,pool_id";
+const V4: &[u8] = include_bytes!("../../../../../tests/data/kea/leases4.csv");
 const SCENARIO: &[u8] = include_bytes!("../../../../../tests/data/kea/scenario.csv");
 
 fn say_all(header: &[u8], rows: &[&[u8]]) -> (Vec<Said>, Vec<Wrong>) {
@@ -138,6 +139,19 @@ fn dhcpv4_is_read_by_its_own_columns() {
     // Nobody can be told to have it, so whoever had it has it no more.
     assert_eq!(said[3], Said::Gone(place("192.0.2.12", None)));
     assert_eq!(wrong.len(), 1);
+}
+
+#[test]
+fn a_real_file_of_dhcpv4_is_read() {
+    let mut rows = V4.split(|byte| *byte == b'\n');
+    let header = rows.next().unwrap();
+    let (said, wrong) = say_all(header, &rows.collect::<Vec<_>>());
+    assert_eq!(wrong, []);
+    let [Said::Held(first), second, Said::Held(third)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(first.holder, v4(&[1, 0xaa, 0x22, 0x78, 0x5c]));
+    assert_eq!(first.hostname.as_ref().unwrap().as_str(), "v4host");
+    assert_eq!(*second, Said::Ended(first.place(), LeaseEvent::Release));
+    assert_eq!(third.holder, v4(&third.mac.unwrap().as_bytes()));
 }
 
 #[test]
