@@ -11,7 +11,7 @@
 //! asked for the reservation of a container, so all are gone through once and at each listing, and
 //! before one is removed it is looked at again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -42,13 +42,16 @@ pub struct Reservations {
     /// What the server is; absent when that must be asked anew.
     server: Option<Server>,
     /// What the suite has; absent before it was gone through.
-    own: Option<BTreeMap<Whose, Identity>>,
+    own: Option<Own>,
 }
 
 type Whose = (Owner, ContainerId);
 
+/// What containers have; more than one when a change was cut short.
+type Own = BTreeMap<Whose, BTreeSet<Identity>>;
+
 /// What a reservation is found by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Identity {
     subnet: u32,
     duid: Duid,
@@ -151,6 +154,8 @@ impl Reservations {
         let identity = Identity { subnet, duid: wanted.duid.clone() };
         let host = Host::new(wanted, subnet);
         let whose = whose(wanted);
+        // What there is must be known before it becomes more.
+        self.own()?;
         let before = self.find(&identity)?;
         let is_new = match &before {
             None => self.add(host)?,
@@ -165,41 +170,38 @@ impl Reservations {
             },
         };
         // A client with a new name has a new container of the same DUID, which takes over.
-        if let Some(other) = before.and_then(|before| before.whose()).filter(|of| *of != whose) {
-            self.own()?.remove(&other);
+        let other = before.and_then(|before| before.whose()).filter(|other| *other != whose);
+        let own = self.own()?;
+        if let Some(theirs) = other.and_then(|other| own.get_mut(&other)) {
+            theirs.remove(&identity);
         }
-        let old = self.own()?.insert(whose.clone(), identity.clone());
-        match old.filter(|old| *old != identity) {
-            Some(old) => self.delete(&old, &whose).map(|_| true),
-            None => Ok(is_new),
-        }
+        own.entry(whose.clone()).or_default().insert(identity.clone());
+        let others = self.end(&whose, |kept| *kept != identity)?;
+        Ok(is_new || others)
     }
 
     /// Ends the reservation for a container; whether there was one.
     pub fn remove(&mut self, owner: &Owner, container: &ContainerId) -> Result<bool> {
-        let whose = (owner.clone(), container.clone());
-        let Some(identity) = self.own()?.get(&whose).cloned() else { return Ok(false) };
-        let deleted = self.delete(&identity, &whose)?;
-        self.own()?.remove(&whose);
-        Ok(deleted)
+        self.end(&(owner.clone(), container.clone()), |_| true)
     }
 
     /// The DUID that an address is reserved for on behalf of a container.
     pub fn duid(&mut self, owner: &Owner, container: &ContainerId) -> Result<Option<Duid>> {
         let whose = (owner.clone(), container.clone());
-        Ok(self.own()?.get(&whose).map(|identity| identity.duid.clone()))
+        let first = self.own()?.get(&whose).and_then(BTreeSet::first);
+        Ok(first.map(|identity| identity.duid.clone()))
     }
 
     /// The containers that have a reservation; of one owner, or of all.
     pub fn list(&mut self, owner: Option<&Owner>) -> Result<Vec<(Owner, ContainerId)>> {
         self.own = None;
-        let own = self.own()?;
-        let of_owner = own.keys().filter(|(of, _)| owner.is_none_or(|owner| owner == of));
-        Ok(of_owner.cloned().collect())
+        let all = self.own()?.iter().filter(|(_, identities)| !identities.is_empty());
+        let of_owner = all.filter(|((of, _), _)| owner.is_none_or(|owner| owner == of));
+        Ok(of_owner.map(|(whose, _)| whose.clone()).collect())
     }
 
     /// What the suite has; asked for when it is not known.
-    fn own(&mut self) -> Result<&mut BTreeMap<Whose, Identity>> {
+    fn own(&mut self) -> Result<&mut Own> {
         let own = match self.own.take() {
             Some(own) => own,
             None => self.go_through()?,
@@ -208,9 +210,9 @@ impl Reservations {
     }
 
     /// Asks for all reservations, and keeps those of the suite.
-    fn go_through(&self) -> Result<BTreeMap<Whose, Identity>> {
+    fn go_through(&self) -> Result<Own> {
         let command = "reservation-get-page";
-        let mut own = BTreeMap::new();
+        let mut own = Own::new();
         let mut next = Next::default();
         for _ in 0..MOST_PAGES {
             let wanted = PageWanted { limit: AT_A_TIME, next };
@@ -218,7 +220,9 @@ impl Reservations {
                 return Ok(own);
             };
             let found = page.hosts.iter();
-            own.extend(found.filter_map(|host| Some((host.whose()?, host.identity()?))));
+            for (whose, identity) in found.filter_map(|host| host.whose().zip(host.identity())) {
+                own.entry(whose).or_default().insert(identity);
+            }
             match page.next {
                 Some(behind) if !page.hosts.is_empty() && behind != next => next = behind,
                 _ => return Ok(own),
@@ -261,6 +265,18 @@ impl Reservations {
         let given = Given { reservation };
         self.channel.get::<_, Option<IgnoredAny>>(UPDATE, Some(given))?;
         Ok(true)
+    }
+
+    /// Removes those reservations of a container that are still its own; whether there were any.
+    fn end(&mut self, whose: &Whose, which: impl Fn(&Identity) -> bool) -> Result<bool> {
+        let mut ended = false;
+        for identity in self.own()?.get(whose).cloned().unwrap_or_default() {
+            if which(&identity) {
+                ended |= self.delete(&identity, whose)?;
+                self.own()?.entry(whose.clone()).or_default().remove(&identity);
+            }
+        }
+        Ok(ended)
     }
 
     /// Removes a reservation if it is still the one of that container; whether it was.

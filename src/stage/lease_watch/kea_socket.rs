@@ -25,6 +25,9 @@ use crate::adapter::sources::{Remark, Source, Told, Weight};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Held, Holder, LeaseEvent, Place, Said};
 
+/// How long one answer is waited for at most.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// How soon a server that does not answer is asked again, at first and at the latest.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_LATEST: Duration = Duration::from_secs(15);
@@ -86,14 +89,14 @@ struct Had {
 }
 
 impl KeaSocket {
-    /// The leases of the server at `place`, read as a whole every `poll`. An answer is waited for up to
-    /// `patience`.
+    /// The leases of the server at `place`, read as a whole every `poll`. Whoever waits for them has
+    /// `patience`; an answer is waited for a shorter time, so that a silent server is told as such.
     ///
     /// # Errors
     /// When the program cannot have what it needs for it.
     pub fn new(place: kea::Place, poll: Duration, patience: Duration) -> Result<KeaSocket> {
         Ok(KeaSocket {
-            channel: Channel::new(place, patience)?,
+            channel: Channel::new(place, (patience * 3 / 4).min(ANSWER))?,
             poll,
             is_checked: false,
             state: State::Rest(Instant::now()),

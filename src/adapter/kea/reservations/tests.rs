@@ -201,6 +201,25 @@ fn what_a_container_had_under_another_identity_goes() {
 }
 
 #[test]
+fn what_was_cut_short_is_finished() {
+    let (played, kea) = kea();
+    let (before, now) = (wanted("web", 1, "fd00:1::5"), wanted("web", 1, "fd00:2::5"));
+    // Two runs that knew nothing of each other, or one that was killed in between.
+    let mut first = open(&played);
+    first.put(&before).unwrap();
+    let mut second = open(&played);
+    assert!(second.put(&now).unwrap());
+    assert_eq!(hosts(&kea).len(), 1);
+    first.put(&before).unwrap();
+    assert_eq!(hosts(&kea).len(), 2);
+    assert!(open(&played).put(&now).unwrap());
+    assert_eq!(hosts(&kea).len(), 1);
+    first.put(&before).unwrap();
+    assert!(open(&played).remove(&now.owner, &now.container).unwrap());
+    assert_eq!(hosts(&kea).len(), 0);
+}
+
+#[test]
 fn the_next_container_of_a_duid_takes_over() {
     let (played, kea) = kea();
     let mut reservations = open(&played);
