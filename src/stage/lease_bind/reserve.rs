@@ -43,7 +43,7 @@ impl FromStr for Reserve {
 pub enum Reservations {
     None,
     Dnsmasq(dnsmasq::Reservations),
-    Kea(kea::reservations::Reservations),
+    Kea(Box<kea::reservations::Reservations>),
 }
 
 impl Reservations {
@@ -58,7 +58,7 @@ impl Reservations {
                 dnsmasq::Reservations::open(directory).map(Reservations::Dnsmasq)
             }
             Reserve::Kea(place) => kea::reservations::Reservations::open(place.clone(), PATIENCE)
-                .map(Reservations::Kea),
+                .map(|server| Reservations::Kea(Box::new(server))),
         }
     }
 
