@@ -198,7 +198,6 @@ impl KeaSocket {
         self.is_checked = false;
         self.state = State::Rest(Instant::now() + self.retry);
         self.retry = (self.retry * 2).min(RETRY_LATEST);
-        self.queue.clear();
         self.queue.push_back(unknown(why.clone()));
         self.trouble = Some(why);
     }

@@ -271,13 +271,16 @@ fn what_others_made_stays() {
 
 #[test]
 fn one_that_others_took_over_in_the_meantime_is_not_removed() {
-    let (played, kea) = kea();
-    let mut reservations = open(&played);
-    let web = wanted("web", 1, "fd00:1::5");
-    reservations.put(&web).unwrap();
-    kea.lock().unwrap().hosts[0]["user-context"] = json!({});
-    assert!(!reservations.remove(&web.owner, &web.container).unwrap());
-    assert_eq!(hosts(&kea).len(), 1);
+    let other = json!({"leasepipe": {"owner": "other", "container": "web"}});
+    for mark in [json!({}), json!({"leasepipe": 7}), other] {
+        let (played, kea) = kea();
+        let mut reservations = open(&played);
+        let web = wanted("web", 1, "fd00:1::5");
+        reservations.put(&web).unwrap();
+        kea.lock().unwrap().hosts[0]["user-context"] = mark;
+        assert!(!reservations.remove(&web.owner, &web.container).unwrap());
+        assert_eq!(hosts(&kea).len(), 1);
+    }
 }
 
 #[test]
