@@ -12,15 +12,22 @@ use std::net::Ipv6Addr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Channel;
 use crate::error::{OneLine, Result};
-use crate::record::{Duid, Held, Holder, Hostname, LeaseEvent, LeaseType, Mac, Place, Said};
+use crate::record::{
+    Classes, Duid, Held, Holder, Hostname, LeaseEvent, LeaseType, Mac, Place, Said,
+};
 
 /// How many leases are asked for at a time. Kea serves no client while it writes a page, and is
 /// slower by the lease with longer ones.
 pub const AT_A_TIME: usize = 512;
+
+/// Most classes of one kind that a client is taken to have, and the longest of them in bytes.
+const MOST_CLASSES: usize = 16;
+const LONGEST_CLASS: usize = 255;
 
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +84,7 @@ struct Lease {
     hostname: String,
     #[serde(default)]
     hw_address: String,
+    user_context: Option<Value>,
 }
 
 /// What can be made out of a row that is not as it should be.
@@ -175,7 +183,7 @@ fn read(lease: &Lease) -> Result<Row, String> {
         prefix_len,
         mac: lease.hw_address.parse::<Mac>().ok(),
         hostname,
-        classes: None,
+        classes: lease.user_context.as_ref().and_then(classes),
         expires_at: expires_at(lease)?,
     };
     Ok(Row { said: Some(Said::Held(held)), wrong })
@@ -221,6 +229,23 @@ fn hostname(lease: &Lease) -> (Option<Hostname>, Option<String>) {
     }
 }
 
+/// What a user context says of the client: the strings, or lists of strings, that are called
+/// `vendor-class` and `user-class`. Kea itself notes neither; a hook or an operator may.
+fn classes(context: &Value) -> Option<Box<Classes>> {
+    let of = |name: &str| -> Vec<String> {
+        let texts = match context.get(name) {
+            Some(Value::Array(texts)) => texts.iter().collect(),
+            Some(text) => vec![text],
+            None => Vec::new(),
+        };
+        let texts = texts.into_iter().filter_map(Value::as_str);
+        let texts = texts.filter(|text| (1..=LONGEST_CLASS).contains(&text.len()));
+        texts.take(MOST_CLASSES).map(str::to_owned).collect()
+    };
+    let classes = Classes { vendor: of("vendor-class"), user: of("user-class") };
+    (classes != Classes::default()).then(|| Box::new(classes))
+}
+
 /// The bytes of `00:1f:…`.
 fn hex_pairs(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
@@ -233,7 +258,7 @@ fn hex_pairs(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -283,6 +308,20 @@ mod tests {
         assert_eq!(endless.expires_at, None);
         let ta = held(lease(json!({"type": "IA_TA", "hostname": "", "hw-address": ""})));
         assert_eq!((ta.r#type, ta.hostname, ta.mac), (LeaseType::Ta, None, None));
+    }
+
+    #[test]
+    fn classes_are_what_a_user_context_says_within_bounds() {
+        let classes = |context: Value| held(lease(json!({"user-context": context}))).classes;
+        let both = classes(json!({"vendor-class": "acme", "user-class": ["a", 7, "", "b"]}));
+        let both = both.unwrap();
+        assert_eq!((both.vendor, both.user), (vec!["acme".into()], vec!["a".into(), "b".into()]));
+        let long = "x".repeat(256);
+        for none in [json!({}), json!(7), json!({"vendor-class": 7}), json!({"user-class": long})] {
+            assert_eq!(classes(none.clone()), None, "{none}");
+        }
+        let many = classes(json!({"user-class": vec!["x"; 1000]})).unwrap();
+        assert_eq!(many.user.len(), 16);
     }
 
     #[test]
