@@ -4,7 +4,7 @@ mod lab;
 
 use std::process::Command;
 
-use lab::{Docker, Done, PATIENCE, Running, bin, eventually, run};
+use lab::{Docker, Done, Lab, PATIENCE, Running, bin, eventually, run};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -83,6 +83,41 @@ fn a_client_s_containers_reach_each_other_by_name_and_nobody_else_does() {
     done(&docker, &[absent(&web)]);
     assert_eq!(networks(&docker).len(), 2, "one is left in it");
     done(&docker, &[absent(&db), absent(&other)]);
+    assert_eq!(networks(&docker), [""; 0]);
+}
+
+#[test]
+fn unionize_gives_an_address_beside_the_private_network() {
+    let test = "unionize_gives_an_address_beside_the_private_network";
+    let Some(mut lab) = Lab::or_skip(test) else { return };
+    let Some(docker) = Docker::or_skip(test) else { return };
+    lab.bridge("br1");
+    lab.dnsmasq("br1", "fd00:1::/64", &[]);
+    let mut wanted = [member(&docker, "one", "web"), member(&docker, "one", "db")];
+    for (number, wanted) in wanted.iter_mut().enumerate() {
+        wanted["lease"] = json!({"key": "om2pqvn3u6qa2", "address": "fd00::1"});
+        wanted["addresses"] = json!([format!("fd00:f:0:ff::{}/64", number + 5)]);
+    }
+    let made = done(&docker, &wanted);
+    let mut unionize = lab.command(bin!("unionize"));
+    unionize.args(["--bridge", "br1", "--dad", "wait", "--state"]).arg(lab.dir().join("links"));
+    let lines = |records: &[Value]| records.iter().map(|r| format!("{r}\n")).collect::<String>();
+    let plugged = run(&mut unionize, lines(&made));
+    assert_eq!(plugged.status, Some(0), "{}", plugged.stderr);
+    for record in plugged.records() {
+        let interface = &record["interfaces"][0];
+        assert_eq!(interface["name"], "eth1", "{record}");
+        let origins: Vec<&Value> =
+            interface["addresses"].as_array().unwrap().iter().map(|a| &a["origin"]).collect();
+        assert_eq!(origins, [&json!("dhcp6"), &json!("static")]);
+    }
+    let [web, db] = &wanted;
+    assert!(reaches(web, "db") && reaches(db, "web"), "the private network is as it was");
+    assert!(reaches(web, "fd00:f:0:ff::6") && reaches(web, "fd00:1::1"), "and so is the other");
+    let gone: Vec<Value> = wanted.iter().map(absent).collect();
+    let removed = done(&docker, &gone);
+    let cleared = run(&mut unionize, lines(&removed));
+    assert_eq!((cleared.status, cleared.stderr.as_str()), (Some(0), ""));
     assert_eq!(networks(&docker), [""; 0]);
 }
 

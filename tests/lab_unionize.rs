@@ -371,6 +371,71 @@ fn a_duplicate_is_declined_and_another_address_is_leased() {
 }
 
 #[test]
+fn a_container_s_own_addresses_are_given_to_it_beside_the_others() {
+    let Some(mut site) = Site::or_skip("a_container_s_own_addresses_are_given_to_it") else {
+        return;
+    };
+    let (one, two) = (site.space("c1"), site.space("c2"));
+    let mut web = container("web", &one.path);
+    web["addresses"] = json!(["fd00:f:0:ff::5/64", "fd00:f:0:ff::6/128"]);
+    let mut db = container("db", &two.path);
+    db["addresses"] = json!(["fd00:f:0:ff::7/64"]);
+    let interface = site.attach(&["--dad", "wait"], &web);
+    let given: Vec<&Value> = interface["addresses"].as_array().unwrap().iter().collect();
+    assert_eq!(given.len(), 3, "{interface}");
+    assert_eq!(given[0]["origin"], "dhcp6");
+    assert_eq!(
+        (&given[1]["address"], &given[1]["origin"]),
+        (&json!("fd00:f:0:ff::5"), &json!("static"))
+    );
+    let mut found: Vec<String> = one
+        .addresses()
+        .iter()
+        .map(|found| format!("{}/{}", found["local"].as_str().unwrap(), found["prefixlen"]))
+        .filter(|found| found.starts_with("fd00:f:"))
+        .collect();
+    found.sort();
+    assert_eq!(found, ["fd00:f:0:ff::5/64", "fd00:f:0:ff::6/128"]);
+    // Also where the command line asks for none, and to somebody else in that prefix.
+    let interface = site.attach(&["--address", "none"], &db);
+    assert_eq!(interface["addresses"].as_array().unwrap().len(), 1, "{interface}");
+    assert_eq!(two.addresses()[0]["local"], "fd00:f:0:ff::7");
+    assert!(two.pings("fd00:f:0:ff::5"));
+    // A second run changes nothing; what went is given again.
+    let index = one.index();
+    site.attach(&[], &web);
+    one.space.ip("-6 addr del fd00:f:0:ff::5/64 dev eth0");
+    site.attach(&["--dad", "wait"], &web);
+    assert_eq!(one.index(), index);
+    assert!(one.addresses().iter().any(|found| found["local"] == "fd00:f:0:ff::5"));
+    site.detach(&web);
+    site.detach(&db);
+    site.nothing_is_left();
+}
+
+#[test]
+fn beside_docker_s_interface_it_is_called_eth1() {
+    let Some(mut site) = Site::or_skip("beside_docker_s_interface_it_is_called_eth1") else {
+        return;
+    };
+    let space = site.space("c1");
+    site.lab.ip(&format!("link add by type veth peer name eth0 netns {}", space.space.name()));
+    let mut web = container("web", &space.path);
+    web["private_network"] = json!({"name": "leasepipe-edge-k", "alias": "web"});
+    let interface = site.attach(&[], &web);
+    assert_eq!(interface["name"], "eth1");
+    // What lease-cccf says of one that is gone is enough to take it away.
+    let gone = json!({"id": "web", "image": "busybox", "owner": "edge", "state": "absent",
+        "private_network": web["private_network"]});
+    let done = site.unionize(&[], &[gone]);
+    assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""));
+    let links: Vec<Value> = space.json("-j link show");
+    let names: Vec<&Value> = links.iter().map(|link| &link["ifname"]).collect();
+    assert_eq!(names, [&json!("lo"), &json!("eth0")]);
+    site.nothing_is_left();
+}
+
+#[test]
 fn given_addresses_and_none() {
     let Some(mut site) = Site::or_skip("given_addresses_and_none") else { return };
     let space = site.space("c1");
