@@ -4,7 +4,7 @@
 //! made for it and has not been started. So whoever needs one makes sure of it right before, and
 //! again when a start finds it gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bollard::models::{Network, NetworkCreateRequest};
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
@@ -64,7 +64,34 @@ impl Engine {
     /// Takes away all networks of `owner`'s that no container is made for.
     pub fn drop_networks(&self, owner: &Owner) -> Result<()> {
         let there = self.networks(&[("label", of(owner))])?;
-        there.iter().try_for_each(|network| self.drop_unused(network))
+        if there.is_empty() {
+            return Ok(());
+        }
+        let used = self.used_networks(&HashMap::new())?;
+        let is_used = |network: &&Network| {
+            network.id.iter().chain(&network.name).any(|known_by| used.contains(known_by))
+        };
+        there.iter().filter(|network| !is_used(network)).try_for_each(|n| self.remove_network(n))
+    }
+
+    /// The ids and names of the networks of containers, be they running or not.
+    fn used_networks(&self, filters: &HashMap<&str, Vec<String>>) -> Result<HashSet<String>> {
+        let options = ListContainersOptionsBuilder::default().all(true).filters(filters).build();
+        let listed = self
+            .runtime
+            .block_on(self.docker.list_containers(Some(options)))
+            .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
+        let mut used = HashSet::new();
+        for container in listed {
+            used.extend(container.host_config.and_then(|config| config.network_mode));
+            let settings = container.network_settings.and_then(|settings| settings.networks);
+            for (name, endpoint) in settings.into_iter().flatten() {
+                // A container that was made and not started knows its network by name alone.
+                used.insert(name);
+                used.extend(endpoint.network_id);
+            }
+        }
+        Ok(used)
     }
 
     fn networks(&self, filters: &[(&str, String)]) -> Result<Vec<Network>> {
@@ -101,15 +128,9 @@ impl Engine {
     }
 
     fn drop_unused(&self, network: &Network) -> Result<()> {
-        // A container that was made and not started knows its network by name alone.
         let known_by = network.id.iter().chain(&network.name).cloned().collect::<Vec<_>>();
-        let filters = HashMap::from([("network", known_by)]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let users = self
-            .runtime
-            .block_on(self.docker.list_containers(Some(options)))
-            .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
-        if users.is_empty() { self.remove_network(network) } else { Ok(()) }
+        let used = self.used_networks(&HashMap::from([("network", known_by)]))?;
+        if used.is_empty() { self.remove_network(network) } else { Ok(()) }
     }
 
     /// Takes a network away. One that is gone, or in use by now, is no error.

@@ -1,12 +1,13 @@
 //! The form of a rules file. What is wrong with it is told all at once.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::matcher::{FIELDS, Matcher};
 use super::{NONE, Rule};
 use crate::error::{Error, Kind};
 use crate::logic::template::{Manner, Template};
-use crate::record::Owner;
+use crate::record::{Object, Owner};
 
 /// Gives the text of the template at a path, as a rule names it.
 pub type Load<'a> = &'a mut dyn FnMut(&str) -> Result<String, Error>;
@@ -20,12 +21,16 @@ pub(super) fn parse(
     owner: Option<&Owner>,
     load: Load,
 ) -> Result<Vec<Rule>, Vec<Error>> {
-    let mut found = Vec::new();
-    for document in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        match document {
-            Ok(Value::Array(documents)) => found.extend(documents),
-            Ok(document) => found.push(document),
-            Err(why) => return Err(vec![bad("rules are not JSON").why(why)]),
+    let not_json = |why| vec![bad("rules are not JSON").why(why)];
+    let mut found: Vec<Box<RawValue>> = Vec::new();
+    for document in serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>() {
+        let document = document.map_err(not_json)?;
+        match document.get().starts_with('[') {
+            true => {
+                let documents: Vec<_> = serde_json::from_str(document.get()).map_err(not_json)?;
+                found.extend(documents);
+            }
+            false => found.push(document),
         }
     }
     if found.is_empty() {
@@ -33,7 +38,7 @@ pub(super) fn parse(
     }
     let (mut rules, mut wrong) = (Vec::new(), Vec::new());
     for (number, document) in (1..).zip(found) {
-        match rule(document, owner, load) {
+        match rule(&document, owner, load) {
             Ok(rule) => rules.push(rule),
             Err(all) => wrong.extend(all.into_iter().map(|e| e.at(format_args!("rule {number}")))),
         }
@@ -45,20 +50,28 @@ fn bad(what: impl std::fmt::Display) -> Error {
     Error::new(Kind::BadInput, what)
 }
 
-fn rule(document: Value, owner: Option<&Owner>, load: Load) -> Result<Rule, Vec<Error>> {
-    let Value::Object(mut fields) = document else {
-        return Err(vec![bad(format_args!("{document} is not a JSON object"))]);
-    };
+/// An object in which no field stands twice.
+fn object(text: &str) -> Result<Object, String> {
+    match Object::parse(text) {
+        Ok(object) => Ok(object),
+        Err(why) if text.starts_with('{') => Err(why.to_string()),
+        Err(_) => Err(format!("{text} is not a JSON object")),
+    }
+}
+
+fn rule(document: &RawValue, owner: Option<&Owner>, load: Load) -> Result<Rule, Vec<Error>> {
+    let mut fields = object(document.get()).map_err(|why| vec![bad(why)])?;
     let mut wrong = Vec::new();
-    let matchers = match fields.remove("match") {
+    let matchers = match fields.remove("match").map(|wanted| object(wanted.get())) {
         None => Vec::new(),
-        Some(Value::Object(wanted)) => matchers(&wanted, &mut wrong),
-        Some(other) => {
-            wrong.push(bad(format_args!("field \"match\": {other} is not a JSON object")));
+        Some(Ok(wanted)) => matchers(&wanted, &mut wrong),
+        Some(Err(why)) => {
+            wrong.push(bad(format_args!("field \"match\": {why}")));
             Vec::new()
         }
     };
-    let private_network = match fields.remove("private_network") {
+    let mut take = |name: &str| fields.remove(name).map(|raw| value(raw.get()));
+    let private_network = match take("private_network") {
         None => false,
         Some(Value::Bool(private)) => private,
         Some(other) => {
@@ -69,7 +82,7 @@ fn rule(document: Value, owner: Option<&Owner>, load: Load) -> Result<Rule, Vec<
         }
     };
     let manner = Manner { owner, private_network };
-    let template = match fields.remove("template") {
+    let template = match take("template") {
         Some(Value::String(none)) if none == NONE && private_network => {
             wrong.push(bad("field \"private_network\": there is no container to be in it"));
             None
@@ -80,7 +93,7 @@ fn rule(document: Value, owner: Option<&Owner>, load: Load) -> Result<Rule, Vec<
             None
         }
     };
-    for (name, value) in &fields {
+    for (name, value) in fields.iter() {
         wrong.push(unknown(name, value, "", &RULE));
     }
     match template {
@@ -89,11 +102,16 @@ fn rule(document: Value, owner: Option<&Owner>, load: Load) -> Result<Rule, Vec<
     }
 }
 
-fn matchers(wanted: &Map<String, Value>, wrong: &mut Vec<Error>) -> Vec<Matcher> {
+/// What a text means that is known to be JSON; a number that is out of every range as its text.
+fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+fn matchers(wanted: &Object, wrong: &mut Vec<Error>) -> Vec<Matcher> {
     let mut matchers = Vec::new();
-    for (field, value) in wanted {
-        match Matcher::parse(field, value) {
-            None => wrong.push(unknown(field, value, "match.", &FIELDS)),
+    for (field, text) in wanted.iter() {
+        match Matcher::parse(field, &value(text)) {
+            None => wrong.push(unknown(field, text, "match.", &FIELDS)),
             Some(Err(why)) => wrong.push(bad(format_args!("field \"match.{field}\": {why}"))),
             Some(Ok(matcher)) => matchers.push(matcher),
         }
@@ -101,7 +119,7 @@ fn matchers(wanted: &Map<String, Value>, wrong: &mut Vec<Error>) -> Vec<Matcher>
     matchers
 }
 
-fn unknown(name: &str, value: &Value, within: &str, known: &[&str]) -> Error {
+fn unknown(name: &str, value: &str, within: &str, known: &[&str]) -> Error {
     bad(format_args!("field \"{within}{name}\" is not known, in {value}"))
         .remedy(format_args!("known are {}", known.join(", ")))
 }

@@ -133,7 +133,8 @@ fn all_that_is_wrong_is_told_with_rule_field_and_value() {
             {"template":{"id":"x"},"private_network":"yes"},
             {"template":7}, 8,
             {"template":"none","private_network":true},
-            {"template":{"id":"x","image":"b","cmd":"${lease.nme}"}}]"#,
+            {"template":{"id":"x","image":"b","cmd":"${lease.nme}"}},
+            {"match":{"hostname":"a","hostname":"b"},"template":"none"}]"#,
     )
     .unwrap_err();
     let told = wrong.join("\n");
@@ -154,6 +155,7 @@ fn all_that_is_wrong_is_told_with_rule_field_and_value() {
         r#"rule 8: 8 is not a JSON object"#,
         r#"rule 9: field "private_network": there is no container"#,
         r#"rule 10: field "template": template "x": "${lease.nme}": unknown variable"#,
+        r#"rule 11: field "match": field "hostname" stands twice"#,
     ] {
         assert!(told.contains(part), "{part}\n{told}");
     }

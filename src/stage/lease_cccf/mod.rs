@@ -1,5 +1,7 @@
 //! lease-cccf: leases → the containers that their clients should have.
 
+mod explain;
+mod few;
 mod files;
 mod told;
 
@@ -9,24 +11,20 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use few::Few;
 pub use files::Wanted;
-use told::{Memory, Print, print};
+use told::{Memory, Print};
 
 use crate::error::{Error, Kind, Result};
 use crate::logic::caps::{Cap, Seats};
 use crate::logic::clients::{Client, Clients};
 use crate::logic::rules::Rules;
 use crate::pipe::{Found, Output, Report, Stdio, input_within};
-use crate::record::{
-    Checkpoint, Container, Explanation, Family, Key, Lease, LeaseType, Object, Of, Record, State,
-};
+use crate::record::{Checkpoint, Container, Family, Key, Lease, LeaseType, Of, Record};
 
 /// How long a client that is new and has a prefix alone is waited for to get an address, which
 /// makes another client of it.
 const ALONE: Duration = Duration::from_secs(2);
-
-/// The most lines that are told of one thing between two checkpoints.
-const FEW: usize = 20;
 
 /// What is made of the leases.
 pub struct Options {
@@ -218,7 +216,10 @@ impl Stage {
     /// since the last checkpoint, that news is closed first, as a listing by which nothing goes.
     fn leave_out_the_gone(&mut self, lease: &Checkpoint) -> Result<()> {
         if self.explain {
-            return Ok(());
+            let told = self.explained.keys().copied();
+            let mut gone: Vec<Key> = told.filter(|key| !self.clients.has(*key)).collect();
+            gone.sort_unstable();
+            return gone.into_iter().try_for_each(|key| self.tell(key, false).map(drop));
         }
         let gone: Vec<Key> = self.memory.clients().filter(|key| !self.clients.has(*key)).collect();
         if gone.iter().any(|key| self.news.contains(key)) {
@@ -300,7 +301,9 @@ impl Stage {
         let count = now.containers.len() as u64;
         for (container, new) in now.containers.into_iter().zip(self.memory.of(key)) {
             if all || !before.iter().any(|old| old.print == new.print) {
-                self.news.insert(key);
+                if !all {
+                    self.news.insert(key);
+                }
                 self.output.write(&Record::Container(container))?;
             }
         }
@@ -370,68 +373,5 @@ impl Stage {
             }
         }
         outcome
-    }
-
-    fn explain(&mut self, key: Key, now: Outcome, all: bool) -> Result<u64> {
-        let Some(client) = now.client else {
-            if self.explained.remove(&key).is_some() {
-                self.output.write(&Record::Explanation(gone(key)))?;
-            }
-            return Ok(0);
-        };
-        let mut explanation = self.rules.explain(&client);
-        explanation.cap = now.cap.map(|cap| cap.to_string());
-        explanation.error = now.error.map(|why| why.to_string());
-        explanation.containers = now.containers.into_iter().map(|c| c.id).collect();
-        let print = print(&explanation);
-        if self.explained.insert(key, print) != Some(print) || all {
-            self.output.write(&Record::Explanation(explanation))?;
-        }
-        Ok(1)
-    }
-}
-
-/// What is to be said of a client that is gone.
-fn gone(key: Key) -> Explanation {
-    Explanation {
-        key,
-        address: None,
-        hostname: None,
-        state: Some(State::Absent),
-        rule: None,
-        template: None,
-        why: Vec::new(),
-        passed_over: Vec::new(),
-        cap: None,
-        error: None,
-        containers: Vec::new(),
-        rest: Object::default(),
-    }
-}
-
-/// Tells the first few of many things, and how many more there were.
-struct Few {
-    what: &'static str,
-    told: usize,
-}
-
-impl Few {
-    fn new(what: &'static str) -> Few {
-        Few { what, told: 0 }
-    }
-
-    fn tell(&mut self, report: &Report, why: &Error) {
-        self.told += 1;
-        if self.told <= FEW {
-            report.failed(why);
-        }
-    }
-
-    /// The row is over.
-    fn close(&mut self, report: &Report) {
-        let more = std::mem::take(&mut self.told).saturating_sub(FEW);
-        if more > 0 {
-            report.failed(&Error::new(Kind::Refused, format_args!("{more} more {}", self.what)));
-        }
     }
 }
