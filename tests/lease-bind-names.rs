@@ -201,6 +201,8 @@ fn protected_names_are_nobody_s() {
     fs::remove_file(place.0.join("protected")).unwrap();
     assert_eq!(place.run_with(&more, &[]).status, 69);
     assert_eq!(place.run_with(&["--protect", "a b"], &[]).status, 64);
+    let far = "a.".repeat(94) + "xyz";
+    assert_eq!(place.run_with(&["--domain", &far], &[]).status, 64, "no room for a name");
     for alone in [["--protect", "a"], ["--domain", "lab"]] {
         assert_eq!(program::run(PROGRAM, &alone, "").status, 64, "of no use without --names");
     }
@@ -357,6 +359,56 @@ fn whatever_is_half_done_is_finished() {
     fs::write(renamed.file("gamma"), text.replace("alpha", "gamma")).unwrap();
     renamed.run(&[add("web", ALICE, "beta", "fd00:1::a"), checkpoint()]);
     assert_eq!(renamed.named(), ["beta: fd00:1::a beta.lab beta"]);
+}
+
+/// Marsaglia's xorshift: the same chances at each run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[test]
+fn killed_at_any_point_and_run_again_all_is_named_rightly() {
+    let place = Place::new("killed");
+    let args = place.args(&["--domain", "lab"]);
+    let (mut chance, mut killed) = (Chance(5), 0);
+    for _ in 0..40 {
+        let (mut listing, mut right) = (Vec::new(), Vec::new());
+        for number in 0..8 {
+            if chance.below(3) == 0 {
+                continue;
+            }
+            let (name, address) = (chance.below(3), format!("fd00:1::{:x}", chance.below(3) + 1));
+            let name = format!("n{number}-{name}");
+            let key = format!("{ALICE:.12}{}", char::from(b'a' + number));
+            listing.push(add(&format!("c{number}"), &key, &name, &address));
+            right.push(format!("{name}: {address} {name}.lab {name}"));
+        }
+        listing.push(checkpoint());
+        let input: String = listing.iter().map(|record| format!("{record}\n")).collect();
+        let mut child = std::process::Command::new(PROGRAM)
+            .args(&args)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(chance.below(60_000)));
+        let _ = child.kill();
+        killed += u32::from(child.wait().unwrap().code().is_none());
+        assert_eq!(place.run(&listing).told, "");
+        let mut named = place.named();
+        named.retain(|line| !line.starts_with('.'));
+        right.sort();
+        assert_eq!(named, right);
+    }
+    assert!(killed > 10, "only {killed} were killed in time");
 }
 
 #[test]

@@ -1,8 +1,9 @@
--- What questions are answered by: who had an address, what a client or a container has had, what is
--- under a DUID now, and what has ended long enough ago to be deleted.
+-- What questions are answered by: what a client or a container has had, what was when, what holds now
+-- and under which DUID, and what has ended long enough ago to be deleted.
 CREATE INDEX bindings_by_client ON bindings (client_key, bound_since);
 CREATE INDEX bindings_by_container ON bindings (container_name, bound_since);
 CREATE INDEX bindings_by_beginning ON bindings (bound_since, id);
+CREATE INDEX bindings_now ON bindings (bound_since, id) WHERE bound_until IS NULL;
 CREATE INDEX bindings_under_duid ON bindings (container_duid) WHERE bound_until IS NULL;
 CREATE INDEX bindings_ended ON bindings (bound_until) WHERE bound_until IS NOT NULL;
 

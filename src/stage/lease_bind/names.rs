@@ -15,6 +15,9 @@ use crate::logic::names::{Pattern, Protected};
 use crate::pipe::Report;
 use crate::record::{Binding, ContainerId, Hostname, NotA, Owner};
 
+/// A name of 253 characters less one label with its dot.
+const LONGEST_DOMAIN: usize = 189;
+
 /// What is remembered to have been said of one container: its client may take ever new names.
 const MOST_TOLD: usize = 16;
 
@@ -63,8 +66,13 @@ impl Namer {
     /// One that writes as it is told.
     ///
     /// # Errors
-    /// When the directory or a file of names cannot be read, or a name in it is none.
+    /// When the directory or a file of names cannot be read, or a name in it is none; `Usage` for a
+    /// domain that leaves no room for a name.
     pub fn open(naming: &Naming) -> Result<Namer> {
+        if naming.domain.as_ref().is_some_and(|domain| domain.as_str().len() > LONGEST_DOMAIN) {
+            let error = Error::new(Kind::Usage, "the domain leaves no room for names in it");
+            return Err(error.remedy(format_args!("it may have {LONGEST_DOMAIN} characters")));
+        }
         let mut protected = Vec::new();
         for protect in &naming.protect {
             match protect {
