@@ -188,6 +188,23 @@ fn thousands_are_listed_and_what_is_old_is_forgotten() {
     assert_eq!(bind(&lab, &store, &all).status, Some(0));
     let ask = |question: &str| run(&mut command(&lab, &store, &[question]), "").records().len();
     assert_eq!(ask("list"), 2100);
+    // What a listing began with is forgotten by etcd while it goes on.
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..1000 {
+                if done.load(Ordering::SeqCst) {
+                    break;
+                }
+                etcd.ctl(&["put", "/other", "x"]);
+                etcd.ctl(&["compact", &revision(lab.machine()).to_string()]);
+                std::thread::sleep(Duration::from_millis(30));
+            }
+        });
+        let all: Vec<usize> = (0..10).map(|_| ask("list")).collect();
+        done.store(true, Ordering::SeqCst);
+        assert_eq!(all, [2100; 10]);
+    });
     // Every one of them ends, and is kept.
     let ended = bind(&lab, &store, &[add("c7", &address(7)), checkpoint()]).records();
     assert_eq!(ended.len(), 2101);

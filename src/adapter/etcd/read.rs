@@ -13,7 +13,7 @@ use crate::record::{Binding, ContainerId, Duid, Key, Owner, Question};
 const PAGE: i64 = 1000;
 
 /// How often a listing is begun anew because what it has begun with is not kept any more.
-const TRIES: u32 = 5;
+const TRIES: u32 = 10;
 
 /// Keys from one to before another.
 type Range = (String, String);
