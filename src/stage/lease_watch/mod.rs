@@ -33,7 +33,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// gone for any time: it is told, and waited for.
 pub fn run(options: &Options, report: &Report) -> Result<()> {
     let mut sources = Vec::with_capacity(options.sources.len());
-    for name in &options.sources {
+    for (at, name) in options.sources.iter().enumerate() {
+        if options.sources[..at].contains(name) {
+            let what = format!("--source {} is given twice", name.as_str());
+            return Err(Error::new(Kind::Usage, what));
+        }
         sources.push(Watched::new(name, options)?);
     }
     let state = options.state.as_deref().map(State::open).transpose()?;
@@ -93,6 +97,10 @@ impl Program<'_> {
         }
         let ready: Vec<usize> =
             (0..self.sources.len()).filter(|at| self.sources[*at].has_read).collect();
+        for at in &ready {
+            let news = self.sources[*at].leases.pass_time(clocks());
+            self.first_news(*at, Heard::News(news))?;
+        }
         self.list(&ready)?;
         self.save();
         let mut failed = self.sources.iter_mut().filter_map(|source| source.failed.take());
