@@ -13,6 +13,18 @@ pub enum Token<'a> {
     Mark(u8),
 }
 
+/// The bytes that end a word: white space, marks and quotation marks.
+const ENDS_A_WORD: [bool; 256] = {
+    let mut ends = [false; 256];
+    let bytes = b" \t\n\r\x0c{};=,\"";
+    let mut at = 0;
+    while at < bytes.len() {
+        ends[bytes[at] as usize] = true;
+        at += 1;
+    }
+    ends
+};
+
 /// Takes a statement without comments apart.
 #[derive(Clone, Debug)]
 pub struct Tokens<'a> {
@@ -67,7 +79,7 @@ impl<'a> Iterator for Tokens<'a> {
                 (Token::Text(&behind[..end]), behind.get(end + 1..).unwrap_or_default())
             }
             _ => {
-                let ends = |byte: &u8| byte.is_ascii_whitespace() || b"{};=,\"".contains(byte);
+                let ends = |byte: &u8| ENDS_A_WORD[usize::from(*byte)];
                 let end = rest.iter().position(ends).unwrap_or(rest.len());
                 (Token::Word(&rest[..end]), &rest[end..])
             }
