@@ -10,6 +10,7 @@ pub mod dnsmasq;
 pub mod isc;
 pub mod kea;
 mod notices;
+mod rewritten;
 
 use std::time::{Duration, Instant};
 

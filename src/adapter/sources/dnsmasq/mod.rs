@@ -3,17 +3,17 @@
 //! dnsmasq writes all of it anew for every change, and most of it is then as it was. So two texts
 //! are compared from both ends first, and only the lines in between are read.
 
-mod file;
 mod text;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::rewritten::{LeaseFile, Seen, Sense, Text};
 use super::{BATCH, Remark, Source, Told};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Place, Said};
-use file::{LeaseFile, Seen, Text};
 
 /// If more bytes than these have changed, everything is told anew.
 const MUCH: usize = 64 * 1024;
@@ -21,7 +21,7 @@ const MUCH: usize = 64 * 1024;
 /// The leases of a running dnsmasq, by its lease file.
 pub struct Dnsmasq {
     path: PathBuf,
-    file: LeaseFile,
+    file: LeaseFile<ServerDuid>,
     /// How long the file may be in pieces before that is worth a word.
     patience: Duration,
     /// The text that was last told of.
@@ -32,6 +32,31 @@ pub struct Dnsmasq {
     ahead: Vec<Place>,
     waiting: VecDeque<Told>,
     telling: Option<Telling>,
+}
+
+/// The line with the server's own DUID, which is there from a DHCPv6 server's first start on. So the
+/// file of such a server is never empty. With DHCPv4 alone it is empty when nothing is leased, which
+/// cannot be told from a torn one and is not believed.
+#[derive(Default)]
+pub struct ServerDuid {
+    /// Whether it was ever there.
+    pub was_seen: bool,
+}
+
+impl Sense for ServerDuid {
+    fn check(&mut self, text: &[u8], _: &File) -> Result<(), &'static str> {
+        if text.is_empty() {
+            return Err("it is empty");
+        }
+        if self.was_seen && !text::has_server_duid(text) {
+            return Err("the line with the server's DUID is missing");
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, text: &[u8]) {
+        self.was_seen |= text::has_server_duid(text);
+    }
 }
 
 /// A whole text that is being told, and how far that has come.
@@ -50,7 +75,7 @@ impl Dnsmasq {
     pub fn new(path: &Path, patience: Duration) -> Result<Dnsmasq> {
         Ok(Dnsmasq {
             path: path.to_owned(),
-            file: LeaseFile::new(path)?,
+            file: LeaseFile::new(path, ServerDuid::default())?,
             patience,
             before: None,
             anew: true,

@@ -2,12 +2,13 @@ use std::fs;
 use std::io::{Seek, Write};
 
 use super::*;
+use crate::adapter::sources::dnsmasq::ServerDuid;
 
-const WHOLE: &[u8] = include_bytes!("../../../../../tests/data/dnsmasq/many-clients.leases");
+const WHOLE: &[u8] = include_bytes!("../../../../tests/data/dnsmasq/many-clients.leases");
 const TORN: [&[u8]; 3] = [
-    include_bytes!("../../../../../tests/data/dnsmasq/torn-read-0.leases"),
-    include_bytes!("../../../../../tests/data/dnsmasq/torn-read-1.leases"),
-    include_bytes!("../../../../../tests/data/dnsmasq/torn-read-2.leases"),
+    include_bytes!("../../../../tests/data/dnsmasq/torn-read-0.leases"),
+    include_bytes!("../../../../tests/data/dnsmasq/torn-read-1.leases"),
+    include_bytes!("../../../../tests/data/dnsmasq/torn-read-2.leases"),
 ];
 
 /// A directory of the test's own, which goes with it.
@@ -40,7 +41,18 @@ fn late() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
-fn whole(file: &mut LeaseFile) -> Vec<u8> {
+fn open(path: &Path) -> Result<LeaseFile<ServerDuid>> {
+    LeaseFile::new(path, ServerDuid::default())
+}
+
+/// How a text of dnsmasq's is judged when its DUID was seen before or not.
+fn form(text: &[u8], had_duid: bool) -> Result<Duration, &'static str> {
+    let mut sense = ServerDuid { was_seen: had_duid };
+    let file = File::open("/dev/null").unwrap();
+    super::form(text).and_then(|gap| sense.check(text, &file).map(|()| gap))
+}
+
+fn whole(file: &mut LeaseFile<ServerDuid>) -> Vec<u8> {
     loop {
         match file.next(late()).unwrap() {
             Seen::Whole(text) => return text.to_vec(),
@@ -88,7 +100,7 @@ fn the_server_s_duid_does_not_vanish() {
 fn a_whole_file_is_seen_once() {
     let scratch = Scratch::new("once");
     fs::write(scratch.leases(), WHOLE).unwrap();
-    let mut file = LeaseFile::new(&scratch.leases()).unwrap();
+    let mut file = open(&scratch.leases()).unwrap();
     assert_eq!(whole(&mut file), WHOLE);
     assert!(matches!(file.next(soon()).unwrap(), Seen::Same));
     // Written anew with the same bytes, it is the same.
@@ -103,7 +115,7 @@ fn a_torn_file_is_waited_for() {
     let scratch = Scratch::new("torn");
     for (torn, why) in [(&b""[..], "it is empty"), (TORN[0], "its last line has no end")] {
         fs::write(scratch.leases(), torn).unwrap();
-        let mut file = LeaseFile::new(&scratch.leases()).unwrap();
+        let mut file = open(&scratch.leases()).unwrap();
         assert!(matches!(file.next(soon()).unwrap(), Seen::Torn(told) if told == why));
         fs::write(scratch.leases(), WHOLE).unwrap();
         assert_eq!(whole(&mut file), WHOLE);
@@ -115,7 +127,7 @@ fn a_torn_file_is_waited_for() {
 #[test]
 fn a_file_may_come_go_and_be_replaced() {
     let scratch = Scratch::new("replaced");
-    let mut file = LeaseFile::new(&scratch.leases()).unwrap();
+    let mut file = open(&scratch.leases()).unwrap();
     assert!(matches!(file.next(late()).unwrap(), Seen::Missing(_)));
     fs::write(scratch.leases(), WHOLE).unwrap();
     assert_eq!(whole(&mut file), WHOLE);
@@ -136,7 +148,7 @@ fn a_file_may_come_go_and_be_replaced() {
 fn a_directory_may_come_late() {
     let scratch = Scratch::new("directory");
     let inner = scratch.0.join("inner");
-    let mut file = LeaseFile::new(&inner.join("leases")).unwrap();
+    let mut file = open(&inner.join("leases")).unwrap();
     assert!(matches!(file.next(late()).unwrap(), Seen::Missing(_)));
     fs::create_dir(&inner).unwrap();
     fs::write(inner.join("leases"), WHOLE).unwrap();
@@ -148,7 +160,7 @@ fn what_is_no_file_is_not_read() {
     let scratch = Scratch::new("fifo");
     nix::unistd::mkfifo(&scratch.leases(), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for path in [scratch.leases(), "/dev/zero".into(), "/".into()] {
-        let mut file = LeaseFile::new(&path).unwrap();
+        let mut file = open(&path).unwrap();
         assert!(matches!(file.next(late()).unwrap(), Seen::Missing(_)), "{path:?}");
     }
 }
@@ -157,7 +169,7 @@ fn what_is_no_file_is_not_read() {
 fn a_server_without_rest_has_its_leases_handed_out_in_part() {
     let scratch = Scratch::new("part");
     fs::write(scratch.leases(), WHOLE).unwrap();
-    let mut file = LeaseFile::new(&scratch.leases()).unwrap();
+    let mut file = open(&scratch.leases()).unwrap();
     assert_eq!(whole(&mut file), WHOLE);
     let path = scratch.leases();
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

@@ -1,22 +1,21 @@
-//! Reading dnsmasq's lease file whole, while dnsmasq rewrites it.
+//! Databases that a server writes anew for every change: one text file of lines, read whole.
 //!
-//! dnsmasq writes the file anew for every change, in place: it cuts the file to nothing, writes it
-//! in pieces of its buffer's size, and calls fsync. There is no lock, no rename and no mark at the
-//! end, so a reader may find nothing, a line without its end, or whole lines with others missing.
-//! And a server that is killed, or whose disk is full, leaves the file that way. Hence:
+//! dnsmasq writes its file in place: it cuts the file to nothing, writes it in pieces of its buffer's
+//! size, and calls fsync. So did odhcpd before 2020; since then it writes another file and renames
+//! it. There is no lock and no mark at the end, so a reader may find nothing, a line without its end,
+//! or whole lines with others missing. And a server that is killed, or whose disk is full, leaves the
+//! file that way, and may even rename it. Hence:
 //!
-//! - A file that is empty, or does not end with a newline, is never whole. With DHCPv6 dnsmasq's
-//!   file is never empty: it holds the server's DUID from the first start on. With DHCPv4 alone it
-//!   is empty when nothing is leased, which cannot be told from a torn one and is not believed.
-//! - Once the line with the server's DUID was seen, a file without it is not whole.
+//! - A file that does not end with a newline is never whole, nor one in which its server's [`Sense`]
+//!   misses something.
 //! - A reading counts when a second one, some milliseconds later, finds the same inode, size, times
 //!   and bytes, and inotify saw nothing between the beginning of the first and the end of the second.
-//! - Whole lines with others missing are seen when dnsmasq is held up between two pieces that meet
+//! - Whole lines with others missing are seen when a server is held up between two pieces that meet
 //!   at a line's end. The file's size is then a multiple of the buffer's. For such a size, be it
 //!   by chance, the two readings are [`GAP_AT_PIECE`] apart.
 //!
 //! What *is* in the file needs no second reading: a reading during which inotify saw nothing holds no
-//! line that dnsmasq did not write, because cutting the file is seen before the first piece of the
+//! line that the server did not write, because cutting the file is seen before the first piece of the
 //! new text is written. So such a reading is handed out at once as [`Seen::Part`]: leases to be added,
 //! none to be ended. A server that never rests leaves no time for two readings, nor for one that
 //! looks whole; every [`STARVED`] the whole lines that are there are handed out as well.
@@ -28,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::text::has_server_duid;
 use crate::adapter::sources::notices::{Notices, Woken};
 use crate::error::{Doing, Error, Kind, Result};
 
@@ -38,7 +36,7 @@ const QUIET: Duration = Duration::from_millis(1);
 /// Time between two readings; more than the grain of a file's times on most kernels.
 const GAP: Duration = Duration::from_millis(5);
 
-/// Time between two readings of a file that may end between two of dnsmasq's writes.
+/// Time between two readings of a file that may end between two writes.
 pub const GAP_AT_PIECE: Duration = Duration::from_secs(1);
 
 /// Every C library's buffer for a stream is a multiple of this many bytes.
@@ -58,7 +56,7 @@ const LARGEST: u64 = 512 * 1024 * 1024;
 pub enum Seen {
     /// The file is whole and differs from when it was last handed out as whole; its text.
     Whole(Text),
-    /// Lines that dnsmasq wrote; others may be missing.
+    /// Lines that the server wrote; others may be missing.
     Part(Text),
     /// It is not there, or cannot be read. What is leased is unknown.
     Missing(Error),
@@ -73,8 +71,21 @@ pub enum Seen {
 /// The text of a file, kept to be compared with the next.
 pub type Text = Arc<Vec<u8>>;
 
-/// The lease file of a running dnsmasq, which need not exist yet.
-pub struct LeaseFile {
+/// What a server's text has beside lines, by which a torn one may be known.
+pub trait Sense: Send {
+    /// Looks at a text in which every line has its end; it may be empty.
+    ///
+    /// # Errors
+    /// Why it is not whole.
+    fn check(&mut self, text: &[u8], file: &File) -> Result<(), &'static str>;
+
+    /// The text was whole.
+    fn learn(&mut self, text: &[u8]);
+}
+
+/// The lease file of a running server, which need not exist yet.
+pub struct LeaseFile<S> {
+    sense: S,
     path: PathBuf,
     notices: Notices,
     /// Whether inotify tells of writes to the file that was opened last.
@@ -92,7 +103,6 @@ pub struct LeaseFile {
     whole: Option<Text>,
     /// A reading that a second one may prove whole.
     first: Option<First>,
-    had_duid: bool,
     parted: Option<Instant>,
 }
 
@@ -114,13 +124,14 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-impl LeaseFile {
+impl<S: Sense> LeaseFile<S> {
     /// Begins to watch the file at `path`, whether it is there or not.
     ///
     /// # Errors
     /// When the kernel has no watch left to give.
-    pub fn new(path: &Path) -> Result<LeaseFile> {
+    pub fn new(path: &Path, sense: S) -> Result<LeaseFile<S>> {
         Ok(LeaseFile {
+            sense,
             path: path.to_owned(),
             notices: Notices::new(path)?,
             is_watched: false,
@@ -131,7 +142,6 @@ impl LeaseFile {
             stamp: None,
             whole: None,
             first: None,
-            had_duid: false,
             parted: None,
         })
     }
@@ -218,7 +228,8 @@ impl LeaseFile {
             return Ok(None);
         }
         self.stamp = before;
-        let gap = match form(&text, self.had_duid) {
+        let sense = form(&text).and_then(|gap| self.sense.check(&text, &file).map(|()| gap));
+        let gap = match sense {
             Ok(gap) => gap,
             Err(why) => {
                 self.torn = Some(why);
@@ -248,7 +259,7 @@ impl LeaseFile {
         }
         self.rest();
         self.whole = Some(text.clone());
-        self.had_duid |= has_server_duid(&text);
+        self.sense.learn(&text);
         Ok(Some(Seen::Whole(text)))
     }
 
@@ -313,15 +324,9 @@ impl LeaseFile {
 }
 
 /// Whether a text can be a whole file, and how far apart two readings of it must be; or why not.
-fn form(text: &[u8], had_duid: bool) -> Result<Duration, &'static str> {
-    if text.is_empty() {
-        return Err("it is empty");
-    }
-    if !text.ends_with(b"\n") {
+fn form(text: &[u8]) -> Result<Duration, &'static str> {
+    if !text.is_empty() && !text.ends_with(b"\n") {
         return Err("its last line has no end");
-    }
-    if had_duid && !has_server_duid(text) {
-        return Err("the line with the server's DUID is missing");
     }
     Ok(if text.len().is_multiple_of(PIECE) { GAP_AT_PIECE } else { GAP })
 }
