@@ -33,6 +33,7 @@ programs! {
     docker_cccf = "../bin/docker-cccf.rs",
     lease_bind = "../bin/lease-bind.rs",
     lease_cccf = "../bin/lease-cccf.rs",
+    lease_hook = "../bin/lease-hook.rs",
     lease_watch = "../bin/lease-watch.rs",
     unionize = "../bin/unionize.rs",
 }
@@ -178,7 +179,9 @@ fn synopsis(command: &Command, name: &str) -> String {
     let mut line = format!("\\fB{}\\fR", name.replace('-', "\\-").replace(' ', "\\ "));
     for arg in must.into_iter().chain(may) {
         if arg.is_positional() {
-            write!(line, "\n\\fI{}\\fR", arg.get_value_names().expect("a name")[0]).unwrap();
+            let more = arg.get_num_args().is_some_and(|number| number.max_values() > 1);
+            let more = if more { " ..." } else { "" };
+            write!(line, "\n\\fI{}\\fR{more}", arg.get_value_names().expect("a name")[0]).unwrap();
             continue;
         }
         let flag = arg.get_long().expect("every option has a long name").replace('-', "\\-");

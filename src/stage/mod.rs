@@ -7,5 +7,6 @@ pub mod container_run;
 pub mod docker_cccf;
 pub mod lease_bind;
 pub mod lease_cccf;
+pub mod lease_hook;
 pub mod lease_watch;
 pub mod unionize;

@@ -11,6 +11,7 @@ pub mod isc;
 pub mod kea;
 mod notices;
 mod rewritten;
+pub mod spool;
 
 use std::time::{Duration, Instant};
 

@@ -118,7 +118,7 @@ impl Program<'_> {
     fn first_news(&mut self, at: usize, heard: Heard) -> Result<()> {
         match heard {
             Heard::Read(mut news) | Heard::News(mut news) if self.state.is_some() => {
-                if news.many_ends().is_some() {
+                if news.many_ends().is_some() && !self.sources[at].tells_each_end() {
                     news.withhold_ends();
                 }
                 self.write(at, &news)
@@ -261,7 +261,8 @@ impl Program<'_> {
     /// no listing can be written that ends them, they wait for one.
     fn tell(&mut self, at: usize, mut news: News) -> Result<()> {
         let source = &mut self.sources[at];
-        if let Some((ended, before)) = news.many_ends() {
+        let many = news.many_ends().filter(|_| !source.tells_each_end());
+        if let Some((ended, before)) = many {
             if source.is_known && source.leases.is_complete() {
                 return self.list(&[at]);
             }

@@ -10,6 +10,7 @@ use crate::adapter::sources::Source;
 use crate::adapter::sources::dnsmasq::Dnsmasq;
 use crate::adapter::sources::isc::Isc;
 use crate::adapter::sources::kea::Kea;
+use crate::adapter::sources::spool::reader::Reader as Spool;
 use crate::error::{Error, Kind, Result};
 use crate::logic::leases::{KeyBy, Manner};
 
@@ -50,11 +51,12 @@ enum Database {
     Isc(PathBuf),
     Kea(PathBuf),
     KeaSocket(kea::Place),
+    Script(PathBuf),
 }
 
 /// What a source may look like.
-const FORMS: &str =
-    "known are dnsmasq:FILE, isc:FILE, kea:FILE, kea-socket:PATH and kea-socket:http://HOST:PORT/";
+const FORMS: &str = "known are dnsmasq:FILE, dnsmasq-script:DIR, isc:FILE, kea:FILE, \
+    kea-script:DIR, kea-socket:PATH and kea-socket:http://HOST:PORT/";
 
 impl FromStr for SourceName {
     type Err = Error;
@@ -71,6 +73,7 @@ impl FromStr for SourceName {
             "dnsmasq" => Database::Dnsmasq(place.into()),
             "isc" => Database::Isc(place.into()),
             "kea" => Database::Kea(place.into()),
+            "dnsmasq-script" | "kea-script" => Database::Script(place.into()),
             "kea-socket" => Database::KeaSocket(kea::Place::parse(place)?),
             _ => return Err(wrong("unknown kind of source")),
         };
@@ -113,6 +116,7 @@ impl SourceName {
             Database::KeaSocket(place) => {
                 Box::new(KeaSocket::new(place.clone(), options.poll, patience)?)
             }
+            Database::Script(path) => Box::new(Spool::new(path)?),
         })
     }
 
@@ -127,9 +131,9 @@ impl SourceName {
         }
     }
 
-    /// Whether it can never tell everything, so that its listings are partial without a fault.
+    /// Whether it may be unable to tell everything, so that its listings are partial without a fault.
     pub fn is_partial(&self) -> bool {
-        false
+        matches!(self.database, Database::Script(_))
     }
 
     /// What heals a database with a line that cannot be read.
@@ -143,6 +147,7 @@ impl SourceName {
             }
             Database::Kea(_) => "Kea's next cleanup of the file leaves such rows out",
             Database::KeaSocket(_) => "see what the server has there",
+            Database::Script(_) => "remove the file",
         }
     }
 }

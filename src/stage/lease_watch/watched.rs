@@ -192,6 +192,12 @@ impl<'a> Watched<'a> {
         self.list_wanted && (self.leases.is_complete() || self.name.is_partial())
     }
 
+    /// Whether no end follows from what a listing leaves out: the server has told of each by itself,
+    /// or its time is up. Then many ends are no sign of a lost database.
+    pub fn tells_each_end(&self) -> bool {
+        self.name.is_partial() && !self.leases.is_complete()
+    }
+
     /// Tells people, once, that a listing is partial through lines that cannot be read.
     pub fn told_in_part(&mut self, is_partial: bool, report: &Report) {
         if is_partial && !self.in_part && !self.name.is_partial() {
