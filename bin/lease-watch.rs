@@ -15,7 +15,8 @@ use leasepipe::stage::lease_watch::{Options, SourceName, run};
 /// becomes of them: add, renew, change, expire, release, decline.
 ///
 /// A source is KIND:WHERE. dnsmasq:FILE is dnsmasq's lease file, kea:FILE the lease file of Kea
-/// (memfile), kea-socket:PATH or kea-socket:http://HOST:PORT/ a running Kea that is asked. dnsmasq-script:DIR and kea-script:DIR are the spool that lease-hook fills.
+/// (memfile), kea-socket:PATH or kea-socket:http://HOST:PORT/ a running Kea that is asked. odhcpd:FILE is
+/// odhcpd's state file. dnsmasq-script:DIR and kea-script:DIR are the spool that lease-hook fills.
 ///
 /// A source that is down, gone, or cannot be read whole is unknown, and not empty: nothing ends by it,
 /// and no checkpoint closes its listing. Text that cannot be read is told and passed over, and every

@@ -10,6 +10,7 @@ pub mod dnsmasq;
 pub mod isc;
 pub mod kea;
 mod notices;
+pub mod odhcpd;
 mod rewritten;
 pub mod spool;
 

@@ -10,6 +10,7 @@ use crate::adapter::sources::Source;
 use crate::adapter::sources::dnsmasq::Dnsmasq;
 use crate::adapter::sources::isc::Isc;
 use crate::adapter::sources::kea::Kea;
+use crate::adapter::sources::odhcpd::Odhcpd;
 use crate::adapter::sources::spool::reader::Reader as Spool;
 use crate::error::{Error, Kind, Result};
 use crate::logic::leases::{KeyBy, Manner};
@@ -51,12 +52,13 @@ enum Database {
     Isc(PathBuf),
     Kea(PathBuf),
     KeaSocket(kea::Place),
+    Odhcpd(PathBuf),
     Script(PathBuf),
 }
 
 /// What a source may look like.
 const FORMS: &str = "known are dnsmasq:FILE, dnsmasq-script:DIR, isc:FILE, kea:FILE, \
-    kea-script:DIR, kea-socket:PATH and kea-socket:http://HOST:PORT/";
+    kea-script:DIR, kea-socket:PATH, kea-socket:http://HOST:PORT/ and odhcpd:FILE";
 
 impl FromStr for SourceName {
     type Err = Error;
@@ -73,6 +75,7 @@ impl FromStr for SourceName {
             "dnsmasq" => Database::Dnsmasq(place.into()),
             "isc" => Database::Isc(place.into()),
             "kea" => Database::Kea(place.into()),
+            "odhcpd" => Database::Odhcpd(place.into()),
             "dnsmasq-script" | "kea-script" => Database::Script(place.into()),
             "kea-socket" => Database::KeaSocket(kea::Place::parse(place)?),
             _ => return Err(wrong("unknown kind of source")),
@@ -116,6 +119,7 @@ impl SourceName {
             Database::KeaSocket(place) => {
                 Box::new(KeaSocket::new(place.clone(), options.poll, patience)?)
             }
+            Database::Odhcpd(path) => Box::new(Odhcpd::new(path, patience)?),
             Database::Script(path) => Box::new(Spool::new(path)?),
         })
     }
@@ -125,7 +129,7 @@ impl SourceName {
         Manner {
             source: self.text.clone(),
             key_by: options.key_by,
-            is_table: matches!(self.database, Database::Dnsmasq(_)),
+            is_table: matches!(self.database, Database::Dnsmasq(_) | Database::Odhcpd(_)),
             time_ends: true,
             grace: options.grace,
         }
@@ -147,6 +151,7 @@ impl SourceName {
             }
             Database::Kea(_) => "Kea's next cleanup of the file leaves such rows out",
             Database::KeaSocket(_) => "see what the server has there",
+            Database::Odhcpd(_) => "odhcpd writes the file anew for every change",
             Database::Script(_) => "remove the file",
         }
     }
