@@ -56,8 +56,11 @@ fn both_ways_to_a_server_lead_to_its_leases() {
     }
 }
 
+/// Its name, what is answered, the exit status, and what must be told.
+type Failure = (&'static str, fn() -> Say, i32, &'static str);
+
 /// What goes wrong in the middle of a listing.
-fn failures() -> Vec<(&'static str, fn() -> Say, i32, &'static str)> {
+fn failures() -> Vec<Failure> {
     vec![
         ("garbage", || Say::Bytes(b"\xff\0HTTP".to_vec()), 69, ""),
         ("half", || Say::Bytes(br#"{"result":0,"arguments":{"le"#.to_vec()), 69, ""),
