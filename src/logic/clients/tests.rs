@@ -184,6 +184,9 @@ fn one_partial_listing_leaves_the_whole_partial() {
     tell(&mut clients, std::slice::from_ref(&b));
     clients.checkpoint(&end_of("b"));
     assert!(!clients.is_partial());
+    clients.checkpoint(&Checkpoint { partial: true, ..end() });
+    clients.checkpoint(&end_of("b"));
+    assert!(clients.is_partial(), "whichever of them it is");
 }
 
 #[test]
