@@ -4,10 +4,11 @@
 //! somebody wants to see one.
 
 mod client;
+mod keys;
 #[cfg(test)]
 mod tests;
 
-use std::collections::hash_map::{Entry, RandomState};
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use ipnet::Ipv6Net;
 
 pub use client::Client;
+use keys::Keys;
 
 use crate::record::{
     Checkpoint, Classes, Duid, Family, Hostname, Key, Lease, LeaseEvent, LeaseState, LeaseType, Mac,
@@ -87,13 +89,6 @@ struct Source {
     doubtful: bool,
     /// Whether members may be missing from its latest complete listing.
     partial: bool,
-}
-
-/// The clients that have leases of one holder, which is nearly always one.
-#[derive(Debug)]
-enum Keys {
-    One(Key),
-    Many(Vec<Key>),
 }
 
 /// Everyone who has a lease, over any number of sources.
@@ -399,53 +394,5 @@ fn wrong(lease: &Lease) -> Option<String> {
             Some(format!("prefix_len {len} is not the length of an IPv6 prefix"))
         }
         _ => None,
-    }
-}
-
-impl Keys {
-    fn as_slice(&self) -> &[Key] {
-        match self {
-            Keys::One(key) => std::slice::from_ref(key),
-            Keys::Many(keys) => keys,
-        }
-    }
-
-    fn of(index: &HashMap<u64, Keys>, holder: u64) -> &[Key] {
-        index.get(&holder).map_or(&[], Keys::as_slice)
-    }
-
-    fn add(index: &mut HashMap<u64, Keys>, holder: u64, key: Key) {
-        match index.entry(holder) {
-            Entry::Vacant(entry) => {
-                entry.insert(Keys::One(key));
-            }
-            Entry::Occupied(mut entry) => match entry.get_mut() {
-                Keys::One(one) if *one == key => (),
-                Keys::One(one) => {
-                    let mut both = vec![*one, key];
-                    both.sort_unstable();
-                    entry.insert(Keys::Many(both));
-                }
-                Keys::Many(keys) => {
-                    if let Err(at) = keys.binary_search(&key) {
-                        keys.insert(at, key);
-                    }
-                }
-            },
-        }
-    }
-
-    fn remove(index: &mut HashMap<u64, Keys>, holder: u64, key: Key) {
-        let Entry::Occupied(mut entry) = index.entry(holder) else { return };
-        let left = match entry.get_mut() {
-            Keys::One(one) => *one != key,
-            Keys::Many(keys) => {
-                keys.retain(|known| *known != key);
-                !keys.is_empty()
-            }
-        };
-        if !left {
-            entry.remove();
-        }
     }
 }
