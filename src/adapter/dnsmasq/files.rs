@@ -107,14 +107,13 @@ impl Files {
     /// several programs that do this at once, one does it.
     pub fn claim(&self, name: &str, text: &str) -> Result<bool> {
         let path = self.directory.join(name);
-        let taken = self.put(name, text, |unfinished| {
+        self.put(name, text, |unfinished| {
             let flags = RenameFlags::RENAME_NOREPLACE;
             match renameat2(AT_FDCWD, unfinished, AT_FDCWD, &path, flags) {
                 Err(Errno::EEXIST) => fs::remove_file(unfinished).map(|()| false),
                 moved => Ok(moved.map(|()| true)?),
             }
-        });
-        taken
+        })
     }
 
     /// Removes the file, which may be gone already.

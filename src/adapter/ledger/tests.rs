@@ -175,7 +175,11 @@ const FIRST_FORM: &[u8] = include_bytes!("../../../tests/data/ledger/version-1.d
 
 fn all(ledger: &Ledger, question: &Question) -> Vec<Binding> {
     let mut found = Vec::new();
-    ledger.ask(question, &mut |binding| Ok(found.push(binding))).unwrap();
+    let asked = ledger.ask(question, &mut |binding| {
+        found.push(binding);
+        Ok(())
+    });
+    asked.unwrap();
     found
 }
 

@@ -40,6 +40,7 @@ impl FromStr for Reserve {
 }
 
 /// The reservations of one DHCP server; of none, where nothing is reserved and all succeeds.
+#[allow(clippy::large_enum_variant, reason = "there is one")]
 pub enum Reservations {
     None,
     Dnsmasq(dnsmasq::Reservations),
