@@ -247,6 +247,19 @@ fn a_client_s_first_container_has_its_name_and_then_the_next() {
 }
 
 #[test]
+fn a_name_is_not_handed_to_another_pipe_s_container() {
+    let place = Place::new("pipes");
+    let mut theirs = add("app", ALICE, "alpha", "fd00:1::b");
+    theirs["container"]["owner"] = "other".into();
+    let ledger = place.0.join("ledger.db").display().to_string();
+    program::run(PROGRAM, &["--ledger", &ledger], &format!("{theirs}\n"));
+    place.run(&[add("web", ALICE, "alpha", "fd00:1::a")]);
+    place.run(&[remove("web", ALICE, "alpha", "fd00:1::a")]);
+    assert_eq!(place.open(), ["app"]);
+    assert_eq!(place.named(), [""; 0], "that pipe has not asked for names");
+}
+
+#[test]
 fn a_checkpoint_takes_back_what_its_owner_has_left_over() {
     let place = Place::new("checkpoint");
     let mut other = add("web", MALLORY, "beta", "fd00:1::b");

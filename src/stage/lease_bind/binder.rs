@@ -138,18 +138,22 @@ impl Binder {
         self.store.unbind(owner, container, now())
     }
 
-    /// Takes its name from a container. Its client's other containers may have that now, and those
-    /// that have its address are told of again, while the ledger still knows that it was bound.
+    /// Takes its name from a container. Its client's other containers in this pipe may have that now,
+    /// and those that have its address are told of again, while the ledger still knows that it was
+    /// bound.
     fn unname(&mut self, owner: &Owner, container: &ContainerId, report: &Report) -> Result<()> {
         let Some(namer) = &mut self.namer else { return Ok(()) };
         namer.remove(owner, container)?;
         let Some(ends) = self.store.binding(owner, container)? else { return Ok(()) };
-        let of_client = Question { key: Some(ends.lease.key), open: true, ..Question::default() };
-        self.store.ask(&of_client, &mut |other| match &other.owner {
-            Some(of) if (of, &other.container) != (owner, container) => {
-                namer.put(of, &other, other.address == ends.address, report)
-            }
-            _ => Ok(()),
+        let of_client = Question {
+            key: Some(ends.lease.key),
+            owner: Some(owner.clone()),
+            open: true,
+            ..Question::default()
+        };
+        self.store.ask(&of_client, &mut |other| match other.container == *container {
+            true => Ok(()),
+            false => namer.put(owner, &other, other.address == ends.address, report),
         })
     }
 
