@@ -70,21 +70,22 @@ impl Ledger {
     }
 
     /// Enters that a container is bound from `entry.binding.since` on. A binding of the container that
-    /// says the same goes on; one that says something else ends there.
+    /// says the same goes on; one that says something else ends there. If another program has made that
+    /// one since then, the new one begins with it, for a container is bound once at a time.
     pub fn bind(&mut self, entry: &Entry) -> Result<Bound> {
-        let at = entry.binding.since;
-        let container = &entry.binding.container;
+        let mut entry = entry.clone();
         let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate);
         let tx = tx.map_err(|e| failure("write", &e))?;
         let mut instead_of = None;
-        if let Some(before) = open_entry(&tx, &entry.owner, container)? {
-            if before.says_the_same(entry) {
+        if let Some(before) = open_entry(&tx, &entry.owner, &entry.binding.container)? {
+            if before.says_the_same(&entry) {
                 return Ok(Bound { since: before.binding.since, instead_of: None });
             }
-            instead_of = Some(close(&tx, before, at)?);
+            entry.binding.since = entry.binding.since.max(before.binding.since);
+            instead_of = Some(close(&tx, before, entry.binding.since)?);
         }
-        insert(&tx, entry).and_then(|()| tx.commit()).map_err(|e| failure("write", &e))?;
-        Ok(Bound { since: at, instead_of })
+        insert(&tx, &entry).and_then(|()| tx.commit()).map_err(|e| failure("write", &e))?;
+        Ok(Bound { since: entry.binding.since, instead_of })
     }
 
     /// Enters that a container is bound no more from `until` on; the closed binding, if it was bound.

@@ -93,6 +93,17 @@ fn whatever_changes_closes_one_binding_and_opens_another() {
 }
 
 #[test]
+fn what_another_has_made_since_is_followed_and_not_overlapped() {
+    let scratch = Scratch::new("followed");
+    let mut ledger = Ledger::open(&scratch.file()).unwrap();
+    ledger.bind(&entry("a", "fd01::1", 20)).unwrap();
+    let bound = ledger.bind(&entry("a", "fd01::2", 10)).unwrap();
+    assert_eq!((bound.since, bound.instead_of.unwrap().until), (at(20), Some(at(20))));
+    let since: Vec<String> = rows(&ledger).into_iter().map(|(_, since, _)| since).collect();
+    assert_eq!(since[0], since[1]);
+}
+
+#[test]
 fn a_binding_is_closed_once_and_never_before_it_began() {
     let scratch = Scratch::new("closed");
     let mut ledger = Ledger::open(&scratch.file()).unwrap();
