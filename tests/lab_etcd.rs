@@ -326,7 +326,7 @@ fn a_writer_killed_at_any_moment_leaves_nothing_locked() {
     let Some(etcd) = Etcd::or_skip(test, &lab, 1) else { return };
     let store = etcd.address("/killed");
     let mut chance = Chance(3);
-    let mut killed = 0;
+    let (mut killed, mut whole) = (0, Duration::from_millis(60));
     for round in 0..50 {
         let mut wanted: BTreeMap<String, String> = BTreeMap::new();
         for container in 0..12 {
@@ -340,7 +340,7 @@ fn a_writer_killed_at_any_moment_leaves_nothing_locked() {
         let mut victim = Running::start(&mut command(&lab, &store, &[]));
         victim.send_bytes(lines(&listing).as_bytes());
         victim.close();
-        std::thread::sleep(Duration::from_micros(chance.below(60_000)));
+        std::thread::sleep(Duration::from_micros(chance.below(whole.as_micros() as u64)));
         victim.stop();
         let done = victim.wait();
         killed += u32::from(done.status.is_none());
@@ -349,7 +349,8 @@ fn a_writer_killed_at_any_moment_leaves_nothing_locked() {
         let began = Instant::now();
         let done = bind(&lab, &store, &listing);
         assert_eq!((done.status, &*done.stderr), (Some(0), ""), "round {round}");
-        assert!(began.elapsed() < Duration::from_secs(5), "it waits for nobody");
+        whole = began.elapsed();
+        assert!(whole < Duration::from_secs(10), "it waits for nobody");
         let wanted = wanted.iter().map(|(name, address)| format!("{name} {address}"));
         assert_eq!(sound(&etcd, "/killed"), wanted.collect(), "round {round}");
     }
@@ -569,7 +570,7 @@ fn an_etcd_that_is_gone_fails_what_needs_it_and_nothing_else() {
         binder.send(&add(name, &format!("fd00:1::{name}")));
         records.push(binder.next());
     }
-    assert!(began.elapsed() < Duration::from_secs(15), "it waits once: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(25), "it waits once: {:?}", began.elapsed());
     let (foreign, end) = (json!({"kind": "weather", "n": 1}), checkpoint());
     binder.send(&foreign);
     binder.send(&end);
