@@ -63,6 +63,11 @@ pub struct Link<'a> {
     pub source: Option<Ipv6Addr>,
 }
 
+/// Whether a datagram is a message of a server that a client could rely on.
+pub fn is_answer(datagram: &[u8]) -> bool {
+    message::Answer::decode(datagram).is_some()
+}
+
 impl Client {
     /// A client with the settings for containers on a bridge: rapid commit, 10 ms for better
     /// offers, 10 s in all.

@@ -130,7 +130,7 @@ impl Channel {
 
 impl Answer {
     /// The answer in this text; `kea-ctrl-agent` puts it into a list of one.
-    fn parse(text: &[u8]) -> Result<Answer, String> {
+    pub(super) fn parse(text: &[u8]) -> Result<Answer, String> {
         // Whatever one client has as its name must not cost the others theirs.
         let text = String::from_utf8_lossy(text);
         let no_answer = |why| format!("the answer cannot be read: {why}");
@@ -147,7 +147,7 @@ impl Answer {
     }
 
     /// What the answer carries; nothing when the server has found nothing.
-    fn carried<T: DeserializeOwned>(self, command: &str) -> Result<Option<T>> {
+    pub(super) fn carried<T: DeserializeOwned>(self, command: &str) -> Result<Option<T>> {
         let error = |kind| {
             let said = if self.text.is_empty() { "no reason is given" } else { &self.text };
             Error::new(kind, command).why(said)

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Channel;
-use crate::error::{OneLine, Result};
+use super::{Answer, Channel};
+use crate::error::{Error, Kind, OneLine, Result};
 use crate::record::{
     Classes, Duid, Held, Holder, Hostname, LeaseEvent, LeaseType, Mac, Place, Said,
 };
@@ -116,6 +116,20 @@ impl Channel {
                           lease file";
             if is_unsupported { error.remedy(remedy) } else { error }
         })?;
+        Ok(answered.map_or_else(Page::default, |answered| page(&answered.leases)))
+    }
+}
+
+impl Page {
+    /// The page in the text of a server's answer.
+    ///
+    /// # Errors
+    /// `BadInput` when it is none; `Refused` and `Unavailable` when it says so.
+    pub fn read(answer: &[u8]) -> Result<Page> {
+        let command = "lease6-get-page";
+        let answer =
+            Answer::parse(answer).map_err(|why| Error::new(Kind::BadInput, command).why(why))?;
+        let answered: Option<Answered> = answer.carried(command)?;
         Ok(answered.map_or_else(Page::default, |answered| page(&answered.leases)))
     }
 }

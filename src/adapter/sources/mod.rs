@@ -4,7 +4,7 @@
 //! anew, or what has been said since. It never guesses: while its database cannot be read whole it
 //! says so, and that a lease is missing from a part of it means nothing.
 
-mod appended;
+pub mod appended;
 mod chosen;
 pub mod dnsmasq;
 pub mod isc;

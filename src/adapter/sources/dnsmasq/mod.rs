@@ -3,7 +3,7 @@
 //! dnsmasq writes all of it anew for every change, and most of it is then as it was. So two texts
 //! are compared from both ends first, and only the lines in between are read.
 
-mod text;
+pub mod text;
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -132,7 +132,12 @@ fn association<'a>(
                 let place = place.ok_or("no address")?;
                 open(&mut tokens)?;
                 let facts = facts(&mut tokens)?;
-                places.push((place, facts.became(r#type, place, holder.clone())));
+                let fits = place.prefix_len.is_some() == (r#type == LeaseType::Pd);
+                let became = match fits {
+                    true => facts.became(r#type, place, holder.clone()),
+                    false => Err(format!("{} is not what such an association has", place.address)),
+                };
+                places.push((place, became));
             }
             Some(Token::Word(_)) if tokens.pass_over() => (),
             _ => return Err("no statement".to_owned()),

@@ -266,6 +266,22 @@ fn a_block_that_cannot_be_understood_costs_no_other() {
 }
 
 #[test]
+fn an_association_has_nothing_of_another_kind() {
+    let odd = |kind, what, place| {
+        let text = format!(
+            "ia-{kind} \"\\001\\000\\000\\000\\000\\003\\000\\001ab\" {{ {what} {place} {{ \
+                            binding state active; ends never; }} }}\n"
+        );
+        Read::of([HEADER, &text].concat())
+    };
+    for (kind, what, place) in [("na", "iaprefix", "fd00::/64"), ("pd", "iaaddr", "fd00::1")] {
+        let read = odd(kind, what, place);
+        assert_eq!((read.held.len(), read.doubtful.len(), read.remarks.len()), (0, 1, 1));
+        assert_eq!(odd("pd", "iaprefix", "fd00::/64").held.len(), 1);
+    }
+}
+
+#[test]
 fn statements_that_are_not_known_say_nothing() {
     let text = [
         HEADER,
