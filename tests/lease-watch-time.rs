@@ -254,7 +254,8 @@ fn an_hour_forwards_or_back_ends_no_lease() {
     for step in ["+3600", "-3600", "+3600"] {
         set(step);
         let heard = words(&watch.within(Duration::from_millis(1300)));
-        let ends = heard.iter().filter(|word| !word.starts_with("list ") && *word != "checkpoint 3");
+        let ends =
+            heard.iter().filter(|word| !word.starts_with("list ") && *word != "checkpoint 3");
         assert_eq!(ends.collect::<Vec<_>>(), Vec::<&String>::new(), "{step}");
     }
     // A lease whose time is up by both clocks has ended all the same.

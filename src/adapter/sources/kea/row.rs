@@ -93,12 +93,10 @@ enum Became {
 }
 
 fn what_became(fields: &Fields, columns: &Columns, place: Place) -> Result<Became, String> {
-    let bad = |name: &str, field: &[u8]| format!("{name} {}", quoted(field));
-    let lifetime = fields.all[columns.valid_lifetime];
-    let lifetime: u32 = number(lifetime).ok_or_else(|| bad("valid_lifetime", lifetime))?;
-    let state = match fields.get(columns.state) {
-        b"" => 0u32,
-        state => number(state).ok_or_else(|| bad("state", state))?,
+    let lifetime = fields.number("valid_lifetime", columns.valid_lifetime)?;
+    let state = match columns.state {
+        Some(state) if !fields.all[state].is_empty() => fields.number("state", state)?,
+        _ => 0u32,
     };
     let ended = match state {
         0 if lifetime == 0 => Some(LeaseEvent::Release),
@@ -113,46 +111,16 @@ fn what_became(fields: &Fields, columns: &Columns, place: Place) -> Result<Becam
     if let Some(event) = ended {
         return Ok(Became::Ended(event));
     }
-    let expire = fields.all[columns.expire];
     let expires_at = match lifetime {
         INFINITE => None,
         _ => {
-            let second =
-                number::<i64>(expire).and_then(|second| Timestamp::from_second(second).ok());
-            Some(second.ok_or_else(|| bad("expire", expire))?)
+            let second = Timestamp::from_second(fields.number("expire", columns.expire)?);
+            Some(second.map_err(|_| fields.bad("expire", columns.expire))?)
         }
     };
-    let (r#type, holder) = match &columns.family {
-        Family::V6 { duid, lease_type, iaid, .. } => {
-            let (duid, iaid) = (fields.all[*duid], fields.all[*iaid]);
-            let mut bytes = [0; 256];
-            let bytes = hex(duid, &mut bytes).ok_or_else(|| bad("duid", duid))?;
-            let iaid = number(iaid).ok_or_else(|| bad("iaid", iaid))?;
-            let r#type = match number(fields.all[*lease_type]) {
-                Some(NA) => LeaseType::Na,
-                Some(TA) => LeaseType::Ta,
-                Some(PD) => LeaseType::Pd,
-                _ => return Err(bad("lease_type", fields.all[*lease_type])),
-            };
-            let duid = match chosen::duid(bytes) {
-                Ok(duid) => duid,
-                Err(what) => return Ok(Became::Refused(what)),
-            };
-            (r#type, Holder::V6 { duid, iaid })
-        }
-        Family::V4 { client_id, hwaddr } => {
-            let field = match fields.all[*client_id] {
-                b"" => fields.all[*hwaddr],
-                id => id,
-            };
-            let mut bytes = [0; 256];
-            let identifier = hex(field, &mut bytes).ok_or_else(|| bad("client", field))?;
-            let Some(identifier) = ClientIdentifier::new(identifier) else {
-                let what = "neither client identifier nor hardware address; lease left out";
-                return Ok(Became::Refused(what.to_owned()));
-            };
-            (LeaseType::V4, Holder::V4 { identifier })
-        }
+    let (r#type, holder) = match holder(fields, columns)? {
+        Ok(client) => client,
+        Err(what) => return Ok(Became::Refused(what)),
     };
     let (hostname, note) = chosen::hostname(&unescaped(fields.get(columns.hostname)));
     let held = Held {
@@ -166,6 +134,39 @@ fn what_became(fields: &Fields, columns: &Columns, place: Place) -> Result<Becam
         expires_at,
     };
     Ok(Became::Held(held, note))
+}
+
+/// Who has a lease, and of which type; the inner error is why it cannot be served.
+fn holder(
+    fields: &Fields,
+    columns: &Columns,
+) -> Result<Result<(LeaseType, Holder), String>, String> {
+    let mut bytes = [0; 256];
+    match columns.family {
+        Family::V6 { duid, lease_type, iaid, .. } => {
+            let r#type = match fields.number("lease_type", lease_type)? {
+                NA => LeaseType::Na,
+                TA => LeaseType::Ta,
+                PD => LeaseType::Pd,
+                _ => return Err(fields.bad("lease_type", lease_type)),
+            };
+            let iaid = fields.number("iaid", iaid)?;
+            let bytes =
+                hex(fields.all[duid], &mut bytes).ok_or_else(|| fields.bad("duid", duid))?;
+            Ok(chosen::duid(bytes).map(|duid| (r#type, Holder::V6 { duid, iaid })))
+        }
+        Family::V4 { client_id, hwaddr } => {
+            let (name, column) = match fields.all[client_id] {
+                b"" => ("hwaddr", hwaddr),
+                _ => ("client_id", client_id),
+            };
+            let bytes = hex(fields.all[column], &mut bytes);
+            let identifier = ClientIdentifier::new(bytes.ok_or_else(|| fields.bad(name, column))?);
+            let none = "neither client identifier nor hardware address; lease left out";
+            let holder = identifier.map(|identifier| (LeaseType::V4, Holder::V4 { identifier }));
+            Ok(holder.ok_or_else(|| none.to_owned()))
+        }
+    }
 }
 
 /// What a row is about; or why that cannot be read.
@@ -315,6 +316,14 @@ impl<'a> Fields<'a> {
 
     fn get(&self, column: Option<usize>) -> &'a [u8] {
         column.map_or(b"", |column| self.all[column])
+    }
+
+    fn number<T: TryFrom<u64>>(&self, name: &str, column: usize) -> Result<T, String> {
+        number(self.all[column]).ok_or_else(|| self.bad(name, column))
+    }
+
+    fn bad(&self, name: &str, column: usize) -> String {
+        format!("{name} {}", quoted(self.all[column]))
     }
 }
 
