@@ -1,5 +1,7 @@
 //! lease-hook as its servers call it, seen from outside.
 
+mod program;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use program::Running;
 use serde_json::Value;
 
 const DUID: &str = "00:03:00:01:ca:05:8f:6b:61:50";
@@ -210,6 +213,29 @@ fn what_kea_tells_is_left_in_the_spool() {
 
 fn jiff_now() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+/// The listings of such a spool are partial, so nobody would end what they leave out.
+#[test]
+fn leases_whose_time_is_up_together_are_told_one_by_one() {
+    let spool = Spool::new("together");
+    let begun = jiff_now() - 54;
+    for last in 1..=6 {
+        let mut env = kea("LEASES6_AT0_", "aa", begun);
+        env[0].1 = format!("2001:db8::{last}");
+        spool.quiet(&["leases6_committed"], &pairs(&env));
+    }
+    let source = format!("kea-script:{}", spool.0.display());
+    let path = env!("CARGO_BIN_EXE_lease-watch");
+    let mut watch = Running::start(path, &["--source", &source, "--follow", "--resync", "none"]);
+    let listed: Vec<Value> = (0..7).map(|_| watch.next()).collect();
+    assert_eq!(listed[5]["event"], "list");
+    assert_eq!((&listed[6]["kind"], &listed[6]["partial"]), (&"checkpoint".into(), &true.into()));
+    for last in 1..=6 {
+        let told = watch.next();
+        assert_eq!(told["event"], "expire");
+        assert_eq!(told["address"], format!("2001:db8::{last}"));
+    }
 }
 
 #[test]
