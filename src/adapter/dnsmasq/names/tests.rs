@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::*;
@@ -60,7 +61,8 @@ fn a_name_is_a_file_in_the_form_of_hosts() {
     let mut wanted = claim("alpha", "web", "a");
     assert_eq!(names.put(&wanted, false).unwrap(), Claimed::Ours);
     assert_eq!(scratch.line("alpha").unwrap(), "fd00::1 alpha.lab alpha");
-    let written = || fs::metadata(scratch.0.join("alpha")).unwrap().modified().unwrap();
+    // Written anew it is another file.
+    let written = || fs::metadata(scratch.0.join("alpha")).unwrap().ino();
     let before = written();
     assert_eq!(names.put(&wanted, false).unwrap(), Claimed::Ours);
     assert_eq!(written(), before, "what is so is not written again");
