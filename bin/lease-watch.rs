@@ -14,9 +14,9 @@ use leasepipe::stage::lease_watch::{Options, SourceName, run};
 /// Lists every lease that has not ended, then writes a checkpoint. With --follow it goes on with what
 /// becomes of them: add, renew, change, expire, release, decline.
 ///
-/// A source is KIND:WHERE. dnsmasq:FILE is dnsmasq's lease file, kea:FILE the lease file of Kea
-/// (memfile), kea-socket:PATH or kea-socket:http://HOST:PORT/ a running Kea that is asked. odhcpd:FILE is
-/// odhcpd's state file. dnsmasq-script:DIR and kea-script:DIR are the spool that lease-hook fills.
+/// A source is KIND:WHERE. dnsmasq:FILE and odhcpd:FILE are the lease files of these servers, kea:FILE
+/// is Kea's (memfile) and isc:FILE that of ISC dhcpd. kea-socket:PATH or kea-socket:http://HOST:PORT/ is
+/// a running Kea that is asked. dnsmasq-script:DIR and kea-script:DIR are what lease-hook has left.
 ///
 /// A source that is down, gone, or cannot be read whole is unknown, and not empty: nothing ends by it,
 /// and no checkpoint closes its listing. Text that cannot be read is told and passed over, and every

@@ -61,21 +61,21 @@ impl<W: Write> Writer<W> {
         if cores == 1 || items.len() <= PORTION {
             return items.iter().try_for_each(|item| self.write(&record(item)));
         }
-        let lines = |portion: &[I]| {
-            let mut lines = Vec::with_capacity(portion.len() * 512);
-            portion.iter().try_for_each(|item| append(&mut lines, &record(item)))?;
-            Ok(lines)
+        let fill = |lines: &mut Vec<u8>, portion: &[I]| {
+            lines.clear();
+            portion.iter().try_for_each(|item| append(lines, &record(item)))
         };
+        let mut all = vec![Vec::new(); cores];
         for round in items.chunks(PORTION * cores) {
-            let made: Vec<thread::Result<Result<Vec<u8>>>> = thread::scope(|scope| {
-                let spawn = |portion| scope.spawn(move || lines(portion));
-                let threads: Vec<_> = round.chunks(PORTION).map(spawn).collect();
+            let filled: Vec<thread::Result<Result<()>>> = thread::scope(|scope| {
+                let work = |(lines, portion)| scope.spawn(move || fill(lines, portion));
+                let threads: Vec<_> = all.iter_mut().zip(round.chunks(PORTION)).map(work).collect();
                 threads.into_iter().map(|thread| thread.join()).collect()
             });
-            for lines in made {
-                let lines = lines.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-                self.flush()?;
-                self.to.write_all(&lines).map_err(|e| failure(&e))?;
+            self.flush()?;
+            for (outcome, lines) in filled.into_iter().zip(&all) {
+                outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                self.to.write_all(lines).map_err(|e| failure(&e))?;
             }
         }
         Ok(())

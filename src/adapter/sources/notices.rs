@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,6 @@ pub struct Notices {
 pub enum Woken {
     /// Something happened to the file.
     Changed,
-    /// Whoever reads the program's output has left.
-    ReaderLeft,
     /// The time is up.
     Time,
 }
@@ -90,25 +88,20 @@ impl Notices {
 
     /// Whether anything happens to the file within that time. Returns at once when it does.
     pub fn within(&mut self, time: Duration) -> Result<bool> {
-        Ok(self.wait(Instant::now() + time, None)? == Woken::Changed)
+        Ok(self.wait(Instant::now() + time)? == Woken::Changed)
     }
 
-    /// Waits for something to happen to the file, but no longer than `until`; and for the reader at
-    /// the other end of `output` to leave.
-    pub fn wait(&mut self, until: Instant, output: Option<BorrowedFd>) -> Result<Woken> {
+    /// Waits for something to happen to the file, but no longer than `until`.
+    pub fn wait(&mut self, until: Instant) -> Result<Woken> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left.as_micros().div_ceil(1000));
-            let mut fds = vec![PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
-            fds.extend(output.map(|output| PollFd::new(output, PollFlags::empty())));
-            match poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX)) {
+            let mut watched = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut watched, timeout.unwrap_or(PollTimeout::MAX)) {
                 Ok(0) => return Ok(Woken::Time),
                 Err(Errno::EINTR) => continue,
                 Err(why) => return Err(why).doing("wait for the lease file"),
                 Ok(_) => (),
-            }
-            if fds.get(1).and_then(PollFd::any).unwrap_or(false) {
-                return Ok(Woken::ReaderLeft);
             }
             if self.drain()? {
                 return Ok(Woken::Changed);

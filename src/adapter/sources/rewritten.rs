@@ -176,7 +176,7 @@ impl<S: Sense> LeaseFile<S> {
                 continue;
             }
             let tick = Instant::now() + TICK;
-            match self.notices.wait(until.min(tick), None)? {
+            match self.notices.wait(until.min(tick))? {
                 Woken::Changed => self.changed(),
                 _ if Stamp::of_path(&self.path) != self.stamp => self.changed(),
                 _ => (),

@@ -35,8 +35,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// What is to be remembered of a lease that is read now.
-    pub fn new(held: &Held, now: Now, reading: u32) -> Kept {
+    /// What is to be remembered of a lease. That it is read now is still to be said.
+    pub fn new(held: &Held) -> Kept {
         let (holder, iaid, is_v4) = match &held.holder {
             Holder::V6 { duid, iaid } => (duid.as_bytes(), *iaid, false),
             Holder::V4 { identifier } => (identifier.as_bytes(), 0, true),
@@ -49,9 +49,9 @@ impl Kept {
         Kept {
             text: [holder, name, mac, classes.as_bytes()].concat().into(),
             expires_at,
-            deadline: u32::try_from(now.boot_time_of(expires_at).as_secs()).unwrap_or(u32::MAX),
+            deadline: 0,
             iaid,
-            reading,
+            reading: 0,
             holder: holder.len() as u8,
             name: name.len() as u8,
             is_v4,
@@ -59,6 +59,13 @@ impl Kept {
             r#type: held.r#type,
             told: false,
         }
+    }
+
+    /// Notes that it is read now, in the reading of that number.
+    pub fn is_read(&mut self, now: Now, reading: u32) {
+        let deadline = now.boot_time_of(self.expires_at).as_secs();
+        self.deadline = u32::try_from(deadline).unwrap_or(u32::MAX);
+        self.reading = reading;
     }
 
     /// The lease of this place.

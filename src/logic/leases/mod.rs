@@ -13,12 +13,14 @@ mod news;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use jiff::Timestamp;
 
 use crate::record::{
     Family, Held, Holder, Key, Lease, LeaseEvent, LeaseState, LeaseType, Place, Said,
 };
-use kept::Kept;
+pub use kept::Kept;
 use news::Ended;
 pub use news::News;
 
@@ -57,11 +59,38 @@ pub struct Now {
     pub boot: Duration,
 }
 
+/// One thing that a database says, in the form in which it is kept. Making it is most of the work of
+/// taking it in, and can be done by whoever reads the database.
+#[derive(Clone, Debug)]
+pub enum Word {
+    /// It is leased.
+    Held(Place, Kept),
+    /// It is leased no more, and why if that is known.
+    Ended(Place, Option<LeaseEvent>),
+    /// Something that cannot be understood is said of this place.
+    Doubtful(Place),
+    /// Something that may concern any place; the number names its text.
+    Unreadable(u64),
+}
+
+impl From<Said> for Word {
+    fn from(said: Said) -> Word {
+        match said {
+            Said::Held(held) => Word::Held(held.place(), Kept::new(&held)),
+            Said::Ended(place, event) => Word::Ended(place, Some(event)),
+            Said::Gone(place) => Word::Ended(place, None),
+            Said::Doubtful(place) => Word::Doubtful(place),
+            Said::Unreadable(line) => Word::Unreadable(line),
+        }
+    }
+}
+
 /// The leases of one source.
 #[derive(Debug)]
 pub struct Leases {
     manner: Manner,
-    known: BTreeMap<Place, Kept>,
+    /// In no order. There may be a million: they take little room, and are found in one step.
+    known: IndexMap<Place, Kept>,
     /// Leases whose end is held back. As far as anybody was told they are active.
     back: BTreeMap<Place, HeldBack>,
     /// What has been said since news were last taken, of places where that made a difference.
@@ -100,9 +129,8 @@ struct HeldBack {
 /// A lease that is active as far as anybody was told.
 #[derive(Clone, Copy, Debug)]
 pub struct Active<'a> {
-    place: &'a Place,
+    place: Place,
     kept: &'a Kept,
-    back: Option<&'a HeldBack>,
 }
 
 /// What was so of a place before something was said of it.
@@ -138,7 +166,7 @@ impl Leases {
     pub fn new(manner: Manner) -> Leases {
         Leases {
             manner,
-            known: BTreeMap::new(),
+            known: IndexMap::new(),
             back: BTreeMap::new(),
             touched: BTreeMap::new(),
             told: 0,
@@ -157,7 +185,8 @@ impl Leases {
     /// reading then says what became of it.
     pub fn remember(&mut self, lease: &Lease, now: Now) {
         let Some(held) = held(lease) else { return };
-        let mut kept = Kept::new(&held, now, 0);
+        let mut kept = Kept::new(&held);
+        kept.is_read(now, 0);
         kept.told = true;
         self.is_fresh = false;
         let before = match lease.grace_until {
@@ -196,35 +225,32 @@ impl Leases {
 
     /// Takes in one thing that the database says. What became of leases by it is told when news are
     /// taken, or the reading ends.
-    pub fn say(&mut self, said: Said, now: Now) {
-        match said {
-            Said::Held(held) => {
-                self.doubtful.remove(&held.place());
-                self.hold(&held, now);
+    pub fn say(&mut self, word: impl Into<Word>, now: Now) {
+        match word.into() {
+            Word::Held(place, kept) => {
+                self.doubtful.remove(&place);
+                self.hold(place, kept, now);
             }
-            Said::Ended(place, event) => self.lose(place, Some(event)),
-            Said::Gone(place) => self.lose(place, None),
-            Said::Unreadable(line) => drop(self.unreadable.insert(line)),
-            Said::Doubtful(place) => match self.known.get_mut(&place) {
+            Word::Ended(place, event) => self.lose(place, event),
+            Word::Unreadable(line) => drop(self.unreadable.insert(line)),
+            Word::Doubtful(place) => match self.known.get_mut(&place) {
                 Some(kept) => kept.reading = self.reading,
                 None => drop(self.doubtful.insert(place)),
             },
         }
     }
 
-    fn hold(&mut self, held: &Held, now: Now) {
-        use std::collections::btree_map::Entry::{Occupied, Vacant};
-        let place = held.place();
-        let mut new = Kept::new(held, now, self.reading);
+    fn hold(&mut self, place: Place, mut new: Kept, now: Now) {
+        new.is_read(now, self.reading);
         let end = new.end(now);
         match self.known.entry(place) {
-            Vacant(vacant) => {
+            Entry::Vacant(vacant) => {
                 vacant.insert(new);
                 if !self.is_fresh {
                     self.touched.entry(place).or_insert(Touched { before: None, event: None });
                 }
             }
-            Occupied(mut occupied) => {
+            Entry::Occupied(mut occupied) => {
                 let old = occupied.get_mut();
                 let again = old.reading == self.reading && self.manner.is_table;
                 if again && !new.outlasts(old) {
@@ -247,7 +273,7 @@ impl Leases {
 
     fn lose(&mut self, place: Place, event: Option<LeaseEvent>) {
         self.doubtful.remove(&place);
-        let Some(old) = self.known.remove(&place) else { return };
+        let Some(old) = self.known.swap_remove(&place) else { return };
         let before = old.told.then_some(old);
         self.touched.entry(place).or_insert(Touched { before, event: None }).event = event;
     }
@@ -407,6 +433,8 @@ impl Leases {
             next = next.into_iter().chain(end).min();
         }
         self.next_end = next;
+        up.sort_unstable_by_key(|(place, _)| *place);
+        news.begun.sort_unstable_by_key(|(_, place)| *place);
         for (place, kept) in up {
             let event = LeaseEvent::Expire;
             self.end(Ended { event, is_said: false, place, kept }, None, now, news);
@@ -416,29 +444,24 @@ impl Leases {
     /// Every active lease, in the order of the addresses.
     pub fn active(&self) -> Vec<Active<'_>> {
         let told = self.known.iter().filter(|(_, kept)| kept.told);
-        let told = told.map(|(place, kept)| Active { place, kept, back: None });
+        let told = told.map(|(place, kept)| Active { place: *place, kept });
+        let back = self.back.iter();
+        let back = back.map(|(place, back)| Active { place: *place, kept: &back.kept });
         let mut active: Vec<Active> = Vec::with_capacity(self.told);
-        active.extend(told);
-        if !self.back.is_empty() {
-            active.extend(self.back.iter().map(|(place, back)| Active {
-                place,
-                kept: &back.kept,
-                back: Some(back),
-            }));
-            active.sort_by_key(|active| active.place);
-        }
+        active.extend(told.chain(back));
+        active.sort_unstable_by_key(|active| active.place);
         active
     }
 
     /// An active lease as a `list` record. If its end is held back it says until when.
     pub fn listed(&self, active: &Active, now: Now) -> Lease {
-        let record = self.record(*active.place, active.kept, LeaseEvent::List);
+        let record = self.record(active.place, active.kept, LeaseEvent::List);
         let until = |back: &HeldBack| {
             let left = back.until.saturating_sub(now.boot);
             let until = now.wall.saturating_add(left).unwrap_or(now.wall);
             Timestamp::from_second(until.as_second()).unwrap_or(until)
         };
-        Lease { grace_until: active.back.map(until), ..record }
+        Lease { grace_until: self.back.get(&active.place).map(until), ..record }
     }
 
     /// Every active lease as a `list` record, in the order of the addresses.

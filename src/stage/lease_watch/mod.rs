@@ -88,6 +88,10 @@ impl Program<'_> {
                     let heard = self.sources[at].hear(told?, self.report);
                     self.first_news(at, heard)?;
                 }
+                Ok(Event::Said(at, all)) => {
+                    let heard = self.sources[at].take_in(all);
+                    self.first_news(at, heard)?;
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     let late = self.sources.iter_mut().filter(|source| !source.has_read);
                     late.for_each(Watched::give_up);
@@ -97,9 +101,11 @@ impl Program<'_> {
         }
         let ready: Vec<usize> =
             (0..self.sources.len()).filter(|at| self.sources[*at].has_read).collect();
-        for at in &ready {
-            let news = self.sources[*at].leases.pass_time(clocks());
-            self.first_news(*at, Heard::News(news))?;
+        if self.state.is_some() {
+            for at in &ready {
+                let news = self.sources[*at].leases.pass_time(clocks());
+                self.first_news(*at, Heard::News(news))?;
+            }
         }
         self.list(&ready)?;
         self.save();
@@ -146,6 +152,10 @@ impl Program<'_> {
                 }
                 Some(Event::Told(at, told)) => {
                     let heard = self.sources[at].hear(told?, self.report);
+                    self.heard(at, heard)?;
+                }
+                Some(Event::Said(at, all)) => {
+                    let heard = self.sources[at].take_in(all);
                     self.heard(at, heard)?;
                 }
                 None => (),

@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::adapter::sources::{Source, Told};
 use crate::error::Result;
-use crate::logic::leases::Now;
+use crate::logic::leases::{Now, Word};
 use crate::pipe::reader_leaves;
 
 /// How many things may wait to be taken in; a source that is faster has to wait.
@@ -22,8 +22,10 @@ const TURN: Duration = Duration::from_millis(250);
 
 /// Something that came from outside.
 pub enum Event {
-    /// What the source of that number tells.
+    /// What the source of that number tells, but for what its database says.
     Told(usize, Result<Told>),
+    /// What its database says.
+    Said(usize, Vec<Word>),
     /// Nobody reads the output any more.
     ReaderLeft,
 }
@@ -54,8 +56,14 @@ fn read(at: usize, mut source: Box<dyn Source>, again: &AtomicBool, events: &Syn
         }
         let told = source.next(Instant::now() + TURN);
         let is_over = told.is_err();
-        let is_news = !matches!(told, Ok(Told::Same));
-        if (is_news && events.send(Event::Told(at, told)).is_err()) || is_over {
+        let sent = match told {
+            Ok(Told::Same) => Ok(()),
+            Ok(Told::Said(all)) => {
+                events.send(Event::Said(at, all.into_iter().map(Word::from).collect()))
+            }
+            told => events.send(Event::Told(at, told)),
+        };
+        if sent.is_err() || is_over {
             return;
         }
     }

@@ -10,7 +10,7 @@ use super::options::{Options, SourceName};
 use super::told::{Asked, clocks};
 use crate::adapter::sources::{Remark, Source, Told, Weight};
 use crate::error::{Error, Kind, Result};
-use crate::logic::leases::{Leases, News};
+use crate::logic::leases::{Leases, News, Word};
 use crate::pipe::Report;
 use crate::record::{Lease, Place};
 
@@ -122,19 +122,13 @@ impl<'a> Watched<'a> {
 
     /// Takes in what it tells.
     pub fn hear(&mut self, told: Told, report: &Report) -> Heard {
-        let now = clocks();
         match told {
             Told::Begin => {
                 self.leases.begin();
                 self.is_reading = true;
                 self.remarks.begin();
             }
-            Told::Said(all) => {
-                all.into_iter().for_each(|said| self.leases.say(said, now));
-                if !self.is_reading {
-                    return Heard::News(self.leases.news(now));
-                }
-            }
+            Told::Said(all) => return self.take_in(all.into_iter().map(Word::from).collect()),
             Told::Remarks(remarks) => {
                 remarks.iter().for_each(|remark| self.remarks.tell(remark, report));
             }
@@ -144,6 +138,13 @@ impl<'a> Watched<'a> {
             Told::Unknown { why, patience } => self.unknown(why, patience, report),
         }
         Heard::Nothing
+    }
+
+    /// Takes in what its database says.
+    pub fn take_in(&mut self, all: Vec<Word>) -> Heard {
+        let now = clocks();
+        all.into_iter().for_each(|word| self.leases.say(word, now));
+        if self.is_reading { Heard::Nothing } else { Heard::News(self.leases.news(now)) }
     }
 
     fn read(&mut self, end: fn(&mut Leases, crate::logic::leases::Now) -> News) -> Heard {

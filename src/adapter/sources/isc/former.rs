@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use super::block::Id;
 use crate::record::Place;
 
-/// What associations had; about a hundred bytes for each. They and their places are known by
+/// What associations had; one to two hundred bytes for each. They and their places are known by
 /// hashes with a key of this process, so no client can have itself taken for another.
 #[derive(Debug, Default)]
 pub struct Former {
