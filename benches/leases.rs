@@ -153,6 +153,7 @@ fn listing(kind: Kind, count: u32, runs: usize) {
     // What the program needs for a file with next to nothing in it.
     let watch = Watch::start(kind, &kind.file(1));
     let [_, base] = watch.memory();
+    drop(watch);
     fs::remove_file(&path).unwrap();
     println!(
         "{:9}{wall:>9.2}{:>9.2}{:>11.0}{:>11.0}{peak:>11.0}{rest:>11.0}{:>10.0}",

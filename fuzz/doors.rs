@@ -2,21 +2,29 @@
 //! whatever comes. The fuzz targets send in what libFuzzer finds, and `tests/corpus.rs` the corpus
 //! and changes of it.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use leasepipe::adapter::sources::appended::{Batch, Form, Lines};
-use leasepipe::adapter::sources::{Remark, dnsmasq, isc, kea as memfile};
+use leasepipe::adapter::sources::spool::entry::Entry;
+use leasepipe::adapter::sources::spool::order::Order;
+use leasepipe::adapter::sources::{Remark, dnsmasq, isc, kea as memfile, odhcpd, spool};
 use leasepipe::adapter::{dhcp6 as client, kea as control};
-use leasepipe::error::Error;
+use leasepipe::error::{Error, Kind, OneLine};
 use leasepipe::logic::clients::Clients;
 use leasepipe::logic::leases::{KeyBy, Leases, Manner, Now};
 use leasepipe::logic::rules::Rules;
 use leasepipe::logic::template::{self, Template};
 use leasepipe::pipe::{Found, Reader};
 use leasepipe::record::{Checkpoint, Holder, LeaseType, Object, Of, Record, Said};
+
+/// When it is, as far as that matters: before the ends of the leases in the corpus.
+const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
 /// The text of dnsmasq's lease file.
 pub fn dnsmasq(bytes: &[u8]) {
@@ -45,6 +53,95 @@ pub fn isc(bytes: &[u8]) {
     if let Some(batch) = read(isc::LeaseFile::default(), bytes) {
         is_told(&batch.remarks);
         is_kept(batch.said, false);
+    }
+}
+
+/// The text of odhcpd's state file.
+pub fn odhcpd(bytes: &[u8]) {
+    let mut all = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let read = odhcpd::text::read(line);
+        if let Some((what, _)) = read.remark {
+            is_for_people(&what);
+        }
+        assert!(read.said.len() <= line.len());
+        all.extend(read.said);
+    }
+    is_kept(all, true);
+}
+
+/// What a server tells its script: words up to an empty one, and then the environment, each as
+/// `NAME=VALUE` and with a zero byte behind it.
+pub fn hook(bytes: &[u8]) {
+    let mut pieces = bytes.split(|byte| *byte == 0).map(OsStr::from_bytes);
+    let words = pieces.by_ref().take_while(|word| !word.is_empty()).map(OsStr::to_owned);
+    let words: Vec<OsString> = words.collect();
+    let variables: Vec<(&[u8], &OsStr)> = pieces
+        .filter_map(|piece| {
+            let at = piece.as_bytes().iter().position(|byte| *byte == b'=')?;
+            Some((&piece.as_bytes()[..at], OsStr::from_bytes(&piece.as_bytes()[at + 1..])))
+        })
+        .collect();
+    let environment = |name: &str| {
+        let found = variables.iter().find(|(known, _)| *known == name.as_bytes());
+        found.map(|(_, value)| value.to_os_string())
+    };
+    let Some(action) = words.first().and_then(|word| word.to_str()) else { return };
+    let mut remarks = Vec::new();
+    let events = match spool::dnsmasq::words(action, &words[1..]) {
+        Some(words) => {
+            let event = spool::dnsmasq::event(&words, &environment, NOW, &mut remarks);
+            event.map_err(|why| is_for_people(&shown(&why))).ok().into_iter().collect()
+        }
+        None => spool::kea::events(action, &environment, &mut remarks).unwrap_or_default(),
+    };
+    spool::dnsmasq::server_duid(&environment);
+    remarks.iter().for_each(|what| is_for_people(&shown(what)));
+    let order =
+        Order { boot: "b".to_owned(), started: 100, pid: 7, cltt: None, rest: Object::default() };
+    let mut before: Option<Entry> = None;
+    for event in events {
+        let entry = Entry::new(&event, &order, before.as_ref());
+        let text = serde_json::to_string(&entry).unwrap();
+        assert!(text.len() < 64 * 1024, "an entry of {} bytes", text.len());
+        let again = Object::parse(&text).unwrap().try_into();
+        assert_eq!(again.as_ref(), Ok(&entry), "{text}");
+        is_entry(&entry);
+        before = Some(entry);
+    }
+    spool::dnsmasq::lease_file(before.into_iter().collect(), None);
+}
+
+/// A file of the spool.
+pub fn spool(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(object) = Object::parse(text) else { return };
+    match Entry::try_from(object) {
+        Ok(entry) => is_entry(&entry),
+        Err(why) => is_for_people(&shown(&why)),
+    }
+}
+
+fn an_order() -> Order {
+    Order { boot: "b".to_owned(), started: 100, pid: 7, cltt: None, rest: Object::default() }
+}
+
+fn is_entry(entry: &Entry) {
+    let name = spool::entry::file_name(entry.place());
+    assert!(!name.contains('/') && !name.starts_with('.'), "{name}");
+    assert_eq!(spool::entry::place_of(&name), Some(entry.place()));
+    let order = Order { boot: entry.order.boot.clone(), ..an_order() };
+    let other = Entry { order, ..entry.clone() };
+    let _ = (entry.yields_to(&other), other.yields_to(entry));
+    entry.order.is_of_same_second(&other.order);
+    for is_time_told in [false, true] {
+        match entry.said(is_time_told) {
+            Ok(said) => is_kept(vec![said], false),
+            Err(why) => is_for_people(&shown(&why)),
+        }
+    }
+    for line in spool::dnsmasq::lease_file(vec![entry.clone()], None) {
+        assert!(!line.contains(['\n', '\0']), "{line:?}");
     }
 }
 
@@ -117,7 +214,7 @@ fn read<F: Form>(mut form: F, bytes: &[u8]) -> Option<Batch> {
     let mut batch = Batch::default();
     form.begin();
     form.file(Path::new("leases"));
-    while let Some((number, line)) = lines.next().unwrap() {
+    while let Some((number, line)) = lines.next_line().unwrap() {
         is_fine(form.line(number, line, &mut batch))?;
     }
     if let Some((number, line)) = lines.rest() {
@@ -147,6 +244,11 @@ fn is_told(remarks: &[Remark]) {
     remarks.iter().for_each(|remark| is_for_people(&remark.what));
 }
 
+/// Text as it is told: cut and escaped.
+fn shown(what: &str) -> String {
+    OneLine(what).to_string()
+}
+
 /// Whatever a client sends, what people are told of it is one short line.
 fn is_for_people(what: &str) {
     assert!(what.len() <= 8_000, "{} bytes are told", what.len());
@@ -168,7 +270,7 @@ fn is_kept(all: Vec<Said>, is_table: bool) {
         time_ends: true,
         grace: Duration::ZERO,
     });
-    let now = Now { wall: "2026-01-01T00:00:00Z".parse().unwrap(), boot: Duration::from_secs(9) };
+    let now = Now { wall: NOW, boot: Duration::from_secs(9) };
     leases.begin();
     all.into_iter().for_each(|said| leases.say(said, now));
     leases.whole(now);
@@ -226,7 +328,7 @@ fn clients(records: &[u8]) -> Vec<leasepipe::logic::clients::Client> {
         match reader.read(&mut || Ok(())).unwrap() {
             Found::Record(_, Record::Lease(lease)) => {
                 if let Err(why) = clients.update(&lease) {
-                    is_for_people(&Error::new(leasepipe::error::Kind::BadInput, why).to_string());
+                    is_for_people(&Error::new(Kind::BadInput, why).to_string());
                 }
             }
             Found::Record(..) | Found::Bad(_) => clients.doubt(),

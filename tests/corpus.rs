@@ -64,11 +64,14 @@ macro_rules! doors {
 doors! {
     dhcp6 "dhcp6";
     dnsmasq "dnsmasq";
+    hook "hook";
     isc "isc";
     kea "kea";
     kea_answer "kea-answer";
+    odhcpd "odhcpd";
     records "records";
     rules "rules";
+    spool "spool";
     template "template";
 }
 

@@ -213,7 +213,7 @@ fn a_record_of_100_megabytes_is_named_and_costs_no_other_and_no_memory() {
     writeln!(stdin, r#"{{"kind":"other"}}"#).unwrap();
     stdin.write_all(br#"{"kind":"lease","x":""#).unwrap();
     (0..HUGE / 100_000).for_each(|_| stdin.write_all(&[b'x'; 100_000]).unwrap());
-    writeln!(stdin, "\"}}\n{lease}\n{}", r#"{"kind":"other","last":true}"#).unwrap();
+    writeln!(stdin, "\"}}\n{lease}\n{{\"kind\":\"other\",\"last\":true}}").unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while !lines.next().expect("the last record").unwrap().contains("last") {}
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();

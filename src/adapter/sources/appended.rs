@@ -244,7 +244,7 @@ impl<F: Form> Appended<F> {
         let mut batch = Batch { said: Vec::with_capacity(BATCH), remarks: Vec::new() };
         let mut ended = false;
         while batch.said.len() < BATCH && batch.remarks.len() < BATCH && !ended {
-            let line = lines.next().doing("read lease file").map_err(at_once)?;
+            let line = lines.next_line().doing("read lease file").map_err(at_once)?;
             ended = line.is_none();
             if let Some((number, line)) = line {
                 self.form.line(number, line, &mut batch).map_err(at_once)?;

@@ -59,7 +59,7 @@ impl Lines {
     }
 
     /// The next line that has an end, and its number, counted from 1. Nothing when there is none yet.
-    pub fn next(&mut self) -> io::Result<Option<(usize, Line<'_>)>> {
+    pub fn next_line(&mut self) -> io::Result<Option<(usize, Line<'_>)>> {
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..self.end]) {
                 let line = self.begin..self.searched + at;

@@ -4,7 +4,7 @@
 //! beside the file and renames it; before, in place. The file is empty when nothing is leased. It
 //! holds what odhcpd knows, but odhcpd does not read it: started again, it begins with no lease.
 
-mod text;
+pub mod text;
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;

@@ -50,11 +50,11 @@ impl Order {
 
     /// Whether an event of this order comes after one of the order `known`, or is the same one.
     pub fn follows(&self, known: &Order) -> bool {
-        let lead = self.started - known.started;
+        let lead = self.started.saturating_sub(known.started);
         if self.boot != known.boot {
             return true;
         }
-        if lead.abs() > LATE {
+        if lead.saturating_abs() > LATE {
             return lead > 0;
         }
         match (self.cltt, known.cltt) {
@@ -73,8 +73,8 @@ impl Order {
 /// Numbers of processes go up, and begin again from the bottom.
 fn is_later_pid(own: i64, known: i64) -> bool {
     const FAR: i64 = 16 * 1024;
-    let lead = own - known;
-    if lead.abs() > FAR { lead < 0 } else { lead >= 0 }
+    let lead = own.saturating_sub(known);
+    if lead.saturating_abs() > FAR { lead < 0 } else { lead >= 0 }
 }
 
 /// Field 22 of proc_pid_stat(5). The second field is the program's name, which may hold anything.
@@ -91,6 +91,13 @@ fn uptime() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_no_machine_has_are_ordered_all_the_same() {
+        let (least, most) = (order(i64::MIN, i64::MAX, None), order(i64::MAX, i64::MIN, None));
+        assert!(most.follows(&least) && !least.follows(&most));
+        assert!(order(1, i64::MIN, None).follows(&order(1, i64::MAX, None)));
+    }
 
     fn order(started: i64, pid: i64, cltt: Option<i64>) -> Order {
         let cltt = cltt.map(|second| Timestamp::from_second(second).unwrap());
