@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::Ipv6Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +88,8 @@ wire! {
         req address: IpAddr,
         /// Length of a delegated prefix in bits; absent otherwise.
         opt prefix_len: u8,
+        /// The delegated prefix as one word, `ADDRESS/LENGTH`; absent otherwise.
+        opt prefix: Ipv6Net,
         /// The name that the client asked for, if it is one that the DNS would take.
         opt hostname: Hostname,
         /// What the client says of its make, where the server tells it.

@@ -23,6 +23,7 @@ fn of(event: LeaseEvent, r#type: LeaseType, duid: u8, iaid: u32, address: &str) 
         mac: None,
         address: address.parse().unwrap(),
         prefix_len: len,
+        prefix: None,
         hostname: None,
         vendor_class: Vec::new(),
         user_class: Vec::new(),

@@ -11,10 +11,12 @@ mod kept;
 mod news;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use indexmap::map::Entry;
+use ipnet::Ipv6Net;
 use jiff::Timestamp;
 
 use crate::record::{
@@ -518,6 +520,7 @@ impl Leases {
             mac: held.mac,
             address: held.address,
             prefix_len: held.prefix_len,
+            prefix: prefix(place),
             hostname: held.hostname,
             vendor_class: classes.vendor,
             user_class: classes.user,
@@ -526,6 +529,14 @@ impl Leases {
             source: self.manner.source.clone(),
             rest: Default::default(),
         }
+    }
+}
+
+/// A delegated prefix as one word; nothing for an address.
+fn prefix(place: Place) -> Option<Ipv6Net> {
+    match (place.address, place.prefix_len) {
+        (IpAddr::V6(address), Some(len)) => Ipv6Net::new(address, len).ok(),
+        _ => None,
     }
 }
 

@@ -1,5 +1,3 @@
-use std::net::IpAddr;
-
 use super::*;
 use crate::record::{ClientIdentifier, Duid};
 
@@ -332,6 +330,16 @@ fn what_was_told_in_an_earlier_run_is_not_told_again() {
     assert_eq!(pass(&mut leases, both(25, 6)), ["release 3"]);
     assert_eq!(pass(&mut leases, both(30, 11)), ["release 4"]);
     assert_eq!(leases.list(both(31, 12)).count(), 3);
+}
+
+#[test]
+fn a_delegated_prefix_is_told_in_one_word_too() {
+    let mut delegated = held(0, 1, 0);
+    (delegated.r#type, delegated.prefix_len) = (LeaseType::Pd, Some(56));
+    let mut leases = leases();
+    take(&mut leases, &[delegated, held(1, 1, 0)], 1);
+    let told: Vec<_> = leases.list(moment(1)).map(|l| l.prefix.map(|p| p.to_string())).collect();
+    assert_eq!(told, [Some("fd00::/56".to_owned()), None]);
 }
 
 #[test]
