@@ -196,6 +196,26 @@ fn two_of_one_name_become_one() {
     assert!(reaches(&member(&docker, "one", "web"), "db"));
 }
 
+#[test]
+fn of_two_of_one_name_the_one_in_use_stays() {
+    let test = "of_two_of_one_name_the_one_in_use_stays";
+    let Some(docker) = Docker::or_skip(test) else { return };
+    // The older one was asked for first and came to be seen last: by then a member was in the other.
+    let body = json!({"Name": network(&docker, "one"), "Internal": true,
+        "Labels": {"leasepipe.owner": docker.owner()}});
+    post("/networks/create", &body);
+    let made = post("/networks/create", &body);
+    let id = made.split('"').skip_while(|word| *word != "Id").nth(2).unwrap();
+    let label = format!("--label=bystander-of={}", docker.owner());
+    let early = docker.docker(&["run", "--detach", &label, IMAGE]);
+    docker.docker(&["network", "connect", id, &early]);
+    done(&docker, &[member(&docker, "one", "web")]);
+    assert_eq!(networks(&docker), [network(&docker, "one")]);
+    let left =
+        docker.docker(&["network", "ls", "--quiet", "--no-trunc", "--filter", "type=custom"]);
+    assert!(left.contains(id), "{left}");
+}
+
 /// Asks the engine through its socket; its whole answer.
 fn post(path: &str, body: &Value) -> String {
     use std::io::{Read, Write};

@@ -391,6 +391,8 @@ fn killed_at_any_point_and_run_again_all_is_named_rightly() {
     let place = Place::new("killed");
     let args = place.args(&["--domain", "lab"]);
     let (mut chance, mut killed) = (Chance(5), 0);
+    // How long it may live: drawn from what it takes here, which is learnt on the way.
+    let mut longest = 60_000;
     for _ in 0..40 {
         let (mut listing, mut right) = (Vec::new(), Vec::new());
         for number in 0..8 {
@@ -412,9 +414,11 @@ fn killed_at_any_point_and_run_again_all_is_named_rightly() {
             .spawn()
             .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
-        std::thread::sleep(std::time::Duration::from_micros(chance.below(60_000)));
+        std::thread::sleep(std::time::Duration::from_micros(chance.below(longest)));
         let _ = child.kill();
-        killed += u32::from(child.wait().unwrap().code().is_none());
+        let in_time = child.wait().unwrap().code().is_none();
+        longest = if in_time { longest + longest / 8 } else { longest * 3 / 4 }.clamp(500, 60_000);
+        killed += u32::from(in_time);
         assert_eq!(place.run(&listing).told, "");
         let mut named = place.named();
         named.retain(|line| !line.starts_with('.'));

@@ -5,6 +5,7 @@
 //! again when a start finds it gone.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use bollard::models::{Network, NetworkCreateRequest};
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
@@ -16,18 +17,23 @@ use crate::error::{Error, Kind, Result};
 use crate::record::{NetworkName, Owner};
 
 /// How often a network of a name may turn up beside one that is there.
-const TRIES: usize = 10;
+const TRIES: u32 = 10;
+
+/// By how much longer each time whoever else is at work on it is left alone.
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Engine {
     /// Makes sure that there is one network of that name, and that it is `owner`'s.
     ///
-    /// Where two were made at the same time the older one stays.
+    /// Where two were made at the same time the older one stays, unless only the younger one is in
+    /// use: it may have been there to be seen first.
     ///
     /// # Errors
     /// `Refused` when the name belongs to a network that is not `owner`'s, or the engine has no
     /// range of addresses left for another one.
     pub fn have_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
+            std::thread::sleep(PAUSE * tried);
             let there = self.networks(&[("name", name.to_string())])?;
             let mut there: Vec<Network> = there
                 .into_iter()
@@ -45,8 +51,12 @@ impl Engine {
             if younger.is_empty() {
                 return Ok(());
             }
+            let mut is_kept = false;
             for surplus in younger.iter().filter(|network| is_of(network, owner)) {
-                self.remove_network(surplus)?;
+                is_kept |= !self.remove_network(surplus)?;
+            }
+            if is_kept {
+                self.remove_network(oldest)?;
             }
         }
         Err(Error::new(Kind::Refused, format_args!("use network {name}"))
@@ -71,7 +81,10 @@ impl Engine {
         let is_used = |network: &&Network| {
             network.id.iter().chain(&network.name).any(|known_by| used.contains(known_by))
         };
-        there.iter().filter(|network| !is_used(network)).try_for_each(|n| self.remove_network(n))
+        there
+            .iter()
+            .filter(|network| !is_used(network))
+            .try_for_each(|network| self.remove_network(network).map(drop))
     }
 
     /// The ids and names of the networks of containers, be they running or not.
@@ -130,16 +143,16 @@ impl Engine {
     fn drop_unused(&self, network: &Network) -> Result<()> {
         let known_by = network.id.iter().chain(&network.name).cloned().collect::<Vec<_>>();
         let used = self.used_networks(&HashMap::from([("network", known_by)]))?;
-        if used.is_empty() { self.remove_network(network) } else { Ok(()) }
+        if used.is_empty() { self.remove_network(network).map(drop) } else { Ok(()) }
     }
 
-    /// Takes a network away. One that is gone, or in use by now, is no error.
-    fn remove_network(&self, network: &Network) -> Result<()> {
+    /// Takes a network away; whether it is gone. One that is in use stays, which is no error.
+    fn remove_network(&self, network: &Network) -> Result<bool> {
         let id = network.id.as_deref().unwrap_or_default();
         match self.runtime.block_on(self.docker.remove_network(id)) {
-            Ok(()) => Ok(()),
-            Err(why) if is_missing(&why) => Ok(()),
-            Err(why) if why.to_string().contains("active endpoints") => Ok(()),
+            Ok(()) => Ok(true),
+            Err(why) if is_missing(&why) => Ok(true),
+            Err(why) if why.to_string().contains("active endpoints") => Ok(false),
             Err(why) => {
                 let name = network.name.as_deref().unwrap_or_default();
                 Err(failure(format_args!("remove network {name}"), &why))
