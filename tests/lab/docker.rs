@@ -86,13 +86,16 @@ impl Docker {
 const LABELS: [&str; 2] = ["leasepipe.owner", "bystander-of"];
 
 fn clear(owner: &str) {
-    for label in LABELS {
-        let filter = format!("label={label}={owner}");
-        let ids = lines(&["ps", "-aq", "--filter", &filter]);
+    let filters = LABELS.map(|label| format!("label={label}={owner}"));
+    // All containers first: a bystander may be in one of the networks.
+    for filter in &filters {
+        let ids = lines(&["ps", "-aq", "--filter", filter]);
         if !ids.is_empty() {
             let _ = Command::new("docker").args(["rm", "-fv"]).args(ids).output();
         }
-        let ids = lines(&["network", "ls", "-q", "--filter", &filter]);
+    }
+    for filter in &filters {
+        let ids = lines(&["network", "ls", "-q", "--filter", filter]);
         if !ids.is_empty() {
             let _ = Command::new("docker").args(["network", "rm"]).args(ids).output();
         }
