@@ -79,10 +79,18 @@ fn normal(container: &Container) -> Container {
     let mut plain = container.declared();
     plain.lease = None;
     plain.owner = None;
+    plain.scale = None;
+    plain.scaled_from = None;
+    plain.requires = None;
+    plain.pull = None;
     set(&mut plain.env);
     set(&mut plain.ports);
     set(&mut plain.expose);
     set(&mut plain.volumes);
+    set(&mut plain.volumes_from);
+    set(&mut plain.extra_hosts);
+    set(&mut plain.links);
+    set(&mut plain.devices);
     set(&mut plain.addresses);
     for names in [&mut plain.cap_add, &mut plain.cap_drop] {
         for name in names.iter_mut() {

@@ -1,16 +1,16 @@
 //! A container: CCCF, the fields Docker adds, and what the suite knows about it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::text::{NotA, as_json_string};
 use super::{
-    ContainerId, Duid, Expose, Fixed, Hostname, Image, Interface, Key, NetworkName, Owner, Port,
+    Bytes, ContainerId, Cpus, Device, DomainName, Duid, EnvVar, Expose, ExtraHost, Fixed, Gpus,
+    Healthcheck, Hostname, Image, Interface, IpcMode, Key, Link, Network, Owner, PidMode, Platform,
+    Port, PrivateNetwork, Pull, Requires, Restart, Signal, Swap, Ulimit, Volume, VolumesFrom,
+    Words,
 };
 use crate::error::{Error, Kind};
 use crate::wire;
@@ -34,6 +34,8 @@ wire! {
         many expose: Vec<Expose>,
         /// `source:target[:options]`, a set.
         many volumes: Vec<Volume>,
+        /// Containers whose volumes it sees too, a set.
+        many volumes_from: Vec<VolumesFrom>,
         /// `user[:group]`, names or numbers.
         opt user: String,
         /// The directory that the command starts in.
@@ -46,17 +48,29 @@ wire! {
         opt restart: Restart,
         /// Docker's network mode; see cccf(5) for what its absence means.
         opt network_mode: String,
+        /// The networks that it is in, in order.
+        many networks: Vec<Network>,
         /// A network that it shares with the other containers of its client, and with nobody else.
         opt private_network: PrivateNetwork,
         /// Addresses that unionize gives to its interface as they are, a set.
         many addresses: Vec<Fixed>,
         /// Name servers, in order.
         many dns: Vec<IpAddr>,
+        /// Domains that short names are looked up in, in order.
+        many dns_search: Vec<DomainName>,
+        /// Names that it knows without a name server, a set.
+        many extra_hosts: Vec<ExtraHost>,
+        /// Containers on Docker's own bridge that it can call by name, a set.
+        many links: Vec<Link>,
+        /// Devices of the host, a set.
+        many devices: Vec<Device>,
+        /// Graphics processors.
+        opt gpus: Gpus,
         /// Kernel settings of the container's own namespaces.
         many sysctls: BTreeMap<String, String>,
-        /// Capabilities beyond Docker's default set.
+        /// Capabilities beyond Docker's default set, a set.
         many cap_add: Vec<String>,
-        /// Capabilities taken from the default set.
+        /// Capabilities taken from the default set, a set.
         many cap_drop: Vec<String>,
         /// Whether it may do what root of the host may.
         many privileged: bool,
@@ -64,14 +78,46 @@ wire! {
         many read_only: bool,
         /// Mount point to options.
         many tmpfs: BTreeMap<String, String>,
-        /// Limit of memory in bytes.
-        opt memory: u64,
+        /// Size of /dev/shm.
+        opt shm_size: Bytes,
+        /// Limits of its processes, by the names of setrlimit(2) in lower case without `RLIMIT_`.
+        many ulimits: BTreeMap<String, Ulimit>,
+        /// Limit of memory.
+        opt memory: Bytes,
+        /// Limit of memory and swap together.
+        opt memory_swap: Swap,
         /// Limit of processor time in cores.
-        opt cpus: f64,
-        /// Whether an init process reaps children inside.
-        opt init: bool,
+        opt cpus: Cpus,
+        /// Its weight when processor time is short; 1024 is the usual one.
+        opt cpu_shares: u32,
+        /// Limit of the number of processes; -1 is no limit.
+        opt pids_limit: i64,
+        /// Where its output goes; absent means the engine's default.
+        opt log_driver: String,
+        /// Options of the log driver.
+        many log_options: BTreeMap<String, String>,
+        /// How Docker finds out whether it is healthy; absent means as the image says.
+        opt healthcheck: Healthcheck,
+        /// The signal that asks it to end; absent means the image's, or SIGTERM.
+        opt stop_signal: Signal,
         /// Seconds between the stop signal and SIGKILL.
         opt stop_timeout: u32,
+        /// Whether an init process reaps children inside.
+        opt init: bool,
+        /// Whose System V IPC it shares.
+        opt ipc: IpcMode,
+        /// Whose processes it sees.
+        opt pid: PidMode,
+        /// What its image is for; absent means what the host is.
+        opt platform: Platform,
+        /// When its image is fetched; absent means when it is missing.
+        opt pull: Pull,
+        /// How many of it there are to be, itself included; see cccf-scale(1).
+        opt scale: u32,
+        /// The container that it is a replica of.
+        opt scaled_from: ContainerId,
+        /// What it needs of its host.
+        opt requires: Requires,
         /// The Docker host that it is to run on or runs on.
         opt host: HostRef,
         /// The pipe that it belongs to. Without it nothing in the suite removes the container.
@@ -180,16 +226,6 @@ wire! {
 }
 
 wire! {
-    /// A network of Docker's that only the containers of one client are in.
-    pub struct PrivateNetwork {
-        /// Its name.
-        req name: NetworkName,
-        /// The name by which the others in it find the container.
-        req alias: Hostname,
-    }
-}
-
-wire! {
     /// A Docker host as a container or change refers to it.
     pub struct HostRef {
         /// Its name among the hosts.
@@ -213,258 +249,22 @@ wire! {
     }
 }
 
-/// A command: a list of words, or one string that is split as a POSIX shell splits words, without
-/// any expansion. It is written as it was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Words {
-    /// One string, known to split.
-    Line(String),
-    /// The words themselves.
-    List(Vec<String>),
-}
-
-impl Words {
-    /// The words.
-    pub fn to_vec(&self) -> Vec<String> {
-        match self {
-            Words::List(words) => words.clone(),
-            Words::Line(line) => split(line).unwrap_or_default(),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Words {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Words, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a string or a list of strings")]
-        enum Form {
-            Line(String),
-            List(Vec<String>),
-        }
-        match Form::deserialize(from)? {
-            Form::List(words) => Ok(Words::List(words)),
-            Form::Line(line) if split(&line).is_some() => Ok(Words::Line(line)),
-            Form::Line(line) => {
-                let what = "a command line (a quote is not closed)";
-                Err(serde::de::Error::custom(NotA::new(&line, what)))
-            }
-        }
-    }
-}
-
-/// Splits at blanks outside quotes (POSIX.1 XCU 2.2: backslash, single and double quotes); nothing
-/// when a quote is left open or a backslash ends the line.
-fn split(line: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            ' ' | '\t' | '\n' => words.extend(word.take()),
-            '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next()? {
-                        '\'' => break,
-                        c => word.push(c),
-                    }
-                }
-            }
-            '"' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next()? {
-                        '"' => break,
-                        '\\' => match chars.next()? {
-                            '\n' => (),
-                            c @ ('"' | '\\' | '$' | '`') => word.push(c),
-                            c => word.extend(['\\', c]),
-                        },
-                        c => word.push(c),
-                    }
-                }
-            }
-            '\\' => match chars.next()? {
-                '\n' => (),
-                c => word.get_or_insert_default().push(c),
-            },
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    Some(words)
-}
-
-/// One environment variable: `NAME=value`. The value holds no NUL.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EnvVar(Box<str>);
-
-impl EnvVar {
-    /// The text `NAME=value`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The part before the first `=`.
-    pub fn name(&self) -> &str {
-        self.0.split('=').next().unwrap_or_default()
-    }
-}
-
-impl FromStr for EnvVar {
-    type Err = NotA;
-
-    fn from_str(text: &str) -> Result<EnvVar, NotA> {
-        let name = text.split_once('=').map_or("", |(name, _)| name);
-        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        let named = name.bytes().all(word) && !name.is_empty();
-        if named && !name.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('\0') {
-            Ok(EnvVar(text.into()))
-        } else {
-            Err(NotA::new(text, "an environment variable (NAME=value)"))
-        }
-    }
-}
-
-impl fmt::Display for EnvVar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A mount: `source:target[:options]`, where the source is an absolute path of the host or the
-/// name of a volume, or `target` alone for a volume without a name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Volume(Box<str>);
-
-impl Volume {
-    /// The text as it was given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether it is a path inside the container alone.
-    pub fn is_anonymous(&self) -> bool {
-        !self.0.contains(':')
-    }
-}
-
-impl FromStr for Volume {
-    type Err = NotA;
-
-    fn from_str(text: &str) -> Result<Volume, NotA> {
-        let parts: Vec<&str> = text.split(':').collect();
-        let absolute = |path: &str| path.starts_with('/') && !path.contains('\0');
-        let ok = match parts[..] {
-            [target] => absolute(target),
-            [source, target] | [source, target, _] => {
-                absolute(target) && (absolute(source) || source.parse::<ContainerId>().is_ok())
-            }
-            _ => false,
-        };
-        if ok {
-            Ok(Volume(text.into()))
-        } else {
-            Err(NotA::new(text, "a volume ([/host/path or name:]/container/path[:options])"))
-        }
-    }
-}
-
-impl fmt::Display for Volume {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Docker's restart policy: `no`, `always`, `unless-stopped`, `on-failure[:times]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// The container stays ended.
-    No,
-    /// It is started again, also when Docker itself is.
-    Always,
-    /// The same, unless it was stopped by hand.
-    UnlessStopped,
-    /// It is started again after a failure, at most so many times; 0 is no limit.
-    OnFailure(u32),
-}
-
-impl FromStr for Restart {
-    type Err = NotA;
-
-    fn from_str(text: &str) -> Result<Restart, NotA> {
-        match text.split_once(':') {
-            None if text == "no" => Ok(Restart::No),
-            None if text == "always" => Ok(Restart::Always),
-            None if text == "unless-stopped" => Ok(Restart::UnlessStopped),
-            None if text == "on-failure" => Ok(Restart::OnFailure(0)),
-            Some(("on-failure", times)) if super::port::number(times).is_some() => {
-                Ok(Restart::OnFailure(times.parse().unwrap_or_default()))
-            }
-            _ => Err(NotA::new(
-                text,
-                "a restart policy (no, always, unless-stopped, on-failure[:N])",
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Restart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Restart::No => f.write_str("no"),
-            Restart::Always => f.write_str("always"),
-            Restart::UnlessStopped => f.write_str("unless-stopped"),
-            Restart::OnFailure(0) => f.write_str("on-failure"),
-            Restart::OnFailure(times) => write!(f, "on-failure:{times}"),
-        }
-    }
-}
-
-as_json_string!(EnvVar, Volume, Restart);
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_line_splits_as_a_shell_splits_it() {
-        let words = |line: &str| split(line);
-        assert_eq!(words("a  b\tc").unwrap(), ["a", "b", "c"]);
-        assert_eq!(
-            words(r#"sh -c 'echo "$HOME"; x' "" a\ b"#).unwrap(),
-            ["sh", "-c", "echo \"$HOME\"; x", "", "a b"]
-        );
-        assert_eq!(words(r#""a\"b\n" 'c''d'"#).unwrap(), [r#"a"b\n"#, "cd"]);
-        assert_eq!(words(""), Some(vec![]));
-        for open in ["'", "\"a", "a\\", "\"\\"] {
-            assert_eq!(words(open), None, "{open}");
-        }
-    }
-
-    #[test]
-    fn parts_are_checked() {
-        assert!("A=1=2".parse::<EnvVar>().is_ok());
-        for bad in ["", "A", "=1", "A B=1", "1A=1", "A=\0"] {
-            assert!(bad.parse::<EnvVar>().is_err(), "{bad:?}");
-        }
-        for good in ["/data", "name:/data", "/srv:/data:ro"] {
-            assert!(good.parse::<Volume>().is_ok(), "{good}");
-        }
-        for bad in ["", "data", "../x:/data", "./x:/data", "/a:b", "/a:/b:ro:x"] {
-            assert!(bad.parse::<Volume>().is_err(), "{bad:?}");
-        }
-        for text in ["no", "always", "unless-stopped", "on-failure", "on-failure:3"] {
-            assert_eq!(text.parse::<Restart>().unwrap().to_string(), text);
-        }
-        assert!("on-failure:-1".parse::<Restart>().is_err());
-    }
 
     #[test]
     fn a_container_is_written_as_it_was_read() {
         let text = r#"{"id":"web","image":"busybox","cmd":"sleep 1","env":["A=1"],"x-note":[1]}"#;
         let container: Container = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&container).unwrap(), text);
+    }
+
+    #[test]
+    fn every_field_is_written_as_it_was_read() {
+        let text = include_str!("../../tests/data/cccf/full.json").trim_end();
+        let container: Container = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&container).unwrap(), text);
+        assert!(container.rest.is_empty(), "{:?} is not known", container.rest);
     }
 }

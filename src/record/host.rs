@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::HostRef;
+use super::{Amounts, Expose, HostRef};
 use crate::wire;
 
 wire! {
@@ -18,6 +18,9 @@ wire! {
         opt state: HostState,
         /// What the operator says of it.
         many labels: BTreeMap<String, String>,
+        /// What it has for containers in all; `containers` is how many of them it takes. What is
+        /// not named here is not counted.
+        many capacity: Amounts,
         /// What is in use on it.
         opt used: Used,
     }
@@ -31,6 +34,7 @@ impl Host {
             url: "unix:///var/run/docker.sock".into(),
             state: None,
             labels: BTreeMap::new(),
+            capacity: Amounts::new(),
             used: None,
             rest: Default::default(),
         }
@@ -48,7 +52,7 @@ impl Host {
 pub enum HostState {
     /// It does.
     Active,
-    /// It keeps what it has and takes no more.
+    /// It takes no more, and what it has is to go elsewhere.
     Drain,
     /// It does not answer.
     Down,
@@ -59,5 +63,9 @@ wire! {
     pub struct Used {
         /// Containers on it.
         many containers: u64,
+        /// What is taken of its capacity.
+        many resources: Amounts,
+        /// Host ports that are taken, by containers or by others.
+        many ports: Vec<Expose>,
     }
 }

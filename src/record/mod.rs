@@ -4,44 +4,61 @@
 //! from or goes to. The wire form is an interface: names are `lower_snake_case` with their unit,
 //! what is not known is absent and never null, and what this version does not know is kept.
 
+mod amount;
 mod binding;
 mod change;
 mod checkpoint;
 mod container;
+mod env;
 mod explanation;
 mod fixed;
 mod hardware;
+mod health;
 mod held;
 mod host;
 mod image;
 mod interface;
 mod key;
 mod lease;
+mod manner;
 mod name;
+mod network;
 mod object;
 mod port;
+mod requires;
+mod size;
 mod text;
+mod volume;
+mod words;
 
+pub use amount::{Amount, Amounts};
 pub use binding::{Binding, Bound, Entry, Question, Reservation};
 pub use change::{Action, Change, Why};
 pub use checkpoint::{Checkpoint, Of};
-pub use container::{
-    Container, Docker, EnvVar, HostRef, LeaseRef, PrivateNetwork, Restart, State, Status, Volume,
-    Words,
-};
+pub use container::{Container, Docker, HostRef, LeaseRef, State, Status};
+pub use env::EnvVar;
 pub use explanation::{Explanation, Ground};
 pub use fixed::Fixed;
 pub use hardware::{ClientIdentifier, Duid, Mac};
+pub use health::{Healthcheck, Test};
 pub use held::{Classes, Held, Holder, Place, Said};
 pub use host::{Host, HostState, Used};
 pub use image::Image;
 pub use interface::{Address, Interface, Origin};
 pub use key::Key;
 pub use lease::{Family, Lease, LeaseEvent, LeaseState, LeaseType};
+pub use manner::{Gpus, IpcMode, PidMode, Platform, Pull, Restart, Signal};
 pub use name::{ContainerId, Hostname, Ifname, NetworkName, Owner};
+pub use network::{
+    Addressing, BridgeNetwork, DockerNetwork, DomainName, ExtraHost, Link, Network, PrivateNetwork,
+};
 pub use object::{Fields, Object, bare, is_default};
 pub use port::{Expose, Port, Transport};
+pub use requires::{Affinity, Constraint, LabelTest, Peer, Requires};
+pub use size::{Bytes, Cpus, Swap, Ulimit};
 pub use text::NotA;
+pub use volume::{Device, Volume, VolumesFrom};
+pub use words::Words;
 
 use serde::Serialize;
 

@@ -2,66 +2,30 @@
 //! user (Docker, the DNS, the kernel) takes, so that no name can be an option, a path or a second
 //! field further on.
 
-use std::fmt;
-use std::str::FromStr;
+use super::text::checked_text;
 
-use super::text::{NotA, as_json_string};
-
-/// Defines a name type by the test its text must pass and the words for it.
-macro_rules! name {
-    ($(#[$meta:meta])* $name:ident, $valid:expr, $what:literal) => {
-        $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
-
-        impl $name {
-            /// The name's text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = NotA;
-
-            fn from_str(text: &str) -> Result<$name, NotA> {
-                let valid: fn(&str) -> bool = $valid;
-                if valid(text) { Ok($name(text.into())) } else { Err(NotA::new(text, $what)) }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        as_json_string!($name);
-    };
-}
-
-name!(
+checked_text!(
     /// A container's name and its `id` in CCCF: what Docker takes as a name, at most 128 characters.
     ContainerId,
     |text| text.len() <= 128 && docker_name(text),
     "a container name ([a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 128)"
 );
 
-name!(
+checked_text!(
     /// A host name or domain name of letters, digits and hyphens (RFC 1123), without a final dot.
     Hostname,
     |text| text.len() <= 253 && text.split('.').all(dns_label),
     "a host name (labels of letters, digits and hyphens)"
 );
 
-name!(
+checked_text!(
     /// Whose containers these are: the name of the pipe that made them.
     Owner,
     |text| text.len() <= 63 && docker_name(text),
     "an owner ([a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 63)"
 );
 
-name!(
+checked_text!(
     /// A name of a Docker network that the suite makes, at most 63 characters.
     NetworkName,
     |text| text.len() <= 63 && docker_name(text),
@@ -75,7 +39,7 @@ impl Default for Owner {
     }
 }
 
-name!(
+checked_text!(
     /// A name of a network interface, as the kernel takes it.
     Ifname,
     |text| {

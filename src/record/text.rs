@@ -20,6 +20,46 @@ macro_rules! as_json_string {
 
 pub(crate) use as_json_string;
 
+/// Defines a type that holds text as it was given, by the test that the text must pass and the words
+/// for what it should be.
+macro_rules! checked_text {
+    ($(#[$meta:meta])* $name:ident, $valid:expr, $what:literal) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The text as it was given.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::record::NotA;
+
+            fn from_str(text: &str) -> Result<$name, $crate::record::NotA> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) {
+                    Ok($name(text.into()))
+                } else {
+                    Err($crate::record::NotA::new(text, $what))
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        $crate::record::text::as_json_string!($name);
+    };
+}
+
+pub(crate) use checked_text;
+
 /// Why a piece of text is not what it should be: `"VALUE" is not WHAT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotA {

@@ -16,8 +16,8 @@ use super::create::port_name;
 use super::label;
 use crate::error::{Error, Kind, Result};
 use crate::record::{
-    Container, ContainerId, Docker, Expose, Hostname, Image, Object, Port, Restart, State, Volume,
-    Words,
+    Bytes, Container, ContainerId, Cpus, Docker, Expose, Hostname, Image, Object, Port, Restart,
+    State, Volume, Words,
 };
 
 /// A container that an engine has.
@@ -106,8 +106,8 @@ impl Inspected {
             privileged: host.privileged.unwrap_or_default(),
             read_only: host.readonly_rootfs.unwrap_or_default(),
             tmpfs: sorted(&host.tmpfs),
-            memory: host.memory.and_then(|m| u64::try_from(m).ok()).filter(|m| *m > 0),
-            cpus: host.nano_cpus.filter(|n| *n > 0).map(|n| n as f64 / 1e9),
+            memory: host.memory.and_then(|m| u64::try_from(m).ok()).filter(|m| *m > 0).map(Bytes),
+            cpus: host.nano_cpus.and_then(|n| Cpus::from_nano(u64::try_from(n).ok()?)),
             init: host.init,
             stop_timeout: config.stop_timeout.and_then(|t| u32::try_from(t).ok()),
             ..self.bare()?
