@@ -7,6 +7,7 @@ pub mod glob;
 pub mod leases;
 pub mod names;
 pub mod place;
+pub mod random;
 pub mod reconcile;
 pub mod rules;
 pub mod template;
