@@ -33,7 +33,10 @@ impl Output {
     pub fn write(&mut self, record: &Record) -> Result<()> {
         match &mut self.table {
             Some(table) => table.row(&mut self.writer, record),
-            None => self.writer.write(record),
+            None => match record {
+                Record::Other(object) => self.writer.line(object.as_json()),
+                record => self.writer.write(record),
+            },
         }
     }
 

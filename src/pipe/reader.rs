@@ -5,6 +5,7 @@
 //! that is longer than [`LONGEST`] is refused. And outside an array a `{` in the first column
 //! begins a record, whatever came before: a record that lost its tail does not swallow the next.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -13,7 +14,7 @@ use std::path::Path;
 use super::scan::{Extent, Scan};
 use super::writer::input_comes;
 use crate::error::{Doing, Error, Kind, Result};
-use crate::record::{Object, Record};
+use crate::record::Record;
 
 /// The longest record in bytes.
 pub const LONGEST: usize = 16 * 1024 * 1024;
@@ -24,9 +25,9 @@ const CHUNK: usize = 128 * 1024;
 /// One thing that was found in the input.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "records are handled one at a time")]
-pub enum Found {
+pub enum Found<T = Record> {
     /// A record, and the line that it began on, counted from 1.
-    Record(u64, Record),
+    Record(u64, T),
     /// Something that is no record; the error tells where and why. Reading can go on.
     Bad(Error),
     /// The end of the input.
@@ -104,6 +105,19 @@ impl<R: Read> Reader<R> {
     /// When the input cannot be read, or `before_wait` fails. What is wrong with one record is
     /// [`Found::Bad`].
     pub fn read(&mut self, before_wait: &mut dyn FnMut() -> Result<()>) -> Result<Found> {
+        self.read_as(before_wait, &mut Record::parse)
+    }
+
+    /// The next record as what `parse` makes of its text, which is one line of JSON, or else of what
+    /// `parse` says is wrong with it.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_as<T>(
+        &mut self,
+        before_wait: &mut dyn FnMut() -> Result<()>,
+        parse: &mut dyn FnMut(&str) -> Result<T, String>,
+    ) -> Result<Found<T>> {
         loop {
             if self.skipping && !self.skip_line() {
                 if self.ended {
@@ -113,11 +127,14 @@ impl<R: Read> Reader<R> {
                 self.fill()?;
                 continue;
             }
+            if let Some(found) = self.line_as(parse) {
+                return Ok(found);
+            }
             let extent = self.scan.next(&self.bytes[self.start..], self.ended);
             match extent {
                 Extent::Record { skip, len } => {
                     self.advance(skip);
-                    let found = self.record(len);
+                    let found = self.record_as(len, parse);
                     self.advance(len);
                     return Ok(found);
                 }
@@ -159,16 +176,34 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// The record that the next line is, if it is one as it stands; whatever else it may be is for
+    /// the scan to find out. What parses as one JSON object has its braces in order.
+    fn line_as<T>(&mut self, parse: &mut dyn FnMut(&str) -> Result<T, String>) -> Option<Found<T>> {
+        let rest = &self.bytes[self.start..];
+        let at = self.scan.line(rest)?;
+        let text = std::str::from_utf8(&rest[at.clone()]).ok()?;
+        let record = parse(text.trim_ascii_end()).ok()?;
+        self.advance(at.start);
+        let line = self.line;
+        self.start += at.len() + 1;
+        self.line += 1;
+        self.loose += 1;
+        Some(Found::Record(line, record))
+    }
+
     /// The record in the next `len` bytes.
-    fn record(&mut self, len: usize) -> Found {
+    fn record_as<T>(
+        &mut self,
+        len: usize,
+        parse: &mut dyn FnMut(&str) -> Result<T, String>,
+    ) -> Found<T> {
         if !self.scan.in_array() {
             self.loose += 1;
         }
         let bytes = &self.bytes[self.start..self.start + len];
         let record = std::str::from_utf8(bytes)
             .map_err(|e| e.to_string())
-            .and_then(|text| Object::parse(text).map_err(|e| syntax(&e)))
-            .and_then(Record::try_from);
+            .and_then(|text| parse(&one_line(text)));
         match record {
             Ok(record) => Found::Record(self.line, record),
             Err(why) => Found::Bad(self.bad(&why)),
@@ -231,11 +266,69 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// A parser's message with the column, when the record is on one line.
-fn syntax(why: &serde_json::Error) -> String {
-    let text = why.to_string();
-    match text.rsplit_once(" at line 1 column ") {
-        Some((what, column)) => format!("not a JSON object: {what} at column {column}"),
-        None => format!("not a JSON object: {text}"),
+/// A record that was written on several lines, without the blanks between its parts.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains('\n') {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for c in text.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            ' ' | '\t' | '\r' | '\n' if !in_string => continue,
+            _ => (),
+        }
+        line.push(c);
+    }
+    Cow::Owned(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_on_several_lines_is_put_on_one() {
+        let text = "{\n  \"a b\": [\n 1,\t2 ],\r\n \"c\\\" \": \"\\\\\" }";
+        assert_eq!(one_line(text), r#"{"a b":[1,2],"c\" ":"\\"}"#);
+        assert_eq!(one_line("{ \"a\": 1 }"), "{ \"a\": 1 }");
+    }
+
+    /// All that a reader finds when it gets its input in pieces of `size` bytes.
+    fn found(text: &str, size: usize) -> Vec<String> {
+        struct Pieces<'a>(&'a [u8], usize);
+        impl Read for Pieces<'_> {
+            fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+                let size = self.1.min(to.len());
+                (&mut self.0).take(size as u64).read(to)
+            }
+        }
+        let mut reader = Reader::new(Pieces(text.as_bytes(), size), "x");
+        let mut all = Vec::new();
+        let mut parse = |text: &str| match crate::record::Object::parse(text) {
+            Ok(object) => Ok(object.as_json().to_owned()),
+            Err(why) => Err(why.to_string()),
+        };
+        loop {
+            match reader.read_as(&mut || Ok(()), &mut parse).unwrap() {
+                Found::Record(line, text) => all.push(format!("{line} {text}")),
+                Found::Bad(why) => all.push(why.to_string()),
+                Found::End => return all,
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_and_the_same_in_pieces_are_the_same() {
+        let text = "{\"a\":1}\n{\"b\":[1,\n2]}\r\n{\"c\":\"}\"}\r\n  {\"d\":1}\n{\"e\":}\n\
+                    {\"f\":1}{\"g\":1}\n[{\"h\":1},\n{\"i\":2}]\n{\"j\":1}";
+        let whole = found(text, 1 << 20);
+        assert_eq!(whole.len(), 10, "{whole:?}");
+        for size in [1, 2, 3, 7, 16] {
+            assert_eq!(found(text, size), whole, "in pieces of {size}");
+        }
     }
 }

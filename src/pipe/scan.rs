@@ -1,5 +1,7 @@
 //! Where in a piece of text the next record lies, by its braces alone.
 
+use std::ops::Range;
+
 /// What the next bytes are. `skip` counts the bytes before it that are of no account.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -86,6 +88,23 @@ impl Scan {
         self.around = Around::Nothing;
     }
 
+    /// Where in `text` the next line is that is not blank, without its end, when that is all there may
+    /// be to a record: outside an array, from one brace to another.
+    pub fn line(&mut self, text: &[u8]) -> Option<Range<usize>> {
+        if self.progress.seen > 0 || self.in_array() {
+            return None;
+        }
+        let start = text.len() - text.trim_ascii_start().len();
+        let line = &text[start..];
+        if line.first() != Some(&b'{') {
+            return None;
+        }
+        let len = memchr::memchr(b'\n', line)?;
+        let is_whole = line[..len].trim_ascii_end().ends_with(b"}");
+        self.begun |= is_whole;
+        is_whole.then_some(start..start + len)
+    }
+
     /// Looks at `text`, which begins where the last extent ended; `ended` says that no more comes.
     pub fn next(&mut self, text: &[u8], ended: bool) -> Extent {
         if self.progress.seen > 0 {
@@ -139,6 +158,13 @@ impl Scan {
     fn record(&mut self, text: &[u8], skip: usize, ended: bool) -> Extent {
         let mut p = self.progress;
         while p.seen < text.len() {
+            if p.in_string && !p.escaped {
+                let rest = &text[p.seen..];
+                p.seen += memchr::memchr3(b'"', b'\\', b'\n', rest).unwrap_or(rest.len());
+                if p.seen == text.len() {
+                    break;
+                }
+            }
             let byte = text[p.seen];
             p.seen += 1;
             if p.in_string {
@@ -146,8 +172,7 @@ impl Scan {
                     _ if p.escaped => p.escaped = false,
                     b'\\' => p.escaped = true,
                     b'"' => p.in_string = false,
-                    b'\n' => return self.cut(skip, p.seen),
-                    _ => (),
+                    _ => return self.cut(skip, p.seen),
                 }
                 continue;
             }

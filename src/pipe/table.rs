@@ -201,7 +201,7 @@ mod tests {
     fn columns_line_up_and_cells_stay_on_their_line() {
         assert_eq!(line(["A", "B"].into_iter(), &[3, 1]), "A    B");
         let text = r#"{"kind":"host","id":"a\nb","url":"unix:///x"}"#;
-        let record: Record = crate::record::Object::parse(text).unwrap().try_into().unwrap();
+        let record: Record = Record::parse(text).unwrap();
         assert_eq!(columns(&record).unwrap().1, ["a\\nb", "unix:///x", "-"]);
     }
 }

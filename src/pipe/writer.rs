@@ -81,7 +81,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Appends a line of text for people.
+    /// Appends a line of text: for people, or a record that is JSON already.
     pub fn line(&mut self, text: &str) -> Result<()> {
         self.lines.extend_from_slice(text.as_bytes());
         self.lines.push(b'\n');

@@ -108,10 +108,11 @@ fn valid(text: &str) -> bool {
 
 /// A part of a repository's path: lower-case words, joined by `.`, `_`, `__` or hyphens.
 fn component(part: &str) -> bool {
-    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let ends = part.bytes().next().is_some_and(word) && part.bytes().last().is_some_and(word);
-    ends && part.bytes().all(|b| word(b) || matches!(b, b'.' | b'_' | b'-'))
-        && !["..", "._", "_.", "___", ".-", "-.", "_-", "-_"].iter().any(|two| part.contains(two))
+    let word = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let ends = |part: &[u8]| part.first().is_some_and(word) && part.last().is_some_and(word);
+    let joint = |run: &[u8]| matches!(run, b"." | b"_" | b"__") || run.iter().all(|b| *b == b'-');
+    let runs = part.as_bytes().chunk_by(|a, b| word(a) == word(b));
+    ends(part.as_bytes()) && runs.into_iter().all(|run| word(&run[0]) || joint(run))
 }
 
 impl fmt::Display for Image {
@@ -133,6 +134,7 @@ mod tests {
         assert_eq!(canonical("library/busybox:1"), "docker.io/library/busybox:1");
         assert_eq!(canonical("localhost:5000/app"), "localhost:5000/app:latest");
         assert_eq!(canonical("ghcr.io/a/b__c:v1"), "ghcr.io/a/b__c:v1");
+        assert_eq!(canonical("a.b_c__d---e"), "docker.io/library/a.b_c__d---e:latest");
         let digest = format!("sha256:{}", "0".repeat(64));
         assert_eq!(canonical(&format!("a:1@{digest}")), format!("docker.io/library/a@{digest}"));
         assert_eq!("localhost:5000/app".parse::<Image>().unwrap().tag(), None);
@@ -140,9 +142,10 @@ mod tests {
 
     #[test]
     fn what_docker_refuses_is_refused() {
-        for bad in
-            ["", " ", "App", "a b", "-x", "a:", "a:-t", "a@sha256", "a//b", "a..b", "a/", "$(x)"]
-        {
+        for bad in [
+            "", " ", "App", "a b", "-x", "a:", "a:-t", "a@sha256", "a//b", "a..b", "a/", "$(x)",
+            "a._b", "a___b", "a.-b", "a_", ".a",
+        ] {
             assert!(bad.parse::<Image>().is_err(), "{bad:?}");
         }
     }

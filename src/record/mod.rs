@@ -52,7 +52,7 @@ pub use name::{ContainerId, Hostname, Ifname, NetworkName, Owner};
 pub use network::{
     Addressing, BridgeNetwork, DockerNetwork, DomainName, ExtraHost, Link, Network, PrivateNetwork,
 };
-pub use object::{Fields, Object, bare, is_default};
+pub use object::{Object, Split, Wrong, bare, is_default};
 pub use port::{Expose, Port, Transport};
 pub use requires::{Affinity, Constraint, LabelTest, Peer, Requires};
 pub use size::{Bytes, Cpus, Swap, Ulimit};
@@ -64,14 +64,13 @@ use serde::Serialize;
 
 /// Any record.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::large_enum_variant, reason = "records are handled one at a time")]
 pub enum Record {
     /// What a DHCP server has given to a client.
     Lease(Lease),
     /// A container, wanted or there: what has `id` and `image` and no `kind`.
-    Container(Container),
+    Container(Box<Container>),
     /// What is to be done with a container.
-    Change(Change),
+    Change(Box<Change>),
     /// A Docker host.
     Host(Host),
     /// Which container stood for which client.
@@ -84,38 +83,62 @@ pub enum Record {
     Other(Object),
 }
 
-impl TryFrom<Object> for Record {
-    type Error = String;
+/// The longest text of an id, in bytes, that is told in an error.
+const LONGEST_NAME: usize = 200;
 
-    /// The record that the object is, or all that is wrong with it, beginning with which record.
-    fn try_from(object: Object) -> Result<Record, String> {
-        let kind: Option<String> = match object.get("kind") {
+impl Record {
+    /// The record whose JSON text, on one line, this is; or all that is wrong with it, beginning
+    /// with which record.
+    pub fn parse(text: &str) -> Result<Record, String> {
+        let split = Split::parse(text).map_err(|why| not_an_object(&why))?;
+        let kind: Option<String> = match split.get("kind") {
             Some(raw) => match serde_json::from_str(raw) {
                 Ok(kind) => Some(kind),
                 Err(_) => return Err(format!("field \"kind\" is not a string in {raw}")),
             },
             None => None,
         };
-        let name = kind.as_deref().unwrap_or("container").to_owned();
-        let id = object.get("id").map(str::to_owned);
+        let id = split.get("id");
         let record = match kind.as_deref() {
-            Some("lease") => object.try_into().map(Record::Lease),
-            Some("change") => object.try_into().map(Record::Change),
-            Some("host") => object.try_into().map(Record::Host),
-            Some("binding") => object.try_into().map(Record::Binding),
-            Some("explanation") => object.try_into().map(Record::Explanation),
-            Some("checkpoint") => object.try_into().map(Record::Checkpoint),
-            Some("container") => Container::try_from(object).map(Record::Container),
-            None if object.has("id") || object.has("image") => {
-                Container::try_from(object).map(Record::Container)
+            Some("lease") => split.try_into().map(Record::Lease),
+            Some("change") => Change::try_from(split).map(Record::from),
+            Some("host") => split.try_into().map(Record::Host),
+            Some("binding") => split.try_into().map(Record::Binding),
+            Some("explanation") => split.try_into().map(Record::Explanation),
+            Some("checkpoint") => split.try_into().map(Record::Checkpoint),
+            Some("container") => Container::try_from(split).map(Record::from),
+            None if split.has("id") || split.has("image") => {
+                Container::try_from(split).map(Record::from)
             }
-            Some(_) => Ok(Record::Other(object)),
+            Some(_) => Ok(Record::Other(Object::whole(text, &split))),
             None => return Err("record has neither \"kind\" nor \"id\" and \"image\"".to_owned()),
         };
-        record.map_err(|wrong| match id {
+        let name = kind.as_deref().unwrap_or("container");
+        record.map_err(|wrong| match id.filter(|id| id.len() <= LONGEST_NAME) {
             Some(id) => format!("{name} {id}: {wrong}"),
             None => format!("{name}: {wrong}"),
         })
+    }
+}
+
+/// A parser's message with the column, when the record is on one line.
+fn not_an_object(why: &serde_json::Error) -> String {
+    let text = why.to_string();
+    match text.rsplit_once(" at line 1 column ") {
+        Some((what, column)) => format!("not a JSON object: {what} at column {column}"),
+        None => format!("not a JSON object: {text}"),
+    }
+}
+
+impl From<Container> for Record {
+    fn from(container: Container) -> Record {
+        Record::Container(Box::new(container))
+    }
+}
+
+impl From<Change> for Record {
+    fn from(change: Change) -> Record {
+        Record::Change(Box::new(change))
     }
 }
 

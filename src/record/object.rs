@@ -4,31 +4,177 @@
 //! in: numbers of any size, escapes and nested order come out exactly as they went in, and what is
 //! not looked at costs a scan instead of a tree.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{Error as _, SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
-/// The fields of one JSON object in the order they came, values unparsed.
+/// The fields of one JSON object in the order they came, values unparsed: pieces of the text that
+/// the object was read from.
 ///
 /// A name occurs once: an object that says a thing twice is refused when it is read, because two
 /// readers could take it for two different records.
+#[derive(Debug)]
+pub struct Split<'a> {
+    fields: Vec<(Cow<'a, str>, &'a str)>,
+}
+
+impl<'a> Split<'a> {
+    /// Takes one JSON object, no more and no less, apart.
+    pub fn parse(text: &'a str) -> Result<Split<'a>, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// The JSON text of the field's value; nothing if there is no such field.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+
+    /// Whether there is a field of that name, be it null.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+}
+
+impl<'a> IntoIterator for Split<'a> {
+    type Item = (Cow<'a, str>, &'a str);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.fields.into_iter()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Split<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Split<'a>, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Split<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Split<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(16);
+                while let Some(Name(name)) = map.next_key()? {
+                    fields.push((name, map.next_value::<&'de RawValue>()?.get()));
+                }
+                match repeated(&fields) {
+                    Some(name) => Err(A::Error::custom(format!("field {name:?} stands twice"))),
+                    None => Ok(Split { fields }),
+                }
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// A field's name, which is a piece of the text unless it holds escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Name<'a>, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field's name")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// A name that occurs twice, found without comparing every pair when there are many.
+fn repeated<'a>(fields: &'a [(Cow<'a, str>, &str)]) -> Option<&'a str> {
+    if fields.len() <= 16 {
+        let twice = |(at, field): &(usize, &(Cow<str>, &str))| {
+            fields[..*at].iter().any(|earlier| earlier.0 == field.0)
+        };
+        return fields.iter().enumerate().find(twice).map(|(_, (name, _))| &**name);
+    }
+    let mut seen = std::collections::HashSet::with_capacity(fields.len());
+    fields.iter().map(|(name, _)| &**name).find(|name| !seen.insert(*name))
+}
+
+/// Fields that are kept: those of a record that this version does not know, or those of a record
+/// that it knows, without what it looks at.
 #[derive(Clone, Debug, Default)]
 pub struct Object {
-    fields: Vec<(Box<str>, Box<RawValue>)>,
+    /// The object as JSON on one line, as it came if nothing was changed.
+    text: Box<str>,
+    fields: Vec<Field>,
+}
+
+/// Where in the text a field is. A record is shorter than what these can count.
+#[derive(Clone, Debug)]
+struct Field {
+    name: Box<str>,
+    value: Range<usize>,
 }
 
 impl Object {
     /// Reads one JSON object, no more and no less, from `text`.
     pub fn parse(text: &str) -> Result<Object, serde_json::Error> {
-        serde_json::from_str(text)
+        Split::parse(text).map(|split| Object::whole(text, &split))
+    }
+
+    /// The object whose text this is, which was taken apart before.
+    pub fn whole(text: &str, split: &Split<'_>) -> Object {
+        let at = |value: &str| {
+            let start = value.as_ptr() as usize - text.as_ptr() as usize;
+            start..start + value.len()
+        };
+        let field = |(name, value): &(Cow<str>, &str)| Field {
+            name: name.as_ref().into(),
+            value: at(value),
+        };
+        Object { fields: split.fields.iter().map(field).collect(), text: text.into() }
+    }
+
+    /// The object with these fields.
+    pub fn of<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Object {
+        let mut text = String::from("{");
+        let mut kept = Vec::new();
+        for (name, value) in fields {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&serde_json::to_string(name).expect("a string is JSON"));
+            text.push(':');
+            kept.push(Field { name: name.into(), value: text.len()..text.len() + value.len() });
+            text.push_str(value);
+        }
+        text.push('}');
+        Object { text: text.into(), fields: kept }
+    }
+
+    /// The object as JSON.
+    pub fn as_json(&self) -> &str {
+        if self.text.is_empty() { "{}" } else { &self.text }
     }
 
     /// The JSON text of the field's value; nothing if there is no such field.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(n, _)| &**n == name).map(|(_, v)| v.get())
+        self.fields.iter().find(|field| &*field.name == name).map(|field| self.value(field))
+    }
+
+    fn value(&self, field: &Field) -> &str {
+        &self.text[field.value.clone()]
     }
 
     /// Whether there is a field of that name, be it null.
@@ -36,10 +182,11 @@ impl Object {
         self.get(name).is_some()
     }
 
-    /// Takes the field out, if it is there.
-    pub fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
-        let at = self.fields.iter().position(|(n, _)| &**n == name)?;
-        Some(self.fields.remove(at).1)
+    /// Takes the field out, if it is there, and gives its JSON text.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        let value = self.get(name)?.to_owned();
+        *self = Object::of(self.iter().filter(|(other, _)| *other != name));
+        Some(value)
     }
 
     /// Sets the field to `value`, in its old place if it has one, else at the end.
@@ -47,16 +194,22 @@ impl Object {
     /// # Panics
     /// If `value` cannot be written as JSON, which is so for none of the suite's types.
     pub fn set<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
-        let raw = to_raw_value(value).expect("the suite's types can be written as JSON");
-        match self.fields.iter_mut().find(|(n, _)| &**n == name) {
-            Some(field) => field.1 = raw,
-            None => self.fields.push((name.into(), raw)),
-        }
+        let value = serde_json::to_string(value).expect("the suite's types can be written as JSON");
+        let is_new = !self.has(name);
+        let fields =
+            self.iter().map(|(other, old)| (other, if other == name { &*value } else { old }));
+        *self = Object::of(fields.chain(is_new.then_some((name, &*value))));
     }
 
     /// The fields in their order: name and JSON text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(name, value)| (&**name, value.get()))
+        self.fields.iter().map(|field| (&*field.name, self.value(field)))
+    }
+
+    /// The fields, to be taken out one by one.
+    pub fn split(&self) -> Split<'_> {
+        let fields = self.iter().map(|(name, value)| (Cow::Borrowed(name), value));
+        Split { fields: fields.collect() }
     }
 
     /// Whether there are no fields.
@@ -66,7 +219,10 @@ impl Object {
 
     /// Writes the fields into a map that is being written.
     pub fn write_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        self.fields.iter().try_for_each(|(name, value)| map.serialize_entry(&**name, value))
+        self.iter().try_for_each(|(name, value)| {
+            let value: &RawValue = serde_json::from_str(value).map_err(M::Error::custom)?;
+            map.serialize_entry(name, value)
+        })
     }
 }
 
@@ -80,40 +236,9 @@ impl PartialEq for Object {
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut fields = Vec::with_capacity(16);
-                while let Some(entry) = map.next_entry::<Box<str>, Box<RawValue>>()? {
-                    fields.push(entry);
-                }
-                match repeated(&fields) {
-                    Some(name) => Err(A::Error::custom(format!("field {name:?} stands twice"))),
-                    None => Ok(Object { fields }),
-                }
-            }
-        }
-        deserializer.deserialize_map(Fields)
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Object::parse(raw.get()).map_err(D::Error::custom)
     }
-}
-
-/// A name that occurs twice, found without comparing every pair when there are many.
-fn repeated(fields: &[(Box<str>, Box<RawValue>)]) -> Option<&str> {
-    if fields.len() <= 32 {
-        let twice = |(at, field): &(usize, &(Box<str>, _))| {
-            fields[..*at].iter().any(|earlier| earlier.0 == field.0)
-        };
-        return fields.iter().enumerate().find(twice).map(|(_, (name, _))| &**name);
-    }
-    let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
-    names.sort_unstable();
-    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 impl Serialize for Object {
@@ -124,45 +249,37 @@ impl Serialize for Object {
     }
 }
 
-/// Takes typed fields out of an object and remembers every one that is wrong, so that an error
-/// tells all that is to be mended at once.
-pub struct Fields {
-    object: Object,
-    wrong: Vec<String>,
-}
+/// What was wrong with the fields of a record, so that an error tells all that is to be mended at
+/// once.
+#[derive(Debug, Default)]
+pub struct Wrong(Vec<String>);
 
-impl Fields {
-    /// Starts taking fields out of `object`.
-    pub fn of(object: Object) -> Fields {
-        Fields { object, wrong: Vec::new() }
-    }
-
-    /// A field that must be there.
-    pub fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        if !self.object.has(name) {
-            self.wrong.push(format!("field {name:?} is missing"));
-        }
-        self.optional(name)
-    }
-
-    /// A field that may be absent; null is taken for absent.
-    pub fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        let raw = self.object.remove(name)?;
-        if raw.get() == "null" {
+impl Wrong {
+    /// The field's value; null is taken for absent.
+    pub fn value<T: DeserializeOwned>(&mut self, name: &str, text: &str) -> Option<T> {
+        if text == "null" {
             return None;
         }
-        match serde_json::from_str(raw.get()) {
+        match serde_json::from_str(text) {
             Ok(value) => Some(value),
             Err(why) => {
-                self.wrong.push(format!("field {name:?}: {}", told(&why, raw.get())));
+                self.0.push(format!("field {name:?}: {}", told(&why, text)));
                 None
             }
         }
     }
 
-    /// The fields that nobody took, or what was wrong with those that were taken.
-    pub fn finish(self) -> Result<Object, String> {
-        if self.wrong.is_empty() { Ok(self.object) } else { Err(self.wrong.join(", ")) }
+    /// A field that must be there is not.
+    pub fn missing(&mut self, name: &str) {
+        let begin = format!("field {name:?}");
+        if !self.0.iter().any(|told| told.starts_with(&begin)) {
+            self.0.push(format!("{begin} is missing"));
+        }
+    }
+
+    /// What was wrong, in one text; nothing when nothing was.
+    pub fn told(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.join(", "))
     }
 }
 
@@ -204,22 +321,50 @@ macro_rules! wire {
             pub rest: $crate::record::Object,
         }
 
+        impl TryFrom<$crate::record::Split<'_>> for $name {
+            type Error = String;
+
+            fn try_from(split: $crate::record::Split<'_>) -> Result<Self, String> {
+                let mut wrong = $crate::record::Wrong::default();
+                let mut rest = Vec::new();
+                $(let mut $field: Option<$type> = None;)*
+                for (name, text) in split {
+                    match &*name {
+                        $(
+                            known if known == $crate::wire!(@name $field) => {
+                                $field = wrong.value(known, text);
+                            }
+                        )*
+                        $("kind" => { const _: &str = $kind; })?
+                        _ => rest.push((name, text)),
+                    }
+                }
+                $($crate::wire!(@check $how wrong $field);)*
+                if let Some(wrong) = wrong.told() {
+                    return Err(wrong);
+                }
+                let rest = match rest.is_empty() {
+                    true => $crate::record::Object::default(),
+                    false => $crate::record::Object::of(rest.iter().map(|(n, t)| (&**n, *t))),
+                };
+                Ok($name { $($field: $crate::wire!(@done $how $field),)* rest })
+            }
+        }
+
         impl TryFrom<$crate::record::Object> for $name {
             type Error = String;
 
             fn try_from(object: $crate::record::Object) -> Result<Self, String> {
-                let mut fields = $crate::record::Fields::of(object);
-                $(let _: Option<String> = { const _: &str = $kind; fields.optional("kind") };)?
-                $(let $field = $crate::wire!(@take $how fields $field);)*
-                let rest = fields.finish()?;
-                Ok($name { $($field: $crate::wire!(@done $how $field),)* rest })
+                object.split().try_into()
             }
         }
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let object = <$crate::record::Object as serde::Deserialize>::deserialize(from)?;
-                object.try_into().map_err(serde::de::Error::custom)
+                let raw = <Box<serde_json::value::RawValue> as serde::Deserialize>::deserialize(from)?;
+                let split = $crate::record::Split::parse(raw.get());
+                let split = split.map_err(serde::de::Error::custom)?;
+                split.try_into().map_err(serde::de::Error::custom)
             }
         }
 
@@ -238,11 +383,14 @@ macro_rules! wire {
     (@type req $type:ty) => { $type };
     (@type opt $type:ty) => { Option<$type> };
     (@type many $type:ty) => { $type };
-    (@take req $fields:ident $field:ident) => { $fields.required($crate::wire!(@name $field)) };
-    (@take opt $fields:ident $field:ident) => { $fields.optional($crate::wire!(@name $field)) };
-    (@take many $fields:ident $field:ident) => { $fields.optional($crate::wire!(@name $field)) };
+    (@check req $wrong:ident $field:ident) => {
+        if $field.is_none() {
+            $wrong.missing($crate::wire!(@name $field));
+        }
+    };
+    (@check $how:ident $wrong:ident $field:ident) => {};
     (@done req $field:ident) => {
-        $field.ok_or_else(|| format!("field {:?} is null", $crate::wire!(@name $field)))?
+        $field.ok_or_else(|| format!("field {:?} is missing", $crate::wire!(@name $field)))?
     };
     (@done opt $field:ident) => { $field };
     (@done many $field:ident) => { $field.unwrap_or_default() };
@@ -303,6 +451,6 @@ mod tests {
             assert!(wrong.contains(part), "{wrong}");
         }
         let null = Object::parse(r#"{"size":null}"#).unwrap();
-        assert_eq!(Sample::try_from(null).unwrap_err(), "field \"size\" is null");
+        assert_eq!(Sample::try_from(null).unwrap_err(), "field \"size\" is missing");
     }
 }

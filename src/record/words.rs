@@ -1,5 +1,8 @@
 //! Commands: words, or a line of them.
 
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::text::NotA;
@@ -27,20 +30,32 @@ impl Words {
 
 impl<'de> Deserialize<'de> for Words {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Words, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a string or a list of strings")]
-        enum Form {
-            Line(String),
-            List(Vec<String>),
-        }
-        match Form::deserialize(from)? {
-            Form::List(words) => Ok(Words::List(words)),
-            Form::Line(line) if split(&line).is_some() => Ok(Words::Line(line)),
-            Form::Line(line) => {
-                let what = "a command line (a quote is not closed)";
-                Err(serde::de::Error::custom(NotA::new(&line, what)))
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, line: &str) -> Result<Words, E> {
+                if split(line).is_some() {
+                    Ok(Words::Line(line.to_owned()))
+                } else {
+                    let what = "a command line (a quote is not closed)";
+                    Err(E::custom(NotA::new(line, what)))
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Words, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = list.next_element()? {
+                    words.push(word);
+                }
+                Ok(Words::List(words))
             }
         }
+        from.deserialize_any(Form)
     }
 }
 

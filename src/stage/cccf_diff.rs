@@ -273,7 +273,7 @@ impl Outward {
                 if let (true, Some(error)) = (change.has_failed(), &change.error) {
                     self.report.failed(&Error::new(Kind::Refused, error));
                 }
-                self.output.write(&Record::Change(change))
+                self.output.write(&change.into())
             }
             Out::Complete(count) => {
                 let mut checkpoint = Checkpoint::new(Of::Change, count);

@@ -35,7 +35,7 @@ pub fn run(mut stdio: Stdio, mut placer: Placer) -> Result<()> {
     while let Some(record) = stdio.read()? {
         let placed = match record {
             Record::Change(change) if !change.has_failed() => {
-                Record::Change(place_change(&mut placer, change, &stdio))
+                place_change(&mut placer, *change, &stdio).into()
             }
             Record::Container(mut container) if container.status != Some(Status::Failed) => {
                 if let Err(why) = placer.container(&mut container) {

@@ -118,10 +118,10 @@ impl Shared<'_> {
             self.report.used();
             match record {
                 Record::Change(change) if !change.has_failed() => {
-                    self.submit(Task { change, bare: false }, most)?;
+                    self.submit(Task { change: *change, bare: false }, most)?;
                 }
                 Record::Container(container) if container.status != Some(Status::Failed) => {
-                    self.submit(Task { change: asked(container), bare: true }, most)?;
+                    self.submit(Task { change: asked(*container), bare: true }, most)?;
                 }
                 Record::Checkpoint(checkpoint) => {
                     self.wait_until(|queue| queue.open == 0)?;
@@ -259,7 +259,7 @@ impl Shared<'_> {
 
     fn answer(&self, task: &Task) -> Result<()> {
         let change = task.change.clone();
-        let record = if task.bare { answered(change) } else { Record::Change(change) };
+        let record = if task.bare { answered(change) } else { change.into() };
         self.write(&record)?;
         lock(&self.output).0.flush()
     }
@@ -289,7 +289,7 @@ fn answered(change: Change) -> Record {
     container.status = status;
     container.error = error;
     container.error_kind = error_kind;
-    Record::Container(container)
+    container.into()
 }
 
 /// A lock that a panicking worker cannot take along: what it guards is whole between statements.

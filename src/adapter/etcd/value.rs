@@ -1,7 +1,5 @@
 //! A binding as etcd keeps it: the record of lease-bind(1), with the engine's id of the container.
 
-use serde_json::value::RawValue;
-
 use super::keys::{Holder, Keys};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Binding, Entry, HostRef, LeaseRef};
@@ -50,8 +48,8 @@ pub(super) fn entry(key: &str, holder: &Holder, text: &str) -> Result<Entry> {
     Ok(Entry { owner: owner.clone(), binding, docker_id })
 }
 
-fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok()
+fn string(raw: &str) -> Option<String> {
+    serde_json::from_str(raw).ok()
 }
 
 /// The entry under a key that stands in a range: of bindings that hold, or of those that have ended.

@@ -62,7 +62,7 @@ fn object(text: &str) -> Result<Object, String> {
 fn rule(document: &RawValue, owner: Option<&Owner>, load: Load) -> Result<Rule, Vec<Error>> {
     let mut fields = object(document.get()).map_err(|why| vec![bad(why)])?;
     let mut wrong = Vec::new();
-    let matchers = match fields.remove("match").map(|wanted| object(wanted.get())) {
+    let matchers = match fields.remove("match").map(|wanted| object(&wanted)) {
         None => Vec::new(),
         Some(Ok(wanted)) => matchers(&wanted, &mut wrong),
         Some(Err(why)) => {
@@ -70,7 +70,7 @@ fn rule(document: &RawValue, owner: Option<&Owner>, load: Load) -> Result<Rule, 
             Vec::new()
         }
     };
-    let mut take = |name: &str| fields.remove(name).map(|raw| value(raw.get()));
+    let mut take = |name: &str| fields.remove(name).map(|raw| value(&raw));
     let private_network = match take("private_network") {
         None => false,
         Some(Value::Bool(private)) => private,

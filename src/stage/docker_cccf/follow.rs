@@ -179,7 +179,7 @@ impl Teller<'_> {
         }
         let count = listed.len() as u64;
         for (_, container) in listed {
-            self.output.write(&Record::Container(container))?;
+            self.output.write(&container.into())?;
         }
         self.output.write(&Record::Checkpoint(checkpoint(count, self.options)))?;
         self.list_at = self.options.resync.map(|every| Instant::now() + every);
@@ -229,9 +229,9 @@ impl Teller<'_> {
             (Some(before), Some(now)) if before == now => Ok(()),
             (Some(before), Some(now)) if before.id != now.id => {
                 self.tell_gone(at, before)?;
-                self.output.write(&Record::Container(now))
+                self.output.write(&now.into())
             }
-            (_, Some(now)) => self.output.write(&Record::Container(now)),
+            (_, Some(now)) => self.output.write(&now.into()),
             (Some(before), None) => self.tell_gone(at, before),
         }
     }
@@ -241,7 +241,7 @@ impl Teller<'_> {
         if self.told.iter().any(|((of, _), other)| *of == at && other.id == gone.id) {
             return Ok(());
         }
-        self.output.write(&Record::Container(absent(&gone)))
+        self.output.write(&absent(&gone).into())
     }
 }
 

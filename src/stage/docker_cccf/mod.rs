@@ -57,7 +57,7 @@ fn list(mut output: Output, report: &Report, options: &Options) -> Result<()> {
             Ok(containers) => {
                 for container in containers {
                     count += 1;
-                    output.write(&Record::Container(container))?;
+                    output.write(&container.into())?;
                 }
             }
             Err(why) => {

@@ -41,14 +41,14 @@ impl Binder {
     pub fn change(&mut self, change: Change, report: &Report) -> Vec<Record> {
         if change.has_failed() {
             let lost = self.failed(&change.container, report).map(Record::Binding);
-            return lost.into_iter().chain([Record::Change(change)]).collect();
+            return lost.into_iter().chain([change.into()]).collect();
         }
         match self.act(change.action, &change.container, report) {
-            Ok(bindings) if bindings.is_empty() => vec![Record::Change(change)],
+            Ok(bindings) if bindings.is_empty() => vec![change.into()],
             Ok(bindings) => bindings.into_iter().map(Record::Binding).collect(),
             Err(why) => {
                 report.failed(&why.clone().at(&change.container.id));
-                vec![Record::Change(change.failed(&why))]
+                vec![change.failed(&why).into()]
             }
         }
     }
@@ -57,17 +57,17 @@ impl Binder {
     pub fn container(&mut self, mut container: Container, report: &Report) -> Vec<Record> {
         if container.status == Some(Status::Failed) {
             let lost = self.failed(&container, report).map(Record::Binding);
-            return lost.into_iter().chain([Record::Container(container)]).collect();
+            return lost.into_iter().chain([container.into()]).collect();
         }
         let absent = container.state == Some(State::Absent);
         let action = if absent { Action::Remove } else { Action::Add };
         match self.act(action, &container, report) {
-            Ok(bindings) if bindings.is_empty() => vec![Record::Container(container)],
+            Ok(bindings) if bindings.is_empty() => vec![container.into()],
             Ok(bindings) => bindings.into_iter().map(Record::Binding).collect(),
             Err(why) => {
                 report.failed(&why.clone().at(&container.id));
                 container.fail(&why);
-                vec![Record::Container(container)]
+                vec![container.into()]
             }
         }
     }

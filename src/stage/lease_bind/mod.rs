@@ -51,12 +51,12 @@ pub fn run(mut stdio: Stdio, options: &Options) -> Result<()> {
     while let Some(record) = stdio.read()? {
         match record {
             Record::Change(change) => {
-                for record in binder.change(change, &stdio.report) {
+                for record in binder.change(*change, &stdio.report) {
                     stdio.write(&record)?;
                 }
             }
             Record::Container(container) => {
-                for record in binder.container(container, &stdio.report) {
+                for record in binder.container(*container, &stdio.report) {
                     stdio.write(&record)?;
                 }
             }

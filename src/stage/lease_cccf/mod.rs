@@ -295,7 +295,7 @@ impl Stage {
         }
         for old in &*before {
             if !now.containers.iter().any(|new| new.id == old.id) {
-                self.output.write(&Record::Container(old.absent(key)))?;
+                self.output.write(&old.absent(key).into())?;
             }
         }
         let count = now.containers.len() as u64;
@@ -304,7 +304,7 @@ impl Stage {
                 if !all {
                     self.news.insert(key);
                 }
-                self.output.write(&Record::Container(container))?;
+                self.output.write(&container.into())?;
             }
         }
         Ok(count)

@@ -19,7 +19,7 @@ use crate::adapter::dhcp6::Lease;
 use crate::adapter::netlink::Dad;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Action, Change, Record, Status};
+use crate::record::{Action, Change, Status};
 
 /// Renews what is due, or everything, and clears what is left of containers that are gone. Every
 /// lease that was touched is written out, as a change that keeps its container.
@@ -43,9 +43,7 @@ pub fn renew(
                     report.used();
                     let Some(change) = keeper.renewed(&known, all) else { continue };
                     let mut output = lock(&output);
-                    if let Err(why) =
-                        output.write(&Record::Change(change)).and_then(|()| output.flush())
-                    {
+                    if let Err(why) = output.write(&change.into()).and_then(|()| output.flush()) {
                         lock(&stop).get_or_insert(why);
                         lock(&due).clear();
                     }
