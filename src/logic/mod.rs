@@ -3,6 +3,7 @@
 pub mod caps;
 pub mod clients;
 pub mod diff;
+pub mod fleet;
 pub mod glob;
 pub mod leases;
 pub mod names;
