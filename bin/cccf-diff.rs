@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use leasepipe::cli::{self, Show, Span};
 use leasepipe::error::Result;
+use leasepipe::logic::diff::Ignored;
 use leasepipe::logic::reconcile::{MaxRemove, Policy};
 use leasepipe::pipe::{Report, Stdio};
 use leasepipe::record::Owner;
-use leasepipe::stage::cccf_diff::{self, Sides};
+use leasepipe::stage::cccf_diff::{self, Format, Sides};
 
 /// Containers, wanted and there → changes: add, remove, replace, keep
 ///
@@ -42,6 +43,21 @@ pub struct Args {
     /// Ask again for a change that does not show within this time, then later each time
     #[arg(long, value_name = "TIME", default_value = "30s")]
     settle: Span,
+    /// Do not compare this field; a container that is kept keeps what it has there
+    #[arg(long, value_name = "FIELD")]
+    ignore: Vec<String>,
+    /// End with 1 when anything is to be added, replaced or removed
+    #[arg(long)]
+    exit_code: bool,
+    /// Write changes in this form
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        default_value = "records",
+        conflicts_with = "table"
+    )]
+    format: Format,
     #[command(flatten)]
     show: Show,
 }
@@ -60,7 +76,13 @@ fn run(args: Args, report: &Report) -> Result<()> {
         max_remove: args.max_remove,
         force: args.force,
         owner: args.owner,
+        ignored: Ignored::new(args.ignore),
     };
     let sides = Sides { current: &args.current, complete: args.complete };
-    cccf_diff::run(Stdio::open(report, args.show.table)?, &sides, policy)
+    let differs =
+        cccf_diff::run(Stdio::open(report, args.show.table)?, &sides, policy, args.format)?;
+    if differs && args.exit_code {
+        report.answer_no();
+    }
+    Ok(())
 }

@@ -23,7 +23,7 @@ _cccf__diff() {
 
     case "${cmd}" in
         cccf__diff)
-            opts="-h -V --current --complete --owner --max-remove --force --settle --table --help --version"
+            opts="-h -V --current --complete --owner --max-remove --force --settle --ignore --exit-code --format --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -43,6 +43,14 @@ _cccf__diff() {
                     ;;
                 --settle)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ignore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "records summary text" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -255,3 +255,154 @@ fn a_current_side_that_stops_following_ends_the_loop() {
     drop(l.current);
     assert_eq!(l.program.wait(), 69);
 }
+
+#[test]
+fn the_order_is_that_of_the_listings() {
+    let list = |ids: &[&str]| ids.iter().map(|id| container(id, "")).collect::<String>();
+    let done = diff(
+        "diff-order.json",
+        &list(&["z", "m", "a"]),
+        &(list(&["q", "m", "b"]) + CHECKPOINT),
+        &["--force"],
+    );
+    assert_eq!(told(&done), ["remove z", "remove a", "keep m", "add q", "add b", "checkpoint"]);
+}
+
+#[test]
+fn a_kept_container_is_the_wanted_document_where_it_is() {
+    let there = r#","host":{"id":"h"},"state":"running","docker":{"id":"0123"},"note":1}"#;
+    let current = container("a", "").replace("}\n", there);
+    let wanted = container("a", r#","note":1,"lease":{"key":"om2pqvn3u6qa2","address":"fd00::1"}"#);
+    let done = diff("diff-kept.json", &current, &wanted, &[]);
+    let kept = &done.records[0]["container"];
+    assert_eq!(done.records[0]["action"], "keep", "{kept}");
+    assert_eq!((&kept["host"]["id"], &kept["docker"]["id"]), (&"h".into(), &"0123".into()));
+    assert_eq!((&kept["state"], &kept["note"]), (&"running".into(), &1.into()));
+    assert_eq!(kept["lease"]["address"], "fd00::1");
+}
+
+#[test]
+fn the_same_in_other_words_is_the_same() {
+    let current = container("a", r#","env":["A=1","B=2"],"cmd":["sleep","1 2"]"#)
+        + &container("b", r#","labels":{"x":"1","y":"2"}"#);
+    let wanted =
+        "{\"owner\":\"edge\",\n \"id\":\"a\", \"cmd\":\"sleep '1 2'\",\n\"env\":[\"B=2\",\"A=1\"],\
+                  \"image\":\"docker.io/library/busybox:latest\"}\n"
+            .to_owned()
+            + &container(
+                "b",
+                r#","labels":{"y":"2","\u0078":"1"},"requires":{"constraints":["ssd"]}"#,
+            );
+    let done = diff("diff-words.json", &current, &wanted, &["--complete"]);
+    assert_eq!(told(&done), ["keep a", "keep b", "checkpoint"], "{:?}", done.at("/why"));
+}
+
+#[test]
+fn what_is_ignored_stays_as_it_is() {
+    let current = container("a", r#","env":["A=old"],"memory":1"#);
+    let wanted = container("a", r#","env":["A=new"]"#);
+    let ignore = ["--ignore", "env", "--ignore", "memory"];
+    let done = diff("diff-ignore-1.json", &current, &wanted, &ignore);
+    assert_eq!(told(&done), ["keep a"]);
+    assert_eq!(done.at("/container/env/0"), ["A=old"]);
+    assert_eq!(done.at("/container/memory"), ["1"]);
+    let other = container("a", r#","env":["A=new"],"user":"1""#);
+    let done = diff("diff-ignore-2.json", &current, &other, &ignore);
+    assert_eq!(told(&done), ["replace a"]);
+    assert_eq!(done.at("/why/0/field"), ["user"]);
+    assert_eq!(done.at("/container/env/0"), ["A=new"]);
+}
+
+#[test]
+fn the_exit_status_can_tell_whether_anything_differs() {
+    let there = container("a", "");
+    let status = |name, wanted: &str| diff(name, &there, wanted, &["--exit-code"]).status;
+    assert_eq!(status("diff-code-1.json", &there), 0);
+    assert_eq!(status("diff-code-2.json", &container("b", "")), 1);
+    assert_eq!(status("diff-code-3.json", &container("a", r#","user":"1""#)), 1);
+    assert_eq!(diff("diff-code-4.json", &there, &container("b", ""), &[]).status, 0);
+}
+
+#[test]
+fn a_summary_is_one_object_of_three_lists() {
+    let current = container("a", "") + &container("b", r#","cmd":"old""#) + &container("x", "");
+    let wanted = container("a", "") + &container("b", r#","cmd":"new""#) + &container("n", "");
+    let args = ["--complete", "--format", "summary"];
+    let done = diff("diff-summary-1.json", &current, &wanted, &args);
+    assert_eq!(done.records.len(), 1);
+    let ids = |list: &str| {
+        let all = done.records[0][list].as_array().unwrap();
+        all.iter().map(|c| c["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("add"), ["b", "n"]);
+    assert_eq!(ids("keep"), ["a"]);
+    assert_eq!(ids("remove"), ["x", "b"]);
+    let none = diff("diff-summary-2.json", "[]", "[]", &["--format", "summary"]);
+    assert_eq!(none.records, [serde_json::json!({"add": [], "keep": [], "remove": []})]);
+}
+
+#[test]
+fn the_text_reads_like_a_diff() {
+    let current = container("a", "")
+        + &container("b", r#","env":["A=1","B=1"],"host":{"id":"h"}"#)
+        + &container("x", "");
+    let wanted =
+        container("a", "") + &container("b", r#","env":["B=1","C=\u001b"]"#) + &container("n", "");
+    let current = file("diff-text.json", &current);
+    let wanted = file("diff-text-wanted.json", &wanted);
+    let output = std::process::Command::new(PATH)
+        .args(["--complete", "--format", "text", "--current", &current])
+        .stdin(std::fs::File::open(wanted).unwrap())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let expected = "- x (busybox)\n~ b on h\n    env: - \"A=1\"\n    env: + \"C=\\u001b\"\n\
+                    + n (busybox)\n1 to add, 1 to replace, 1 to remove, 1 as they should be\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn one_name_twice_on_a_host_refuses_the_listing() {
+    let twice = container("a", "") + &container("a", "");
+    let done = diff("diff-twice.json", &twice, &container("n", ""), &["--complete"]);
+    assert_eq!((done.status, done.records.len()), (65, 0));
+    assert!(done.told.contains("\"a\" is there twice on one host"), "{}", done.told);
+}
+
+#[test]
+fn one_name_on_two_hosts_stays_on_one_of_them() {
+    let on = |id: &str, host: &str| container(id, &format!(r#","host":{{"id":"{host}"}}"#));
+    let current = on("a", "h1") + &on("a", "h2") + &on("b", "h1");
+    let wanted = container("a", "") + &container("b", "");
+    let done = diff("diff-doubles-1.json", &current, &wanted, &["--complete"]);
+    assert_eq!(told(&done), ["remove a", "keep a", "keep b", "checkpoint"]);
+    assert_eq!(done.at("/container/host/id"), ["h1", "h2", "h1"]);
+    assert_eq!(done.records[3]["count"], 3);
+    let foreign = on("a", "h1").replace(r#","owner":"edge""#, "") + &on("a", "h2");
+    let done = diff("diff-doubles-2.json", &foreign, &container("a", ""), &["--complete"]);
+    assert_eq!(told(&done), ["keep a", "checkpoint"]);
+    let many: String = (1..=5).map(|host| on("a", &format!("h{host}"))).collect();
+    let done = diff("diff-doubles-3.json", &many, &container("a", ""), &["--complete"]);
+    assert_eq!((told(&done).len(), done.status), (1, 1), "{}", done.told);
+}
+
+#[test]
+fn a_container_that_moves_is_not_chased_from_host_to_host() {
+    let mut l = Loop::start("diff-loop-doubles.fifo", &[]);
+    let on =
+        |host: &str| container("a", &format!(r#","host":{{"id":"{host}"}},"state":"running""#));
+    l.see(&(on("h1") + FOLLOWS));
+    l.want(&(container("a", "") + FOLLOWS));
+    assert_eq!([l.change(), l.change()], ["keep a", "checkpoint"]);
+    l.see(&on("h2"));
+    let change = l.program.next();
+    assert_eq!(
+        (&change["action"], &change["container"]["host"]["id"]),
+        (&"remove".into(), &"h1".into())
+    );
+    // A listing tells of both again, in either order: which is which does not change by that.
+    l.see(&(on("h1") + &on("h2")));
+    l.see(&on("h1").replace("running", "absent"));
+    l.see(&on("h2").replace("running", "exited"));
+    assert_eq!(l.change(), "add a");
+}

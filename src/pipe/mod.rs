@@ -15,7 +15,7 @@ pub use status::{EXITS, Exit};
 pub use writer::{Writer, input_within, reader_leaves};
 
 use crate::error::{Error, Kind, Result};
-use crate::record::Record;
+use crate::record::{Action, Record};
 
 /// Where records go: as NDJSON to the next program, or as a table to a person.
 pub struct Output {
@@ -50,6 +50,30 @@ impl Output {
             Some(_) => items.iter().try_for_each(|item| self.write(&record(item))),
             None => self.writer.write_each(items, record),
         }
+    }
+
+    /// Appends a change of which no more is to be said than the container, whose JSON is given.
+    pub fn write_change(&mut self, action: Action, container: &str) -> Result<()> {
+        let pieces = [
+            r#"{"kind":"change","action":""#,
+            action.as_str(),
+            r#"","container":"#,
+            container,
+            "}",
+        ];
+        match &mut self.table {
+            Some(table) => {
+                let text = pieces.concat();
+                let record = Record::parse(&text).map_err(|why| Error::new(Kind::Bug, why))?;
+                table.row(&mut self.writer, &record)
+            }
+            None => self.writer.pieces(&pieces),
+        }
+    }
+
+    /// Appends a line of text for people.
+    pub fn line(&mut self, text: &str) -> Result<()> {
+        self.writer.line(text)
     }
 
     /// Hands over what was written. A table that waits to learn its widths waits on.

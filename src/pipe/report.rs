@@ -37,6 +37,11 @@ impl Report {
         self.line(why);
     }
 
+    /// Remembers that the answer to what was asked is no; nothing is told.
+    pub fn answer_no(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Remembers that a record came through, so that "nothing could be used" can be told apart.
     pub fn used(&self) {
         self.used.fetch_add(1, Ordering::Relaxed);

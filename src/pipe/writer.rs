@@ -83,7 +83,12 @@ impl<W: Write> Writer<W> {
 
     /// Appends a line of text: for people, or a record that is JSON already.
     pub fn line(&mut self, text: &str) -> Result<()> {
-        self.lines.extend_from_slice(text.as_bytes());
+        self.pieces(&[text])
+    }
+
+    /// Appends a record that is JSON already, in pieces.
+    pub fn pieces(&mut self, pieces: &[&str]) -> Result<()> {
+        pieces.iter().for_each(|piece| self.lines.extend_from_slice(piece.as_bytes()));
         self.lines.push(b'\n');
         if self.lines.len() >= GATHER { self.flush() } else { Ok(()) }
     }

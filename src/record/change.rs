@@ -23,14 +23,21 @@ pub enum Action {
     Keep,
 }
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Action {
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Action::Add => "add",
             Action::Remove => "remove",
             Action::Replace => "replace",
             Action::Keep => "keep",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

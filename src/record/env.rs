@@ -10,6 +10,14 @@ use super::text::{NotA, as_json_string};
 pub struct EnvVar(Box<str>);
 
 impl EnvVar {
+    /// Whether the text is one.
+    pub fn accepts(text: &str) -> bool {
+        let name = text.split_once('=').map_or("", |(name, _)| name);
+        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        let named = !name.is_empty() && name.bytes().all(word);
+        named && !name.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('\0')
+    }
+
     /// The text `NAME=value`.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -25,10 +33,7 @@ impl FromStr for EnvVar {
     type Err = NotA;
 
     fn from_str(text: &str) -> Result<EnvVar, NotA> {
-        let name = text.split_once('=').map_or("", |(name, _)| name);
-        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        let named = name.bytes().all(word) && !name.is_empty();
-        if named && !name.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('\0') {
+        if EnvVar::accepts(text) {
             Ok(EnvVar(text.into()))
         } else {
             Err(NotA::new(text, "an environment variable (NAME=value)"))

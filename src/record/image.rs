@@ -13,6 +13,11 @@ use super::text::{NotA, as_json_string};
 pub struct Image(Box<str>);
 
 impl Image {
+    /// Whether the text is a reference.
+    pub fn accepts(text: &str) -> bool {
+        is_reference(text)
+    }
+
     /// The reference as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,7 +75,7 @@ impl FromStr for Image {
     type Err = NotA;
 
     fn from_str(text: &str) -> Result<Image, NotA> {
-        if valid(text) {
+        if Image::accepts(text) {
             Ok(Image(text.into()))
         } else {
             Err(NotA::new(text, "an image reference ([registry/]name[:tag][@digest])"))
@@ -79,7 +84,7 @@ impl FromStr for Image {
 }
 
 /// The grammar of the distribution project's reference package, without its bound on the registry.
-fn valid(text: &str) -> bool {
+fn is_reference(text: &str) -> bool {
     let (name, tag, digest) = split(text);
     let (registry, path) = match name.split_once('/') {
         Some((first, path)) if is_registry(first) => (Some(first), path),

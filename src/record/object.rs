@@ -321,6 +321,19 @@ macro_rules! wire {
             pub rest: $crate::record::Object,
         }
 
+        impl $name {
+            /// Whether a field of this name may have the value that this JSON text is; nothing when
+            /// there is no such field.
+            pub fn accepts(name: &str, text: &str) -> Option<bool> {
+                $(
+                    if name == $crate::wire!(@name $field) {
+                        return Some($crate::wire!(@accepts $how $type, text));
+                    }
+                )*
+                None
+            }
+        }
+
         impl TryFrom<$crate::record::Split<'_>> for $name {
             type Error = String;
 
@@ -383,6 +396,10 @@ macro_rules! wire {
     (@type req $type:ty) => { $type };
     (@type opt $type:ty) => { Option<$type> };
     (@type many $type:ty) => { $type };
+    (@accepts req $type:ty, $text:ident) => { serde_json::from_str::<$type>($text).is_ok() };
+    (@accepts $how:ident $type:ty, $text:ident) => {
+        $text == "null" || serde_json::from_str::<$type>($text).is_ok()
+    };
     (@check req $wrong:ident $field:ident) => {
         if $field.is_none() {
             $wrong.missing($crate::wire!(@name $field));
@@ -450,6 +467,12 @@ mod tests {
         for part in ["\"size\" is missing", "\"name\"", "\"tags\""] {
             assert!(wrong.contains(part), "{wrong}");
         }
+        assert_eq!(Sample::accepts("size", "3"), Some(true));
+        assert_eq!(Sample::accepts("size", "null"), Some(false));
+        assert_eq!(
+            (Sample::accepts("tags", "null"), Sample::accepts("x", "1")),
+            (Some(true), None)
+        );
         let null = Object::parse(r#"{"size":null}"#).unwrap();
         assert_eq!(Sample::try_from(null).unwrap_err(), "field \"size\" is missing");
     }

@@ -29,6 +29,12 @@ macro_rules! checked_text {
         pub struct $name(Box<str>);
 
         impl $name {
+            /// Whether the text is one.
+            pub fn accepts(text: &str) -> bool {
+                let valid: fn(&str) -> bool = $valid;
+                valid(text)
+            }
+
             /// The text as it was given.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -39,8 +45,7 @@ macro_rules! checked_text {
             type Err = $crate::record::NotA;
 
             fn from_str(text: &str) -> Result<$name, $crate::record::NotA> {
-                let valid: fn(&str) -> bool = $valid;
-                if valid(text) {
+                if $name::accepts(text) {
                     Ok($name(text.into()))
                 } else {
                     Err($crate::record::NotA::new(text, $what))

@@ -12,6 +12,19 @@ use super::text::{NotA, as_json_string, checked_text};
 pub struct Volume(Box<str>);
 
 impl Volume {
+    /// Whether the text is one.
+    pub fn accepts(text: &str) -> bool {
+        let absolute = |path: &str| path.starts_with('/') && !path.contains('\0');
+        let mut parts = text.split(':');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(target), None, _, _) => absolute(target),
+            (Some(source), Some(target), _, None) => {
+                absolute(target) && (absolute(source) || ContainerId::accepts(source))
+            }
+            _ => false,
+        }
+    }
+
     /// The text as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -27,16 +40,7 @@ impl FromStr for Volume {
     type Err = NotA;
 
     fn from_str(text: &str) -> Result<Volume, NotA> {
-        let parts: Vec<&str> = text.split(':').collect();
-        let absolute = |path: &str| path.starts_with('/') && !path.contains('\0');
-        let ok = match parts[..] {
-            [target] => absolute(target),
-            [source, target] | [source, target, _] => {
-                absolute(target) && (absolute(source) || source.parse::<ContainerId>().is_ok())
-            }
-            _ => false,
-        };
-        if ok {
+        if Volume::accepts(text) {
             Ok(Volume(text.into()))
         } else {
             Err(NotA::new(text, "a volume ([/host/path or name:]/container/path[:options])"))

@@ -14,22 +14,24 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use asked::{Asked, CALM};
-use side::{Member, Side};
+use side::{Before, Member, Side};
 
-pub use side::Listing;
+pub use side::{Eye, Listing, Seen};
 
 pub use policy::{FEW, MaxRemove, Policy};
 
-use super::diff::{compare, stopped, why};
+use super::diff::{Ignored, Looker, compare, stopped, why};
 use crate::error::{Error, Kind};
-use crate::record::{Action, Change, Container, ContainerId, Owner, State};
+use crate::record::{Action, Change, Container, ContainerId, Object, Owner, Split, State};
 
 /// What comes out of the loop.
 #[derive(Debug, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "handed on at once")]
-pub enum Out {
+pub enum Out<'a> {
     /// Something to be done, or, marked as failed, something that cannot be.
     Change(Change),
+    /// Something to be done of which no more is to be said than the container, whose JSON this is.
+    Plain(Action, &'a str),
     /// A full comparison is complete: so many changes.
     Complete(u64),
     /// A full comparison was not acted on in full.
@@ -37,7 +39,7 @@ pub enum Out {
 }
 
 /// Where what comes out goes, piece by piece: a full comparison can be as large as both sides.
-pub type Sink<'a> = &'a mut dyn FnMut(Out);
+pub type Sink<'a> = &'a mut dyn FnMut(Out<'_>);
 
 /// Both sides and what was asked for. Times are counted from any one moment.
 #[derive(Debug)]
@@ -54,6 +56,9 @@ pub struct Reconciler {
     observed: bool,
     /// A listing of what is wanted is closed and waits for the current side to be known.
     due: Option<Listing>,
+    eye: Eye,
+    /// Where the JSON of a container is put together.
+    text: String,
 }
 
 /// Why a container is not as it should be. The order is that of a full comparison: removals come
@@ -80,6 +85,7 @@ enum Need {
 impl Reconciler {
     /// A loop that knows nothing yet.
     pub fn new(policy: Policy) -> Reconciler {
+        let looker = Looker::new(policy.ignored.clone());
         Reconciler {
             policy,
             wanted: Side::default(),
@@ -89,17 +95,19 @@ impl Reconciler {
             doomed: BTreeSet::new(),
             observed: true,
             due: None,
+            eye: Eye::new(looker),
+            text: String::new(),
         }
+    }
+
+    /// Whoever looks at documents for this loop.
+    pub fn eye(&self) -> Eye {
+        self.eye.clone()
     }
 
     /// The current side will tell nothing more: from now on changes are taken for done.
     pub fn stop_observing(&mut self) {
         self.observed = false;
-    }
-
-    /// Whether a container of that name is wanted.
-    pub fn is_wanted(&self, id: &ContainerId) -> bool {
-        self.wanted.members.contains_key(id)
     }
 
     /// What is there is told for this owner alone, unless it is known already for which.
@@ -108,25 +116,59 @@ impl Reconciler {
     }
 
     /// Takes in what is wanted of one container.
-    pub fn want(&mut self, container: &Container, now: Duration, out: Sink) {
-        let id = &container.id;
-        self.wanted.update(container);
-        if !self.is_live() {
-            return;
-        }
-        match self.wanted.members.get(id) {
+    pub fn want(&mut self, container: &Container, now: Duration, out: Sink) -> Told {
+        let seen = self.eye.see(container);
+        self.want_seen(seen, now, out)
+    }
+
+    /// Takes in what is wanted of one container that was seen by this loop's [`Eye`].
+    pub fn want_seen(&mut self, seen: Seen, now: Duration, out: Sink) -> Told {
+        let id = self.is_live().then(|| seen.id.clone());
+        let told = self.take_in(Which::Wanted, seen);
+        let Some(id) = id else { return told.told };
+        match self.wanted.members.get(&id) {
             None => {
                 self.doomed.insert(id.clone());
             }
             Some(wanted) => {
-                self.doomed.remove(id);
+                self.doomed.remove(&id);
                 let print = Some(wanted.print);
-                if self.asked.get(id).is_some_and(|asked| asked.goal != print) {
-                    self.forget(id);
+                if self.asked.get(&id).is_some_and(|asked| asked.goal != print) {
+                    self.forget(&id);
                 }
             }
         }
-        self.look(id, now, out);
+        self.look(&id, now, out);
+        told.told
+    }
+
+    /// Puts a member in its place. Once there is something to compare it with, one that says the
+    /// same in other words gets the same print.
+    fn take_in(&mut self, which: Which, seen: Seen) -> Taken {
+        let id = self.is_live().then(|| seen.id.clone());
+        let before = match which {
+            Which::Wanted => self.wanted.update(seen),
+            Which::Current => self.current.update_on_host(seen),
+        };
+        let (told, before) = match before {
+            Before::New => (Told::Once, None),
+            Before::Known(before) => (Told::Once, Some(before)),
+            Before::Twice(before) => (Told::Twice, Some(before)),
+        };
+        let (side, other) = match which {
+            Which::Wanted => (&mut self.wanted, &self.current),
+            Which::Current => (&mut self.current, &self.wanted),
+        };
+        if let Some(id) = id
+            && let Some(member) = side.members.get_mut(&id)
+        {
+            let known = [before.as_ref(), other.members.get(&id)].into_iter().flatten();
+            let mut same = known.filter(|known| says_the_same(known, member, &self.policy.ignored));
+            if let Some(known) = same.next() {
+                member.print = known.print;
+            }
+        }
+        Taken { told, before }
     }
 
     /// The wanted side has listed what there is. By a partial listing nothing is removed.
@@ -137,17 +179,28 @@ impl Reconciler {
     }
 
     /// Takes in what is there of one container.
-    pub fn see(&mut self, container: &Container, now: Duration, out: Sink) {
-        let id = &container.id;
-        let before = self.current.update(container);
+    pub fn see(&mut self, container: &Container, now: Duration, out: Sink) -> Told {
+        let seen = self.eye.see(container);
+        self.see_seen(seen, now, out)
+    }
+
+    /// Takes in what is there of one container that was seen by this loop's [`Eye`].
+    pub fn see_seen(&mut self, seen: Seen, now: Duration, out: Sink) -> Told {
         if !self.is_live() {
-            return;
+            return self.take_in(Which::Current, seen).told;
         }
-        let in_flight = self.asked.get(id).is_some_and(|asked| asked.in_flight);
-        let kept = self.look(id, now, out) == Need::Keep;
+        let id = seen.id.clone();
+        let doubles = self.current.doubles.len();
+        let taken = self.take_in(Which::Current, seen);
+        let in_flight = self.asked.get(&id).is_some_and(|asked| asked.in_flight);
+        let kept = self.look(&id, now, out) == Need::Keep;
         if kept && !in_flight {
-            self.restarted(id, before.as_ref(), out);
+            self.restarted(&id, taken.before.as_ref(), out);
         }
+        if self.current.doubles.len() > doubles {
+            self.remove_doubles(Some(&id), out);
+        }
+        taken.told
     }
 
     /// The current side has listed everything.
@@ -195,30 +248,39 @@ impl Reconciler {
     /// Compares everything with everything, once both sides are known.
     fn compare_all(&mut self, now: Duration, out: Sink) {
         let Some(listing) = self.due.take_if(|_| self.current.is_complete()) else { return };
+        let pairs = self.pair_up();
         if listing == Listing::Partial {
-            let ids = self.doomed.iter().chain(self.wanted.members.keys()).cloned().collect();
-            self.compare_each(ids, now, out);
+            self.compare_each(&pairs, now, out);
             return;
         }
-        let ours = self.current.members.iter().filter(|(_, member)| self.owns(member));
+        let unmatched = |at: usize| !pairs.matched[at];
         // What was asked for and has yet to show is as good as there.
         let on_its_way = self.asked.iter().filter(|(id, asked)| {
             asked.in_flight && asked.goal.is_some() && !self.current.members.contains_key(*id)
         });
-        let (mut there, mut surplus) = (0, Vec::new());
-        for id in ours.map(|(id, _)| id).chain(on_its_way.map(|(id, _)| id)) {
+        let doubles = self.current.doubles.values().filter(|member| self.owns(member)).count();
+        let (mut there, mut surplus) = (doubles, Vec::new());
+        for (at, (id, member)) in self.current.members.iter().enumerate() {
+            let ours = self.owns(member);
+            there += usize::from(ours);
+            if ours && unmatched(at) {
+                surplus.push(id.clone());
+            }
+        }
+        for (id, _) in on_its_way {
             there += 1;
             if !self.wanted.members.contains_key(id) {
                 surplus.push(id.clone());
             }
         }
-        let removed = surplus.len();
+        let removed = surplus.len() + doubles;
         let allowed = self.policy.force || self.policy.max_remove.allows(removed, there);
+        let mut count = 0;
         if allowed {
             self.doomed.extend(surplus);
+            count = self.remove_doubles(None, out);
         }
-        let ids = self.doomed.iter().chain(self.wanted.members.keys()).cloned().collect();
-        let count = self.compare_each(ids, now, out);
+        count += self.compare_each(&pairs, now, out);
         if allowed {
             return out(Out::Complete(count));
         }
@@ -229,20 +291,71 @@ impl Reconciler {
         out(Out::Refused(error));
     }
 
-    /// One change for each of the containers, those in flight too, so that whoever reads the
-    /// listing misses none. Gives their number.
-    fn compare_each(&mut self, ids: Vec<ContainerId>, now: Duration, out: Sink) -> u64 {
-        let gone = |id: &ContainerId| {
-            !self.wanted.members.contains_key(id) && !self.current.members.contains_key(id)
+    /// Finds what is there of each container that is wanted. Those that say the same in other words
+    /// get the same print.
+    fn pair_up(&mut self) -> Pairs {
+        let current = &self.current.members;
+        let mut pairs = Pairs {
+            current_of: Vec::with_capacity(self.wanted.members.len()),
+            matched: vec![false; current.len()],
         };
-        let there = ids.into_iter().filter(|id| !gone(id));
-        let mut all: Vec<(Need, ContainerId)> = there.map(|id| (self.need(&id), id)).collect();
-        all.sort_unstable();
-        for (need, id) in &all {
-            out(Out::Change(self.change(id, *need)));
-            self.ask(id, *need, now);
+        for (id, wanted) in &mut self.wanted.members {
+            let found = current.get_full(id);
+            if let Some((at, _, there)) = found {
+                pairs.matched[at] = true;
+                if says_the_same(there, wanted, &self.policy.ignored) {
+                    wanted.print = there.print;
+                }
+            }
+            pairs.current_of.push(found.map(|(at, _, _)| at));
+        }
+        pairs
+    }
+
+    /// One change for each container that is wanted or has to go, those in flight too, so that
+    /// whoever reads the listing misses none: by what they need, and then as they were told. Gives
+    /// their number.
+    fn compare_each(&mut self, pairs: &Pairs, now: Duration, out: Sink) -> u64 {
+        let (wanted, current) = (&self.wanted.members, &self.current.members);
+        let mut all: Vec<(Need, u32, Pair)> = Vec::with_capacity(wanted.len());
+        for (at, (member, there)) in wanted.values().zip(&pairs.current_of).enumerate() {
+            let need = self.need_of(Some(member), there.map(|there| &current[there]));
+            all.push((need, member.place, Pair { wanted: Some(at), current: *there }));
+        }
+        for id in self.doomed.iter().filter(|id| !wanted.contains_key(*id)) {
+            if let Some((at, _, member)) = current.get_full(id)
+                && self.owns(member)
+            {
+                all.push((Need::Remove, member.place, Pair { wanted: None, current: Some(at) }));
+            }
+        }
+        all.sort_unstable_by_key(|(need, place, _)| (*need, *place));
+        let mut text = std::mem::take(&mut self.text);
+        let mut asked = Vec::new();
+        for (need, _, pair) in &all {
+            let wanted = pair.wanted.and_then(|at| wanted.get_index(at));
+            let current = pair.current.and_then(|at| current.get_index(at));
+            let Some((id, _)) = wanted.or(current) else { continue };
+            let [wanted, current] = [wanted, current].map(|found| found.map(|(_, member)| member));
+            self.tell_of(id, *need, wanted, current, &mut text, out);
+            if *need != Need::Keep {
+                asked.push((*need, id.clone()));
+            }
+        }
+        self.text = text;
+        for (need, id) in asked {
+            self.ask(&id, need, now);
         }
         all.len() as u64
+    }
+
+    /// Has containers removed that have the name of another one, on another host: those of one name
+    /// or all. Gives their number.
+    fn remove_doubles(&self, of: Option<&ContainerId>, out: Sink) -> u64 {
+        let meant = |id: &ContainerId| of.is_none_or(|of| of == id);
+        let doubles = self.current.doubles.iter().filter(|((id, _), _)| meant(id));
+        let ours = doubles.filter(|(_, member)| self.owns(member));
+        ours.map(|(_, member)| out(Out::Plain(Action::Remove, &member.text))).count() as u64
     }
 
     /// Looks at one container after something about it has changed; asks for what it needs, unless
@@ -251,11 +364,11 @@ impl Reconciler {
         let need = self.need(id);
         match need {
             Need::Keep => self.settle(id),
-            Need::Refuse | Need::Stray => out(Out::Change(self.change(id, need))),
+            Need::Refuse | Need::Stray => self.tell(id, need, out),
             _ => match self.not_before(id, need) {
                 Some(at) if now < at => self.set_alarm(id, at),
                 _ => {
-                    out(Out::Change(self.change(id, need)));
+                    self.tell(id, need, out);
                     self.ask(id, need, now);
                 }
             },
@@ -265,13 +378,19 @@ impl Reconciler {
 
     /// What a container needs.
     fn need(&self, id: &ContainerId) -> Need {
-        let current = self.current.members.get(id);
-        let Some(wanted) = self.wanted.members.get(id) else {
-            let goes = current.is_some_and(|c| self.owns(c)) && self.doomed.contains(id);
-            return if goes { Need::Remove } else { Need::Keep };
-        };
+        let (wanted, current) = (self.wanted.members.get(id), self.current.members.get(id));
+        match (wanted, current) {
+            (None, Some(there)) if self.owns(there) && self.doomed.contains(id) => Need::Remove,
+            (None, _) => Need::Keep,
+            (wanted, current) => self.need_of(wanted, current),
+        }
+    }
+
+    /// What a container needs that is wanted like this and there like that.
+    fn need_of(&self, wanted: Option<&Member>, current: Option<&Member>) -> Need {
+        let Some(wanted) = wanted else { return Need::Keep };
         let other = |owner: &Owner| self.policy.owner.as_ref().is_some_and(|of| of != owner);
-        if wanted.owner.as_ref().is_some_and(other) {
+        if wanted.owner.as_deref().is_some_and(other) {
             return Need::Stray;
         }
         let Some(current) = current else { return Need::Add };
@@ -286,11 +405,62 @@ impl Reconciler {
         }
     }
 
+    /// Tells the change that a need of a container asks for.
+    fn tell(&mut self, id: &ContainerId, need: Need, out: Sink) {
+        let mut text = std::mem::take(&mut self.text);
+        let (wanted, current) = (self.wanted.members.get(id), self.current.members.get(id));
+        self.tell_of(id, need, wanted, current, &mut text, out);
+        self.text = text;
+    }
+
+    /// Tells a change: without building it, when nothing has to be added to what was told.
+    fn tell_of(
+        &self,
+        id: &ContainerId,
+        need: Need,
+        wanted: Option<&Member>,
+        current: Option<&Member>,
+        text: &mut String,
+        out: Sink,
+    ) {
+        let action = match need {
+            Need::Keep => Action::Keep,
+            Need::Add => Action::Add,
+            Need::Remove => Action::Remove,
+            _ => return out(Out::Change(self.change(id, need))),
+        };
+        match (wanted, current) {
+            (_, Some(there)) if need == Need::Remove => out(Out::Plain(action, &there.text)),
+            (Some(wanted), current) if self.is_told_as_it_is(wanted, current) => {
+                match current.filter(|there| there.is_placed) {
+                    None => out(Out::Plain(action, &wanted.text)),
+                    Some(there) => {
+                        place(text, &wanted.text, &there.text);
+                        out(Out::Plain(action, text));
+                    }
+                }
+            }
+            _ => out(Out::Change(self.change(id, need))),
+        }
+    }
+
+    /// Whether nothing but its place has to be added to what is wanted.
+    fn is_told_as_it_is(&self, wanted: &Member, current: Option<&Member>) -> bool {
+        let has_owner = wanted.owner.is_some() || self.policy.owner.is_none();
+        let is_ignorant = current.is_some() && !self.policy.ignored.is_empty();
+        has_owner && !is_ignorant && !wanted.is_placed
+    }
+
     /// The change that a need of a container asks for.
     fn change(&self, id: &ContainerId, need: Need) -> Change {
-        let read = |member: Option<&Member>| member.map(Member::container);
-        let current = read(self.current.members.get(id));
-        let wanted = read(self.wanted.members.get(id)).map(|mut wanted| {
+        let current = self.current.members.get(id).map(Member::container);
+        let wanted = self.wanted.members.get(id).map(|member| {
+            let mut wanted = match self.current.members.get(id) {
+                Some(there) if matches!(need, Need::Keep | Need::Start) => {
+                    self.with_ignored(member, there)
+                }
+                _ => member.container(),
+            };
             wanted.owner = wanted.owner.or_else(|| self.policy.owner.clone());
             wanted
         });
@@ -328,11 +498,27 @@ impl Reconciler {
             }
             (_, wanted, current) => {
                 let (wanted, current) = (wanted.expect(bug), current.expect(bug));
-                let why = compare(&wanted, &current);
+                let why = compare(&wanted, &current, &self.policy.ignored);
                 let change = Change::new(Action::Replace, placed(wanted, &current));
                 Change { why, current: Some(current), ..change }
             }
         }
+    }
+
+    /// What is wanted, with the fields that are ignored as they are.
+    fn with_ignored(&self, wanted: &Member, current: &Member) -> Container {
+        let ignored = &self.policy.ignored;
+        let there = Split::parse(&current.text).ok();
+        let (Ok(wanted_fields), Some(there), false) =
+            (Split::parse(&wanted.text), there, ignored.is_empty())
+        else {
+            return wanted.container();
+        };
+        let asked = wanted_fields.into_iter().filter(|(name, _)| !ignored.contains(name));
+        let found = there.into_iter().filter(|(name, _)| ignored.contains(name));
+        let fields: Vec<_> = asked.chain(found).collect();
+        let object = Object::of(fields.iter().map(|(name, value)| (&**name, *value)));
+        Container::try_from(object).unwrap_or_else(|_| wanted.container())
     }
 
     /// A container is as it should be: what was asked for has shown. One that was asked for and
@@ -391,13 +577,17 @@ impl Reconciler {
     fn take_for_done(&mut self, id: &ContainerId, need: Need) {
         self.doomed.remove(id);
         if need == Need::Remove {
-            self.current.members.remove(id);
+            self.current.members.swap_remove(id);
             return;
         }
-        let mut container = self.change(id, need).container;
-        container.state = Some(State::Running);
-        container.owner.get_or_insert_default();
-        self.current.update(&container);
+        let Some(mut member) = self.wanted.members.get(id).cloned() else { return };
+        let owner = self.policy.owner.clone().unwrap_or_default();
+        member.owner.get_or_insert_with(|| owner.into());
+        member.state = Some(State::Running);
+        if let Some(there) = self.current.members.get(id) {
+            member.host = there.host.clone().or(member.host);
+        }
+        self.current.members.insert(id.clone(), member);
     }
 
     fn set_alarm(&mut self, id: &ContainerId, at: Duration) {
@@ -411,7 +601,7 @@ impl Reconciler {
     /// A container that was started again behind our back has lost what was plugged into it.
     fn restarted(&self, id: &ContainerId, before: Option<&Member>, out: Sink) {
         let after = self.current.members.get(id).filter(|_| self.wanted.members.contains_key(id));
-        let started = |member: Option<&Member>| member?.started_at;
+        let started = |member: Option<&Member>| member?.started_at();
         let (Some(was), Some(is)) = (started(before), started(after)) else { return };
         if was != is {
             let mut change = self.change(id, Need::Keep);
@@ -423,8 +613,63 @@ impl Reconciler {
 
     fn owns(&self, member: &Member) -> bool {
         let ours = |owner: &Owner| self.policy.owner.as_ref().is_none_or(|of| of == owner);
-        member.owner.as_ref().is_some_and(ours)
+        member.owner.as_deref().is_some_and(ours)
     }
+}
+
+/// Whether a listing has told of a container before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It has not.
+    Once,
+    /// It has.
+    Twice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Wanted,
+    Current,
+}
+
+/// Which of what is there is which of what is wanted, by their places on the sides.
+struct Pairs {
+    /// For each that is wanted, what is there.
+    current_of: Vec<Option<usize>>,
+    /// For each that is there, whether it is wanted.
+    matched: Vec<bool>,
+}
+
+/// A container's places on the two sides.
+#[derive(Clone, Copy)]
+struct Pair {
+    wanted: Option<usize>,
+    current: Option<usize>,
+}
+
+/// Whether two members say the same, be it in other words.
+fn says_the_same(a: &Member, b: &Member, ignored: &Ignored) -> bool {
+    a.print == b.print || compare(&a.container(), &b.container(), ignored).is_empty()
+}
+
+/// What became of a member that was taken in.
+struct Taken {
+    told: Told,
+    before: Option<Member>,
+}
+
+/// Puts together the wanted document, which does not say where it is, and where the container is
+/// that the other document tells of.
+fn place(text: &mut String, wanted: &str, current: &str) {
+    let split = Split::parse(current).expect("what was read once can be read again");
+    text.clear();
+    text.push_str(wanted.strip_suffix('}').unwrap_or(wanted));
+    for name in ["host", "state", "docker"] {
+        if let Some(value) = split.get(name) {
+            text.extend([",\"", name, "\":", value]);
+        }
+    }
+    text.push('}');
 }
 
 /// The wanted document, on the host where the container is.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::super::diff::Ignored;
 use crate::record::{NotA, Owner};
 
 /// How cautious the loop is.
@@ -16,6 +17,8 @@ pub struct Policy {
     pub force: bool,
     /// The pipe whose containers these are; others are as good as foreign.
     pub owner: Option<Owner>,
+    /// Fields that are not compared; a container that is kept keeps what it has there.
+    pub ignored: Ignored,
 }
 
 /// The most of what runs that one full comparison may remove.

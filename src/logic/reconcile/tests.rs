@@ -23,33 +23,42 @@ fn running(id: &str) -> Container {
 struct Loop(Reconciler);
 
 impl Loop {
-    fn out(&mut self, act: impl FnOnce(&mut Reconciler, Sink)) -> Vec<Out> {
+    fn out<T>(&mut self, act: impl FnOnce(&mut Reconciler, Sink) -> T) -> Vec<Out<'static>> {
         let mut out = Vec::new();
-        act(&mut self.0, &mut |piece| out.push(piece));
+        act(&mut self.0, &mut |piece| {
+            out.push(match piece {
+                Out::Plain(action, text) => {
+                    Out::Change(Change::new(action, serde_json::from_str(text).unwrap()))
+                }
+                Out::Change(change) => Out::Change(change),
+                Out::Complete(count) => Out::Complete(count),
+                Out::Refused(why) => Out::Refused(why),
+            });
+        });
         out
     }
 
-    fn want(&mut self, container: Container, now: Duration) -> Vec<Out> {
+    fn want(&mut self, container: Container, now: Duration) -> Vec<Out<'static>> {
         self.out(|inner, out| inner.want(&container, now, out))
     }
 
-    fn see(&mut self, container: Container, now: Duration) -> Vec<Out> {
+    fn see(&mut self, container: Container, now: Duration) -> Vec<Out<'static>> {
         self.out(|inner, out| inner.see(&container, now, out))
     }
 
-    fn wanted_checkpoint(&mut self, now: Duration) -> Vec<Out> {
+    fn wanted_checkpoint(&mut self, now: Duration) -> Vec<Out<'static>> {
         self.out(|inner, out| inner.wanted_checkpoint(Listing::Whole, now, out))
     }
 
-    fn wanted_in_part(&mut self, now: Duration) -> Vec<Out> {
+    fn wanted_in_part(&mut self, now: Duration) -> Vec<Out<'static>> {
         self.out(|inner, out| inner.wanted_checkpoint(Listing::Partial, now, out))
     }
 
-    fn current_checkpoint(&mut self, now: Duration) -> Vec<Out> {
+    fn current_checkpoint(&mut self, now: Duration) -> Vec<Out<'static>> {
         self.out(|inner, out| inner.current_checkpoint(now, out))
     }
 
-    fn tick(&mut self, now: Duration) -> (Vec<Out>, Option<Duration>) {
+    fn tick(&mut self, now: Duration) -> (Vec<Out<'static>>, Option<Duration>) {
         (self.out(|inner, out| inner.tick(now, out)), self.0.next_tick())
     }
 }
@@ -60,6 +69,7 @@ fn reconciler() -> Loop {
         max_remove: MaxRemove::Percent(50),
         force: false,
         owner: None,
+        ignored: Default::default(),
     }))
 }
 
@@ -69,6 +79,7 @@ fn told(out: &[Out]) -> Vec<String> {
         Out::Change(change) => format!("{} {}", change.action, change.container.id),
         Out::Complete(count) => format!("complete {count}"),
         Out::Refused(_) => "refused".to_owned(),
+        Out::Plain(..) => unreachable!("read above"),
     };
     out.iter().map(word).collect()
 }
@@ -117,7 +128,7 @@ fn without_a_checkpoint_nothing_is_removed() {
     assert_eq!(told(&loop_.want(container("c", ""), seconds(1))), ["add c"], "it goes on");
     loop_.want(container("b", ""), seconds(2));
     let whole = told(&loop_.wanted_checkpoint(seconds(2)));
-    assert_eq!(whole, ["remove a", "add b", "add c", "complete 3"]);
+    assert_eq!(whole, ["remove a", "add c", "add b", "complete 3"]);
 }
 
 #[test]
@@ -240,4 +251,94 @@ fn without_anyone_to_see_changes_are_taken_for_done() {
     assert_eq!(told(&loop_.wanted_checkpoint(seconds(1))), ["keep a", "complete 1"]);
     let absent = container("a", r#","state":"absent""#);
     assert_eq!(told(&loop_.want(absent, seconds(2))), ["remove a"]);
+}
+
+/// All changes of one full comparison, with no guard.
+fn compared(wanted: &[Container], current: &[Container]) -> Vec<Change> {
+    let mut loop_ = reconciler();
+    loop_.0.policy.force = true;
+    current.iter().for_each(|c| assert!(loop_.see(c.clone(), seconds(0)).is_empty()));
+    loop_.current_checkpoint(seconds(0));
+    wanted.iter().for_each(|c| assert!(loop_.want(c.clone(), seconds(0)).is_empty()));
+    let out = loop_.wanted_checkpoint(seconds(0));
+    let changes = out.into_iter().filter_map(|out| match out {
+        Out::Change(change) => Some(change),
+        _ => None,
+    });
+    changes.collect()
+}
+
+/// What is there once the changes are made.
+fn applied(current: &[Container], changes: &[Change]) -> Vec<Container> {
+    let mut there: std::collections::BTreeMap<ContainerId, Container> =
+        current.iter().map(|c| (c.id.clone(), c.clone())).collect();
+    for Change { action, container, .. } in changes {
+        match action {
+            Action::Remove => drop(there.remove(&container.id)),
+            Action::Add => assert!(there.insert(container.id.clone(), container.clone()).is_none()),
+            Action::Replace => {
+                assert!(there.insert(container.id.clone(), container.clone()).is_some())
+            }
+            Action::Keep => assert!(there.contains_key(&container.id)),
+        }
+    }
+    there.into_values().collect()
+}
+
+/// A part of a fleet, some of it changed: which and how is drawn.
+fn some_of(fleet: &[Container], draw: u64) -> Vec<Container> {
+    let mut random = crate::logic::random::Random::seeded(draw);
+    let mut some = Vec::new();
+    for container in fleet {
+        let mut container = container.clone();
+        match random.below(5) {
+            0 => continue,
+            1 => container.env.push(format!("DRAWN={draw}").parse().unwrap()),
+            2 => container.ports.reverse(),
+            _ => (),
+        }
+        some.push(container);
+    }
+    some
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_fleet_compared_with_itself_stays(seed in 0u64..1000, draw: u64) {
+        let fleet: Vec<Container> = fleet(seed);
+        let some = some_of(&fleet, draw);
+        let changes = compared(&some, &some);
+        proptest::prop_assert_eq!(changes.len(), some.len());
+        proptest::prop_assert!(changes.iter().all(|change| change.action == Action::Keep));
+    }
+
+    #[test]
+    fn changes_that_are_made_lead_to_what_is_wanted(seed in 0u64..1000, a: u64, b: u64) {
+        let fleet = fleet(seed);
+        let (current, wanted) = (some_of(&fleet, a), some_of(&fleet, b));
+        let changes = compared(&wanted, &current);
+        let there = applied(&current, &changes);
+        proptest::prop_assert_eq!(there.len(), wanted.len());
+        let again = compared(&wanted, &there);
+        proptest::prop_assert!(again.iter().all(|change| change.action == Action::Keep));
+        let names = |action| -> std::collections::BTreeSet<_> {
+            changes.iter().filter(|c| c.action == action).map(|c| c.container.id.clone()).collect()
+        };
+        let ids = |of: &[Container]| -> std::collections::BTreeSet<_> {
+            of.iter().map(|c| c.id.clone()).collect()
+        };
+        let (old, new) = (ids(&current), ids(&wanted));
+        proptest::prop_assert_eq!(names(Action::Remove), &old - &new);
+        proptest::prop_assert_eq!(names(Action::Add), &new - &old);
+    }
+}
+
+/// A fleet of this pipe's own.
+fn fleet(seed: u64) -> Vec<Container> {
+    let ours = |mut container: Container| {
+        container.owner = Some("edge".parse().unwrap());
+        container.state = None;
+        container
+    };
+    crate::logic::fleet::Fleet::seeded(seed).take(30).map(ours).collect()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::adapter::docker::{Created, Engine, Found, body};
 use crate::error::{Error, Kind, Result};
-use crate::logic::diff::compare;
+use crate::logic::diff::{Ignored, compare};
 use crate::record::{Container, Image, Owner, State};
 
 /// How often a name may turn out to be neither free nor anybody's, because others are at work.
@@ -148,7 +148,8 @@ impl Hand<'_> {
         if found.container.state == Some(State::Removing) {
             self.engine.wait_gone(&found.docker_id)?;
             Ok(None)
-        } else if stays(&found) && compare(wanted, &found.container).is_empty() {
+        } else if stays(&found) && compare(wanted, &found.container, &Ignored::default()).is_empty()
+        {
             match self.make_run(&found) {
                 Err(_) if self.is_gone(&found) => Ok(None),
                 Err(why) if lacks_network(&found, &why) => {

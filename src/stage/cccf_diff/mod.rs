@@ -2,15 +2,22 @@
 //!
 //! Two threads read the two sides; one loop holds them beside each other.
 
+mod listen;
+mod outward;
+
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use listen::{Told, listen};
+pub use outward::Format;
+use outward::Outward;
+
 use crate::error::{Error, Kind, Result};
-use crate::logic::reconcile::{Listing, Out, Policy, Reconciler, Sink};
-use crate::pipe::{Found, Output, Reader, Report, Stdio};
-use crate::record::{Checkpoint, Container, Of, Owner, Record, Status};
+use crate::logic::reconcile::{self, Listing, Policy, Reconciler, Seen, Sink};
+use crate::pipe::{Reader, Stdio};
+use crate::record::{Container, ContainerId, Of, Record, Status};
 
 /// How standard input and the current side are read.
 pub struct Sides<'a> {
@@ -26,60 +33,39 @@ enum Side {
     Current,
 }
 
-/// What a reading thread tells the loop.
-#[allow(clippy::large_enum_variant, reason = "handed over one at a time")]
-enum Told {
-    Found(Found),
-    /// The input has ended; whether its end says that it is whole.
-    Ended(bool),
-    Failed(Error),
-}
+/// What was told, in portions, and of which side.
+type Channel = mpsc::SyncSender<(Side, Vec<Told>)>;
 
-type Channel = SyncSender<(Side, Told)>;
+/// Portions that a reading thread may be ahead of the loop.
+const AHEAD: usize = 16;
 
-/// Compares until both sides have ended, or for as long as they go on.
+/// Compares until both sides have ended, or for as long as they go on. Gives whether anything
+/// differed.
 ///
 /// # Errors
 /// When a stream fails, when a listing is not a set of containers, or when what is there cannot be
 /// known in full.
-pub fn run(stdio: Stdio, sides: &Sides, policy: Policy) -> Result<()> {
+pub fn run(stdio: Stdio, sides: &Sides, policy: Policy, format: Format) -> Result<bool> {
     let Stdio { reader, output, report } = stdio;
     let current = Reader::open(sides.current)
         .map_err(|e| e.at(format_args!("--current {}", sides.current.display())))?;
     let whole_file = !std::fs::metadata(sides.current)
         .is_ok_and(|meta| meta.file_type().is_fifo() || meta.file_type().is_socket())
         && sides.current != Path::new("-");
-    let (sender, receiver) = mpsc::sync_channel(256);
-    listen(Side::Wanted, reader, sides.complete, sender.clone());
-    listen(Side::Current, current, whole_file, sender);
-    let owner = policy.owner.clone();
+    let loop_ = Reconciler::new(policy.clone());
+    let (sender, receiver) = mpsc::sync_channel(AHEAD);
+    listen(Side::Wanted, reader, sides.complete, loop_.eye(), sender.clone());
+    listen(Side::Current, current, whole_file, loop_.eye(), sender);
     let mut stage = Stage {
-        loop_: Reconciler::new(policy),
-        out: Outward { output, report, owner, follow: false, failed: None },
+        loop_,
+        out: Outward::new(output, report, policy.owner, format),
         follow: Follow { wanted: None, current: None },
         begun: Instant::now(),
         unclear: false,
         ended: None,
     };
     stage.serve(&receiver)?;
-    stage.out.output.settle()
-}
-
-/// Reads one side on a thread of its own, which ends with the program.
-fn listen(side: Side, mut reader: Reader, whole: bool, to: Channel) {
-    std::thread::spawn(move || {
-        loop {
-            let told = match reader.read(&mut || Ok(())) {
-                Ok(Found::End) => Told::Ended(whole || reader.is_closed_array()),
-                Ok(found) => Told::Found(found),
-                Err(why) => Told::Failed(why),
-            };
-            let over = matches!(told, Told::Ended(_) | Told::Failed(_));
-            if to.send((side, told)).is_err() || over {
-                return;
-            }
-        }
-    });
+    stage.out.end()
 }
 
 /// Whether a side said that it goes on behind its listing; nothing before it has listed.
@@ -100,42 +86,32 @@ struct Stage {
     ended: Option<bool>,
 }
 
-/// Where changes go.
-struct Outward {
-    output: Output,
-    report: Report,
-    /// Whose containers are compared.
-    owner: Option<Owner>,
-    /// Whether the checkpoints say that more comes.
-    follow: bool,
-    /// Why writing failed, if it did.
-    failed: Option<Error>,
-}
-
 impl Stage {
     fn now(&self) -> Duration {
         self.begun.elapsed()
     }
 
     /// Has the loop do something and hands on what comes out.
-    fn turn(&mut self, act: impl FnOnce(&mut Reconciler, Duration, Sink)) -> Result<()> {
+    fn turn<T>(&mut self, act: impl FnOnce(&mut Reconciler, Duration, Sink) -> T) -> Result<T> {
         let now = self.now();
-        act(&mut self.loop_, now, &mut |out| self.out.take(out));
-        self.out.failed.take().map_or(Ok(()), Err)
+        let outcome = act(&mut self.loop_, now, &mut |out| self.out.take(out));
+        self.out.turned().map(|()| outcome)
     }
 
-    fn serve(&mut self, told: &Receiver<(Side, Told)>) -> Result<()> {
+    fn serve(&mut self, told: &Receiver<(Side, Vec<Told>)>) -> Result<()> {
         loop {
-            let Some((side, what)) = self.next(told)? else {
+            let Some((side, portion)) = self.next(told)? else {
                 self.turn(Reconciler::tick)?;
                 continue;
             };
-            match what {
-                Told::Failed(why) => return Err(why),
-                Told::Found(Found::Bad(why)) => self.bad(side, why)?,
-                Told::Found(Found::Record(_, record)) => self.record(side, record)?,
-                Told::Found(Found::End) => (),
-                Told::Ended(whole) => self.side_ended(side, whole)?,
+            for what in portion {
+                match what {
+                    Told::Failed(why) => return Err(why),
+                    Told::Bad(why) => self.bad(side, why)?,
+                    Told::Seen(seen) => self.seen(side, seen)?,
+                    Told::Record(record) => self.record(side, *record)?,
+                    Told::Ended(whole) => self.side_ended(side, whole)?,
+                }
             }
             if self.ended.is_some() && self.follow.current.is_some() {
                 return self.finish();
@@ -144,14 +120,14 @@ impl Stage {
     }
 
     /// What was told next; nothing when it is time to look again. Hands the output over first.
-    fn next(&mut self, told: &Receiver<(Side, Told)>) -> Result<Option<(Side, Told)>> {
+    fn next(&mut self, told: &Receiver<(Side, Vec<Told>)>) -> Result<Option<(Side, Vec<Told>)>> {
         let wake = self.loop_.next_tick();
         if wake.is_some_and(|wake| wake <= self.now()) {
             return Ok(None);
         }
         match told.try_recv() {
             Ok(next) => return Ok(Some(next)),
-            Err(TryRecvError::Empty) => self.out.output.flush()?,
+            Err(TryRecvError::Empty) => self.out.flush()?,
             Err(TryRecvError::Disconnected) => return Err(hung_up()),
         }
         let Some(wake) = wake else {
@@ -167,15 +143,33 @@ impl Stage {
     /// A record that is none: a listing is taken whole or not at all, a later update is passed
     /// over.
     fn bad(&mut self, side: Side, why: Error) -> Result<()> {
-        let listed = match side {
-            Side::Wanted => self.follow.wanted.is_some(),
-            Side::Current => self.follow.current.is_some(),
-        };
-        if !listed {
+        if !self.has_listed(side) {
             return Err(why.remedy("the listing is refused whole, nothing is changed"));
         }
         self.out.report.failed(&why);
         Ok(())
+    }
+
+    fn has_listed(&self, side: Side) -> bool {
+        match side {
+            Side::Wanted => self.follow.wanted.is_some(),
+            Side::Current => self.follow.current.is_some(),
+        }
+    }
+
+    /// One container of a side. In the first listing each name stands once, of what is there once
+    /// on each host.
+    fn seen(&mut self, side: Side, seen: Seen) -> Result<()> {
+        self.out.report.used();
+        let id = (!self.has_listed(side)).then(|| seen.id.clone());
+        let told = match side {
+            Side::Wanted => self.turn(|loop_, now, out| loop_.want_seen(seen, now, out))?,
+            Side::Current => self.turn(|loop_, now, out| loop_.see_seen(seen, now, out))?,
+        };
+        match id.filter(|_| told == reconcile::Told::Twice) {
+            Some(id) => Err(twice(side, &id)),
+            None => Ok(()),
+        }
     }
 
     fn record(&mut self, side: Side, record: Record) -> Result<()> {
@@ -185,12 +179,9 @@ impl Stage {
                 if container.status == Some(Status::Failed) =>
             {
                 self.unclear = true;
-                self.out.output.write(&Record::Container(container))
+                self.out.pass(&Record::Container(container))
             }
-            (Side::Wanted, Record::Container(container)) => self.wanted(&container),
-            (Side::Current, Record::Container(container)) => {
-                self.turn(|loop_, now, out| loop_.see(&container, now, out))
-            }
+            (side, Record::Container(container)) => self.container(side, &container),
             (Side::Wanted, Record::Checkpoint(checkpoint)) if checkpoint.of == Of::Container => {
                 self.follow.wanted = Some(checkpoint.follow);
                 self.out.follow = checkpoint.follow;
@@ -208,19 +199,20 @@ impl Stage {
                 }
                 self.turn(Reconciler::current_checkpoint)
             }
-            (Side::Wanted, other) => self.out.output.write(&other),
+            (Side::Wanted, other) => self.out.pass(&other),
             (Side::Current, _) => Ok(()),
         }
     }
 
-    /// One container that is wanted. In the first listing each name stands once.
-    fn wanted(&mut self, container: &Container) -> Result<()> {
-        if self.follow.wanted.is_none() && self.loop_.is_wanted(&container.id) {
-            let what = format!("container \"{}\" is wanted twice", container.id);
-            let error = Error::new(Kind::BadInput, what);
-            return Err(error.remedy("the listing is refused whole, nothing is changed"));
+    fn container(&mut self, side: Side, container: &Container) -> Result<()> {
+        let told = match side {
+            Side::Wanted => self.turn(|loop_, now, out| loop_.want(container, now, out))?,
+            Side::Current => self.turn(|loop_, now, out| loop_.see(container, now, out))?,
+        };
+        if told == reconcile::Told::Twice && !self.has_listed(side) {
+            return Err(twice(side, &container.id));
         }
-        self.turn(|loop_, now, out| loop_.want(container, now, out))
+        Ok(())
     }
 
     /// What the listing that ends here says of what it leaves out.
@@ -260,33 +252,12 @@ impl Stage {
     }
 }
 
-impl Outward {
-    fn take(&mut self, out: Out) {
-        if self.failed.is_none() {
-            self.failed = self.write(out).err();
-        }
-    }
-
-    fn write(&mut self, out: Out) -> Result<()> {
-        match out {
-            Out::Change(change) => {
-                if let (true, Some(error)) = (change.has_failed(), &change.error) {
-                    self.report.failed(&Error::new(Kind::Refused, error));
-                }
-                self.output.write(&change.into())
-            }
-            Out::Complete(count) => {
-                let mut checkpoint = Checkpoint::new(Of::Change, count);
-                checkpoint.owner = self.owner.clone();
-                checkpoint.follow = self.follow;
-                self.output.write(&Record::Checkpoint(checkpoint))
-            }
-            Out::Refused(why) => {
-                self.report.failed(&why);
-                Ok(())
-            }
-        }
-    }
+fn twice(side: Side, id: &ContainerId) -> Error {
+    let what = match side {
+        Side::Wanted => format!("container \"{id}\" is wanted twice"),
+        Side::Current => format!("container \"{id}\" is there twice on one host"),
+    };
+    Error::new(Kind::BadInput, what).remedy("the listing is refused whole, nothing is changed")
 }
 
 fn hung_up() -> Error {

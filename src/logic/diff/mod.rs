@@ -1,11 +1,57 @@
 //! Whether two container documents ask for the same container.
 
-use std::collections::BTreeMap;
+mod glance;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+
+pub use glance::{Glance, Looker, Print};
 
 use crate::record::{Container, State, Why, Words, is_default};
+
+/// Fields that say where a container is and what became of it.
+const ADDED: [&str; 7] = ["host", "state", "docker", "interfaces", "status", "error", "error_kind"];
+
+/// Fields that are not compared: those that are added, whose it is and what it stands for, and what
+/// is asked of others and not of the container.
+const UNCOMPARED: [&str; 14] = [
+    "kind",
+    "host",
+    "state",
+    "docker",
+    "interfaces",
+    "status",
+    "error",
+    "error_kind",
+    "lease",
+    "owner",
+    "scale",
+    "scaled_from",
+    "requires",
+    "pull",
+];
+
+/// Fields that an operator does not want to be compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ignored(Vec<String>);
+
+impl Ignored {
+    /// These.
+    pub fn new(fields: Vec<String>) -> Ignored {
+        Ignored(fields)
+    }
+
+    /// Whether every field is compared.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this field is not.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|ignored| ignored == name)
+    }
+}
 
 /// What would have to change for `current` to be as `wanted` says, field by field; empty when the
 /// two ask for the same container.
@@ -13,17 +59,12 @@ use crate::record::{Container, State, Why, Words, is_default};
 /// Sets (`env`, `ports`, `expose`, `volumes`, capabilities) have no order, `latest` is the tag of
 /// an image without one, a command line equals its words. Where a container runs, what became of
 /// it and whose lease it is for are not compared.
-pub fn compare(wanted: &Container, current: &Container) -> Vec<Why> {
-    let mut whys = Vec::new();
+pub fn compare(wanted: &Container, current: &Container, ignored: &Ignored) -> Vec<Why> {
     let (wanted, current) = (fields(wanted), fields(current));
-    let names: std::collections::BTreeSet<&String> = wanted.keys().chain(current.keys()).collect();
-    for name in names {
-        let (to, from) = (wanted.get(name), current.get(name));
-        if to != from {
-            whys.push(why(name, from.cloned(), to.cloned()));
-        }
-    }
-    whys
+    let names: BTreeSet<&String> = wanted.keys().chain(current.keys()).collect();
+    let differs = |name: &&String| wanted.get(*name) != current.get(*name);
+    let told = names.into_iter().filter(|name| !ignored.contains(name)).filter(differs);
+    told.map(|name| why(name, current.get(name).cloned(), wanted.get(name).cloned())).collect()
 }
 
 /// A declared container that does not run: what its state is and should be.
@@ -42,25 +83,6 @@ pub fn why(field: &str, from: Option<Value>, to: Option<Value>) -> Why {
     Why { field: field.to_owned(), from, to, rest: Default::default() }
 }
 
-/// What a container is, in 128 bits of SHA-256: two have the same print when [`compare`] finds no
-/// difference between them, and only then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Print([u8; 16]);
-
-impl Print {
-    /// The print of a container.
-    pub fn of(container: &Container) -> Print {
-        let mut plain = normal(container);
-        let mut unknown = unknown(&mut plain);
-        unknown.retain(|_, value| !is_default(value));
-        let known = serde_json::to_vec(&plain).expect("the fields that are known are JSON");
-        let unknown = serde_json::to_vec(&unknown).expect("what was read as JSON is JSON");
-        let hash = Sha256::new().chain_update(known).chain_update(unknown);
-        let digest: [u8; 32] = hash.finalize().into();
-        Print(std::array::from_fn(|at| digest[at]))
-    }
-}
-
 /// The fields that are compared, in a form in which equal means equal.
 fn fields(container: &Container) -> BTreeMap<String, Value> {
     let mut plain = normal(container);
@@ -70,19 +92,13 @@ fn fields(container: &Container) -> BTreeMap<String, Value> {
     };
     let mut fields: BTreeMap<String, Value> = known.into_iter().collect();
     fields.extend(unknown);
-    fields.retain(|_, value| !is_default(value));
+    fields.retain(|name, value| !UNCOMPARED.contains(&name.as_str()) && !is_default(value));
     fields
 }
 
-/// The container's declaration, with sets in order and everything written in one way.
+/// The container with its sets in order and everything written in one way.
 fn normal(container: &Container) -> Container {
-    let mut plain = container.declared();
-    plain.lease = None;
-    plain.owner = None;
-    plain.scale = None;
-    plain.scaled_from = None;
-    plain.requires = None;
-    plain.pull = None;
+    let mut plain = container.clone();
     set(&mut plain.env);
     set(&mut plain.ports);
     set(&mut plain.expose);
@@ -132,8 +148,8 @@ mod tests {
 
     fn differ(a: &str, b: &str) -> Vec<String> {
         let (a, b) = (container(a), container(b));
-        let whys = compare(&a, &b);
-        assert_eq!(whys.is_empty(), Print::of(&a) == Print::of(&b), "the prints agree");
+        let whys = compare(&a, &b, &Ignored::default());
+        assert_eq!(whys.len(), compare(&b, &a, &Ignored::default()).len());
         whys.into_iter().map(|why| why.field).collect()
     }
 
@@ -179,8 +195,20 @@ mod tests {
         let whys = compare(
             &container(r#"{"id":"a","image":"b","memory":2}"#),
             &container(r#"{"id":"a","image":"b"}"#),
+            &Ignored::default(),
         );
         assert_eq!((&whys[0].from, &whys[0].to), (&None, &Some(Value::from(2))));
+    }
+
+    #[test]
+    fn what_is_ignored_or_meant_for_others_makes_no_difference() {
+        let a = container(r#"{"id":"a","image":"b","x":1,"memory":2,"env":["A=1"]}"#);
+        let b = container(
+            r#"{"id":"a","image":"b","scale":3,"pull":"never","requires":{"group":"g"}}"#,
+        );
+        let ignored = Ignored::new(vec!["x".to_owned(), "env".to_owned()]);
+        let whys = compare(&a, &b, &ignored);
+        assert_eq!(whys.iter().map(|why| &why.field).collect::<Vec<_>>(), ["memory"]);
     }
 
     #[test]
