@@ -27,7 +27,7 @@ fn a_beginning_of_an_id_is_no_name() {
         "/containers/create" => Some((409, r#"{"message":"Conflict"}"#.into())),
         "/containers/abc/json" => ok(inspected("victim", &format!("abc{}", "0".repeat(61)))),
         path if path.starts_with("/images/") => image(),
-        "/_ping" => Some((200, "OK".into())),
+        "/_ping" | "/info" => Some((200, "OK".into())),
         path => panic!("{path} was asked for"),
     });
     let host = json!({"id": "h", "url": engine.url()});

@@ -89,7 +89,7 @@ fn what_is_declared_runs_and_is_read_back_the_same() {
         "cap_add": ["NET_ADMIN"], "cap_drop": ["MKNOD"], "read_only": true,
         "tmpfs": {"/run": "size=1m"}, "memory": 67108864, "cpus": 0.5, "init": true,
         "stop_timeout": 1, "lease": {"key": "om2pqvn3u6qa2", "address": "fd00::1", "iaid": 7},
-        "key": "om2pqvn3u6qa2", "networks": ["br1"], "x-note": {"z": [1.50, null], "a": "\u{e9}"}
+        "key": "om2pqvn3u6qa2", "networks": [{"bridge": "br1"}], "x-note": {"z": [1.50, null], "a": "\u{e9}"}
     });
     let out = done(container_run(&docker, std::slice::from_ref(&wanted)));
     assert_eq!(declared(&out), wanted);

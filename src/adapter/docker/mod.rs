@@ -8,17 +8,25 @@
 //! answer's name is compared, and from there on its whole id is used.
 
 mod create;
+mod endpoint;
 mod error;
 mod events;
+mod health;
+mod kernel;
 mod label;
+mod limits;
+mod list;
+mod mounts;
 mod network;
+mod origin;
+mod ports;
 mod read;
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bollard::models::{ContainerCreateBody, ImageConfig};
+use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
@@ -26,15 +34,19 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
 
-pub use create::{Kernel, body};
+pub use create::body;
+pub use endpoint::Joins;
+pub use kernel::Kernel;
 pub use label::{DECLARED, KEY, OWNER, PREFIX};
 pub use read::Found;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{ContainerId, Image, Owner};
+use crate::record::{ContainerId, Image, Owner, Platform};
 use error::{failure, is_missing, status};
-use read::Inspected;
+use origin::{Brought, Defaults};
+use read::{Around, Inspected};
 
 /// How long the engine may take to begin its answer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -52,7 +64,9 @@ pub struct Engine {
     url: String,
     kernel: Kernel,
     /// What images say, by their own id, which names their content.
-    images: Mutex<HashMap<String, ImageConfig>>,
+    images: Mutex<HashMap<String, Arc<Brought>>>,
+    /// What the engine does where nothing is said; it does not change while it runs.
+    defaults: OnceCell<Defaults>,
 }
 
 /// What became of the wish for a new container.
@@ -87,6 +101,7 @@ impl Engine {
             url: url.to_owned(),
             kernel: Kernel::here(),
             images: Mutex::default(),
+            defaults: OnceCell::new(),
         };
         engine.runtime.block_on(engine.docker.ping()).map_err(|why| failure(doing(), &why))?;
         Ok(engine)
@@ -102,12 +117,13 @@ impl Engine {
         self.kernel
     }
 
-    /// The ids of the containers: all of them, or those that run; of one owner, or of anybody.
-    pub fn list(&self, owner: Option<&Owner>, all: bool) -> Result<Vec<String>> {
-        let mut filters = HashMap::new();
-        if let Some(owner) = owner {
-            filters.insert("label", vec![format!("{OWNER}={owner}")]);
-        }
+    /// The ids of the containers: all of them, or those that run; of one owner, or of anybody; with
+    /// all of these labels, each `NAME` or `NAME=VALUE`.
+    pub fn list(&self, owner: Option<&Owner>, labels: &[String], all: bool) -> Result<Vec<String>> {
+        let owner = owner.map(|owner| format!("{OWNER}={owner}"));
+        let labels: Vec<String> = owner.into_iter().chain(labels.iter().cloned()).collect();
+        let filters: HashMap<_, _> =
+            std::iter::once(("label", labels)).filter(|(_, labels)| !labels.is_empty()).collect();
         let options = ListContainersOptionsBuilder::default().all(all).filters(&filters).build();
         let listed = self
             .runtime
@@ -142,34 +158,85 @@ impl Engine {
         };
         let document = match inspected.declared() {
             Some(document) => document,
-            None => inspected.derived(&self.image(&inspected.image_id).await?)?,
+            None => inspected.derived(&self.around(&inspected).await?)?,
         };
         Ok(Some(inspected.found(document)))
     }
 
-    /// What an image says; nothing at all when it was taken away under its containers.
-    async fn image(&self, id: &str) -> Result<ImageConfig> {
-        let known = || self.images.lock().unwrap_or_else(|poison| poison.into_inner());
-        if let Some(config) = known().get(id) {
-            return Ok(config.clone());
+    /// What else is to be known to read a container that the suite did not make.
+    async fn around(&self, inspected: &Inspected) -> Result<Around<'_>> {
+        let mut names = HashMap::new();
+        for id in inspected.others() {
+            match self.docker.inspect_container(id, None).await {
+                Ok(other) => names.extend(other.name.map(|name| {
+                    (id.to_owned(), name.strip_prefix('/').unwrap_or(&name).to_owned())
+                })),
+                Err(why) if is_missing(&why) => (),
+                Err(why) => return Err(failure(format_args!("inspect container {id}"), &why)),
+            }
         }
-        let config = match self.docker.inspect_image(id).await {
-            Ok(image) => image.config.unwrap_or_default(),
-            Err(why) if is_missing(&why) => return Ok(ImageConfig::default()),
+        let image = self.image(&inspected.image_id).await?;
+        Ok(Around { image, defaults: self.defaults().await?, names })
+    }
+
+    /// What an image says; nothing at all when it was taken away under its containers.
+    async fn image(&self, id: &str) -> Result<Arc<Brought>> {
+        let known = || self.images.lock().unwrap_or_else(|poison| poison.into_inner());
+        if let Some(brought) = known().get(id) {
+            return Ok(brought.clone());
+        }
+        let brought = match self.docker.inspect_image(id).await {
+            Ok(image) => Arc::new(Brought::of(image)),
+            Err(why) if is_missing(&why) => return Ok(Arc::default()),
             Err(why) => return Err(failure(format_args!("inspect image {id}"), &why)),
         };
-        known().insert(id.to_owned(), config.clone());
-        Ok(config)
+        known().insert(id.to_owned(), brought.clone());
+        Ok(brought)
+    }
+
+    /// What the engine does where nothing is said; nothing is known of one whose answer cannot be
+    /// read.
+    async fn defaults(&self) -> Result<&Defaults> {
+        let doing = || format!("ask {} for its defaults", self.url);
+        self.defaults
+            .get_or_try_init(|| async {
+                match self.docker.info().await.map_err(|why| failure(doing(), &why)) {
+                    Ok(info) => Ok(Defaults::of(info)),
+                    Err(why) if matches!(why.kind(), Kind::BadInput | Kind::NotFound) => {
+                        Ok(Defaults::default())
+                    }
+                    Err(why) => Err(why),
+                }
+            })
+            .await
     }
 
     /// Makes a container called `name`, and does not start it.
-    pub fn create(&self, name: &ContainerId, body: ContainerCreateBody) -> Result<Created> {
-        let options = CreateContainerOptionsBuilder::default().name(name.as_str()).build();
-        match self.runtime.block_on(self.docker.create_container(Some(options), body)) {
-            Ok(made) => Ok(Created::Made(made.id)),
+    ///
+    /// # Errors
+    /// `Refused` when the engine would leave out something of what is asked for.
+    pub fn create(
+        &self,
+        name: &ContainerId,
+        platform: Option<&Platform>,
+        body: ContainerCreateBody,
+    ) -> Result<Created> {
+        let mut options = CreateContainerOptionsBuilder::default().name(name.as_str());
+        if let Some(platform) = platform {
+            options = options.platform(platform.as_str());
+        }
+        let swap = body.host_config.as_ref().is_some_and(|host| host.memory_swap.is_some());
+        match self.runtime.block_on(self.docker.create_container(Some(options.build()), body)) {
+            Ok(made) => match made.warnings.iter().find(|warning| is_loss(warning, swap)) {
+                Some(loss) => {
+                    self.remove(&made.id)?;
+                    Err(Error::new(Kind::Refused, "create container").why(loss))
+                }
+                None => Ok(Created::Made(made.id)),
+            },
             Err(why) => match (status(&why), why.to_string().to_lowercase()) {
                 (Some(409), _) => Ok(Created::NameTaken),
-                (Some(404), text) if text.contains("no such image") => Ok(Created::ImageMissing),
+                (Some(_), text) if is_image_missing(&text) => Ok(Created::ImageMissing),
                 _ => Err(failure("create container", &why)),
             },
         }
@@ -234,40 +301,47 @@ impl Engine {
         })
     }
 
-    /// Whether the image is here.
-    pub fn has_image(&self, image: &Image) -> Result<bool> {
+    /// Whether the image is here, for that platform.
+    pub fn has_image(&self, image: &Image, platform: Option<&Platform>) -> Result<bool> {
         match self.runtime.block_on(self.docker.inspect_image(image.as_str())) {
-            Ok(_) => Ok(true),
+            Ok(found) => Ok(platform.is_none_or(|platform| Brought::of(found).is_for(platform))),
             Err(why) if is_missing(&why) => Ok(false),
             Err(why) => Err(failure(format_args!("inspect image {image}"), &why)),
         }
     }
 
-    /// Fetches an image from its registry.
+    /// Fetches an image from its registry, the one for that platform where there are several.
     ///
     /// # Errors
     /// `NotFound`, whatever the reason is that it cannot be had.
-    pub fn pull(&self, image: &Image) -> Result<()> {
+    pub fn pull(&self, image: &Image, platform: Option<&Platform>) -> Result<()> {
         let version = image.digest().or(image.tag()).unwrap_or("latest");
-        let options = CreateImageOptionsBuilder::default()
-            .from_image(image.repository())
-            .tag(version)
-            .build();
+        let mut options =
+            CreateImageOptionsBuilder::default().from_image(image.repository()).tag(version);
+        if let Some(platform) = platform {
+            options = options.platform(platform.as_str());
+        }
         let docker = self.docker.clone().with_timeout(PULL_PATIENCE);
         let pulled = self.runtime.block_on(async {
-            let mut steps = docker.create_image(Some(options), None, None);
+            let mut steps = docker.create_image(Some(options.build()), None, None);
             while let Some(step) = steps.next().await {
                 step?;
             }
             Ok(())
         });
-        pulled.map_err(|why| {
-            error::no_image(
-                format_args!("image \"{image}\" is not on the host and cannot be fetched"),
-                &why,
-            )
-        })
+        pulled.map_err(|why| error::no_image(format_args!("fetch image \"{image}\""), &why))
     }
+}
+
+/// Whether the engine warns that it does not do something that was asked for. Where its kernel
+/// cannot limit swap it says so for each limit of memory.
+fn is_loss(warning: &str, swap: bool) -> bool {
+    warning.contains("discarded") || swap && warning.contains("without swap")
+}
+
+/// Whether the engine's refusal is that it does not have the image, or not for that platform.
+fn is_image_missing(text: &str) -> bool {
+    text.contains("no such image") || text.contains("does not match the specified platform")
 }
 
 /// The path of the socket that a URL names.

@@ -7,14 +7,15 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use bollard::models::{Network, NetworkCreateRequest};
+use bollard::models::{Network, NetworkConnectRequest, NetworkCreateRequest};
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
 
-use super::Engine;
+use super::endpoint::endpoint;
 use super::error::{failure, is_missing, status};
 use super::label::OWNER;
+use super::{Engine, Joins};
 use crate::error::{Error, Kind, Result};
-use crate::record::{NetworkName, Owner};
+use crate::record::{DockerNetwork, NetworkName, Owner};
 
 /// How often a network of a name may turn up beside one that is there.
 const TRIES: u32 = 10;
@@ -23,6 +24,40 @@ const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Engine {
+    /// Makes sure that all networks that a container joins are there, apart from `private`.
+    ///
+    /// # Errors
+    /// `NotFound` when one is not: the engine itself would see that only at the start.
+    pub fn need_networks(&self, joins: &Joins, private: Option<&NetworkName>) -> Result<()> {
+        let private = private.map(NetworkName::as_str);
+        for name in joins.names().filter(|name| Some(*name) != private) {
+            match self.runtime.block_on(self.docker.inspect_network(name, None)) {
+                Ok(_) => (),
+                Err(why) if is_missing(&why) => {
+                    return Err(Error::new(Kind::NotFound, format_args!("join network {name}"))
+                        .why("there is no such network on the host")
+                        .remedy("make it, or take it out of the document"));
+                }
+                Err(why) => return Err(failure(format_args!("inspect network {name}"), &why)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a container into one more network; does nothing when it is in it.
+    pub fn join(&self, docker_id: &str, network: &DockerNetwork) -> Result<()> {
+        let name = network.network.as_str();
+        let wanted = NetworkConnectRequest {
+            container: docker_id.to_owned(),
+            endpoint_config: Some(endpoint(network)),
+        };
+        match self.runtime.block_on(self.docker.connect_network(name, wanted)) {
+            Ok(()) => Ok(()),
+            Err(why) if why.to_string().contains("already exists in network") => Ok(()),
+            Err(why) => Err(failure(format_args!("join network {name}"), &why)),
+        }
+    }
+
     /// Makes sure that there is one network of that name, and that it is `owner`'s.
     ///
     /// Where two were made at the same time the older one stays, unless only the younger one is in

@@ -1,24 +1,28 @@
 //! What the engine says of a container, as a document.
 //!
 //! A container of the suite's own carries its document in a label. Any other is read from what the
-//! engine knows, less what its image brings along: what is left is what somebody asked for.
+//! engine knows, less what its image and the engine itself bring along: what is left is what somebody
+//! asked for.
 
 use std::collections::{BTreeMap, HashMap};
-use std::str::FromStr;
+use std::sync::Arc;
 
 use bollard::models::{
     ContainerConfig, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
-    HostConfig, ImageConfig, PortMap, RestartPolicy, RestartPolicyNameEnum,
+    EndpointSettings, HostConfig, ImageConfig, RestartPolicy, RestartPolicyNameEnum,
 };
 use jiff::Timestamp;
 
-use super::create::port_name;
-use super::label;
+use super::list::{beyond, known, known_set, parsed, sorted, unlike};
+use super::origin::{Brought, Defaults};
+use super::{endpoint, health, label, limits, mounts, ports};
 use crate::error::{Error, Kind, Result};
 use crate::record::{
-    Bytes, Container, ContainerId, Cpus, Docker, Expose, Hostname, Image, Object, Port, Restart,
-    State, Volume, Words,
+    Container, ContainerId, Docker, Hostname, Image, Object, Restart, Signal, State, Words,
 };
+
+/// The signal that Docker sends where neither container nor image says which.
+const STOP_SIGNAL: &str = "SIGTERM";
 
 /// A container that an engine has.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +33,10 @@ pub struct Found {
     pub docker_id: String,
     /// How its command ended, in words, when it has.
     pub ended: Option<String>,
+    /// All of its labels, the image's and the suite's too.
+    pub labels: HashMap<String, String>,
+    /// The networks of Docker's that it is in, by name.
+    pub joined: Vec<String>,
 }
 
 /// What the engine said, with the parts that must be there.
@@ -41,6 +49,15 @@ pub(super) struct Inspected {
     host: HostConfig,
     state: ContainerState,
     sandbox: Option<String>,
+    endpoints: HashMap<String, EndpointSettings>,
+}
+
+/// What has to be known beside a container to tell what of it was asked for.
+pub(super) struct Around<'a> {
+    pub(super) image: Arc<Brought>,
+    pub(super) defaults: &'a Defaults,
+    /// The names of the containers in [`Inspected::others`], by id.
+    pub(super) names: HashMap<String, String>,
 }
 
 impl Inspected {
@@ -57,6 +74,7 @@ impl Inspected {
             Error::new(Kind::BadInput, format_args!("read container {docker_id}"))
                 .why(format_args!("the Docker engine's answer has no {what}"))
         };
+        let network = answer.network_settings.unwrap_or_default();
         Ok(Inspected {
             name: name.map_err(|why| {
                 Error::new(Kind::BadInput, format_args!("read container {docker_id}")).why(why)
@@ -65,7 +83,8 @@ impl Inspected {
             config: answer.config.ok_or_else(|| lacks("configuration"))?,
             host: answer.host_config.unwrap_or_default(),
             state: answer.state.ok_or_else(|| lacks("state"))?,
-            sandbox: answer.network_settings.and_then(|n| n.sandbox_key).filter(|k| !k.is_empty()),
+            sandbox: network.sandbox_key.filter(|key| !key.is_empty()),
+            endpoints: network.networks.unwrap_or_default(),
             docker_id,
         })
     }
@@ -76,42 +95,65 @@ impl Inspected {
         Some(Container { owner: Some(owner), ..document })
     }
 
-    /// The document that would make this container from an image that says `image`.
+    /// The ids of the containers whose network, IPC or processes it shares. Docker keeps ids where
+    /// names were given.
+    pub(super) fn others(&self) -> impl Iterator<Item = &str> {
+        let modes = [&self.host.network_mode, &self.host.ipc_mode, &self.host.pid_mode];
+        modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix("container:"))
+    }
+
+    /// The document that would make this container.
     ///
     /// What a document has no form for, such as an environment variable without a value, is left
     /// out.
     ///
     /// # Errors
     /// `BadInput` when the image's name is not one that a document may say.
-    pub(super) fn derived(&self, image: &ImageConfig) -> Result<Container> {
-        let (config, host) = (&self.config, &self.host);
+    pub(super) fn derived(&self, around: &Around) -> Result<Container> {
+        let (config, host, image) = (&self.config, &self.host, &around.image.config);
         let (entrypoint, cmd) = command(config, image);
-        Ok(Container {
+        let document = Container {
             cmd,
             entrypoint,
             env: beyond(&config.env, &image.env).filter_map(parsed).collect(),
-            ports: ports(host.port_bindings.as_ref()),
-            expose: expose(config, host, image),
-            volumes: volumes(config, host, image),
+            ports: ports::published(config, host),
+            expose: ports::listened_on(config, host, image),
+            volumes: mounts::volumes(config, host, image),
+            volumes_from: known_set(&host.volumes_from),
+            tmpfs: mounts::tmpfs(host),
             user: unlike(&config.user, &image.user),
             workdir: unlike(&config.working_dir, &image.working_dir),
             hostname: self.hostname(),
             labels: labels(config, image),
             restart: host.restart_policy.as_ref().and_then(restart),
-            network_mode: network_mode(host),
-            dns: host.dns.iter().flatten().filter_map(|text| parsed(text)).collect(),
+            dns: known(&host.dns),
+            dns_search: known(&host.dns_search),
+            extra_hosts: known_set(&host.extra_hosts),
             sysctls: sorted(&host.sysctls),
             cap_add: capabilities(&host.cap_add),
             cap_drop: capabilities(&host.cap_drop),
             privileged: host.privileged.unwrap_or_default(),
             read_only: host.readonly_rootfs.unwrap_or_default(),
-            tmpfs: sorted(&host.tmpfs),
-            memory: host.memory.and_then(|m| u64::try_from(m).ok()).filter(|m| *m > 0).map(Bytes),
-            cpus: host.nano_cpus.and_then(|n| Cpus::from_nano(u64::try_from(n).ok()?)),
-            init: host.init,
+            healthcheck: health::told(config.healthcheck.as_ref(), image.healthcheck.as_ref()),
+            stop_signal: stop_signal(config, image),
             stop_timeout: config.stop_timeout.and_then(|t| u32::try_from(t).ok()),
-            ..self.bare()?
-        })
+            init: host.init,
+            ipc: around.mode(&host.ipc_mode).filter(|mode| mode != "private").and_then(own),
+            pid: around.mode(&host.pid_mode).and_then(own),
+            platform: around.defaults.platform(&around.image),
+            ..limits::told(host, self.bare()?)
+        };
+        Ok(self.with_networks(around, around.defaults.logging(host, document)))
+    }
+
+    /// The document with the networks that the container is in.
+    fn with_networks(&self, around: &Around, document: Container) -> Container {
+        let mode = around.mode(&self.host.network_mode).unwrap_or_default();
+        // Each is known by the beginning of its id, and by its host name.
+        let short = self.docker_id.get(..12).unwrap_or(&self.docker_id);
+        let name = self.config.hostname.as_deref().unwrap_or_default();
+        let given = [short, &self.docker_id, name];
+        endpoint::told(&mode, &self.endpoints, &self.host.links, &given, document)
     }
 
     /// The document that says which container and image, and no more.
@@ -153,6 +195,8 @@ impl Inspected {
         Found {
             ended: ended(&self.state),
             docker_id: self.docker_id,
+            labels: self.config.labels.unwrap_or_default(),
+            joined: self.endpoints.into_keys().collect(),
             container: Container { state: state(&self.state), docker: Some(docker), ..document },
         }
     }
@@ -212,57 +256,11 @@ fn command(config: &ContainerConfig, image: &ImageConfig) -> (Option<Words>, Opt
     }
 }
 
-fn ports(bindings: Option<&PortMap>) -> Vec<Port> {
-    let mut ports = Vec::new();
-    for (name, bindings) in bindings.into_iter().flatten() {
-        let Ok(inside) = name.parse::<Expose>() else {
-            continue;
-        };
-        for binding in bindings.iter().flatten() {
-            let host = binding.host_port.as_deref().filter(|p| !p.is_empty()).unwrap_or("0");
-            let address = binding.host_ip.as_deref().filter(|a| !a.is_empty());
-            let (Ok(host), Ok(address)) = (host.parse(), address.map(str::parse).transpose())
-            else {
-                continue;
-            };
-            let Expose { container, transport } = inside;
-            ports.push(Port { address, host, container, transport });
-        }
-    }
-    ports.sort_unstable();
-    ports
-}
-
-/// The exposed ports that neither the image exposes nor publishing them did.
-fn expose(config: &ContainerConfig, host: &HostConfig, image: &ImageConfig) -> Vec<Expose> {
-    let published = |port: &Expose| {
-        let name = port_name(port.container, port.transport);
-        host.port_bindings.as_ref().is_some_and(|bindings| bindings.contains_key(&name))
-    };
-    let mut ports: Vec<Expose> = beyond(&config.exposed_ports, &image.exposed_ports)
-        .filter_map(parsed)
-        .filter(|port| !published(port))
-        .collect();
-    ports.sort_unstable();
-    ports
-}
-
-/// Named volumes and host paths, mounts of either kind, and anonymous volumes beyond the image's.
-fn volumes(config: &ContainerConfig, host: &HostConfig, image: &ImageConfig) -> Vec<Volume> {
-    let binds = host.binds.iter().flatten().cloned();
-    let mounts = host.mounts.iter().flatten().filter_map(|mount| {
-        let target = mount.target.as_deref()?;
-        let read_only = if mount.read_only == Some(true) { ":ro" } else { "" };
-        match mount.source.as_deref() {
-            Some(source) if !source.is_empty() => Some(format!("{source}:{target}{read_only}")),
-            _ => None,
-        }
-    });
-    let anonymous = beyond(&config.volumes, &image.volumes).map(str::to_owned);
-    let mut volumes: Vec<Volume> =
-        binds.chain(mounts).chain(anonymous).filter_map(|text| text.parse().ok()).collect();
-    volumes.sort_unstable();
-    volumes
+/// The signal that was asked for, unless it is the one that would be sent anyway.
+fn stop_signal(config: &ContainerConfig, image: &ImageConfig) -> Option<Signal> {
+    let set = |signal: &Option<String>| signal.clone().filter(|signal| !signal.is_empty());
+    let usual = set(&image.stop_signal).unwrap_or_else(|| STOP_SIGNAL.to_owned());
+    set(&config.stop_signal).filter(|signal| *signal != usual).and_then(|signal| parsed(&signal))
 }
 
 /// Labels beyond the image's, and none that would claim the container for the suite.
@@ -287,39 +285,23 @@ fn restart(policy: &RestartPolicy) -> Option<Restart> {
     }
 }
 
-/// Docker's network mode, unless it is the one that its absence means here too.
-fn network_mode(host: &HostConfig) -> Option<String> {
-    let mode = host.network_mode.as_deref()?;
-    (!matches!(mode, "" | "default" | "bridge")).then(|| mode.to_owned())
-}
-
 /// Docker writes capabilities with or without `CAP_`, as it was given them.
 fn capabilities(names: &Option<Vec<String>>) -> Vec<String> {
     let short = |name: &String| name.strip_prefix("CAP_").unwrap_or(name).to_owned();
     names.iter().flatten().map(short).collect()
 }
 
-fn sorted(map: &Option<HashMap<String, String>>) -> BTreeMap<String, String> {
-    map.iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
+impl Around<'_> {
+    /// A mode in which another container may stand by its id, with that one's name.
+    fn mode(&self, mode: &Option<String>) -> Option<String> {
+        let mode = mode.as_deref().filter(|mode| !mode.is_empty())?;
+        let other = mode.strip_prefix("container:").and_then(|id| self.names.get(id));
+        Some(other.map_or_else(|| mode.to_owned(), |name| format!("container:{name}")))
+    }
 }
 
-/// What `all` has that `image` has not.
-fn beyond<'a>(
-    all: &'a Option<Vec<String>>,
-    image: &'a Option<Vec<String>>,
-) -> impl Iterator<Item = &'a str> {
-    let image = image.as_deref().unwrap_or_default();
-    all.iter().flatten().filter(|item| !image.contains(item)).map(String::as_str)
-}
-
-/// A value that is set and not the image's.
-fn unlike(value: &Option<String>, image: &Option<String>) -> Option<String> {
-    let value = value.as_deref().filter(|v| !v.is_empty())?;
-    (image.as_deref() != Some(value)).then(|| value.to_owned())
-}
-
-fn parsed<T: FromStr>(text: &str) -> Option<T> {
-    text.parse().ok()
+fn own<T: std::str::FromStr>(text: String) -> Option<T> {
+    parsed(&text)
 }
 
 #[cfg(test)]
@@ -330,19 +312,31 @@ mod tests {
     /// What a real engine (20.10) answered.
     const FULL: &str = include_str!("../../../tests/data/docker/inspect-full.json");
     const PLAIN: &str = include_str!("../../../tests/data/docker/inspect-plain.json");
+    const ALL: &str = include_str!("../../../tests/data/docker/inspect-all.json");
     const IMAGE: &str = include_str!("../../../tests/data/docker/image.json");
+    const FOREIGN: &str = include_str!("../../../tests/data/docker/image-foreign.json");
 
-    fn image() -> ImageConfig {
-        let image: bollard::models::ImageInspect = serde_json::from_str(IMAGE).unwrap();
-        image.config.unwrap()
+    /// The engine that they are of.
+    fn engine() -> Defaults {
+        let info = json!({
+            "LoggingDriver": "json-file", "OSType": "linux", "Architecture": "x86_64"
+        });
+        Defaults::of(serde_json::from_value(info).unwrap())
     }
 
     fn inspected(answer: Value) -> Inspected {
         Inspected::of(serde_json::from_value(answer).unwrap()).unwrap()
     }
 
+    fn derived(inspected: &Inspected, image: &str, names: &[&str]) -> Container {
+        let image = Arc::new(Brought::of(serde_json::from_str(image).unwrap()));
+        let ids = inspected.others().map(str::to_owned);
+        let names = ids.zip(names.iter().map(|name| (*name).to_owned())).collect();
+        inspected.derived(&Around { image, defaults: &engine(), names }).unwrap()
+    }
+
     fn document(answer: Value) -> Value {
-        serde_json::to_value(inspected(answer).derived(&image()).unwrap()).unwrap()
+        serde_json::to_value(derived(&inspected(answer), IMAGE, &[])).unwrap()
     }
 
     fn answer(text: &str) -> Value {
@@ -369,9 +363,58 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_of_docker_run_that_has_a_field_is_told() {
+        let inspected = inspected(answer(ALL));
+        let document = derived(&inspected, FOREIGN, &["ipcsrc", "db"]);
+        assert_eq!(
+            serde_json::to_value(document).unwrap(),
+            json!({
+                "id": "all", "image": "site/web:1", "cmd": ["httpd", "-f", "-p", "8080"],
+                "env": ["A=1"], "ports": ["0:99/udp"],
+                "volumes": ["/own", "/tmp:/t:ro", "data:/v:ro"], "volumes_from": ["db:ro"],
+                "tmpfs": {"/run": "size=1m", "/x": "size=1048576"},
+                "user": "1:2", "workdir": "/www", "hostname": "web.example.org",
+                "labels": {"app": "web"}, "restart": "on-failure:3",
+                "networks": [
+                    {"network": "n1", "aliases": ["api", "www"],
+                     "ipv4_address": "10.231.5.10", "ipv6_address": "fd00:dead::10"},
+                    "bridge",
+                    {"network": "n2", "aliases": ["x"]}
+                ],
+                "links": ["c", "c:sql"],
+                "dns": ["9.9.9.9"], "dns_search": ["example.org", "."],
+                "extra_hosts": ["db:192.0.2.7", "six:2001:db8::1", "up:host-gateway"],
+                "sysctls": {"net.core.somaxconn": "1024"}, "cap_add": ["NET_ADMIN"],
+                "cap_drop": ["MKNOD"], "read_only": true, "init": true,
+                "devices": ["/dev/null:/dev/nul:r", "/dev/zero"], "shm_size": 33554432,
+                "ulimits": {"nofile": {"soft": 1024, "hard": 2048}, "nproc": 64},
+                "memory": 67108864, "memory_swap": 100663296, "cpus": 0.5, "cpu_shares": 512,
+                "pids_limit": 100, "log_driver": "json-file", "log_options": {"max-size": "1m"},
+                "healthcheck": {"interval_ms": 5000, "timeout_ms": 1000, "start_period_ms": 2000},
+                "stop_signal": "SIGINT", "stop_timeout": 3, "ipc": "container:ipcsrc",
+                "pid": "container:db", "platform": "linux/arm64/v8"
+            })
+        );
+    }
+
+    #[test]
+    fn a_signal_is_told_unless_it_would_be_sent_anyway() {
+        let told = |own: Value, image: Value| {
+            let config = serde_json::from_value(json!({"StopSignal": own})).unwrap();
+            let image = serde_json::from_value(json!({"StopSignal": image})).unwrap();
+            stop_signal(&config, &image).map(|signal| signal.to_string())
+        };
+        assert_eq!(told(json!("SIGINT"), Value::Null).as_deref(), Some("SIGINT"));
+        assert_eq!(told(json!("SIGTERM"), json!("SIGINT")).as_deref(), Some("SIGTERM"));
+        assert_eq!(told(json!("SIGTERM"), Value::Null), None);
+        assert_eq!(told(json!("SIGINT"), json!("SIGINT")), None);
+        assert_eq!(told(Value::Null, Value::Null), None);
+    }
+
+    #[test]
     fn what_runs_is_told_beside_the_document() {
         let inspected = inspected(answer(PLAIN));
-        let document = inspected.derived(&image()).unwrap();
+        let document = derived(&inspected, IMAGE, &[]);
         let found = inspected.found(document);
         let docker = found.container.docker.unwrap();
         assert_eq!(found.container.state, Some(State::Running));
@@ -388,7 +431,7 @@ mod tests {
         stopped["State"]["Pid"] = json!(0);
         stopped["State"]["ExitCode"] = json!(3);
         let inspected = inspected(stopped);
-        let document = inspected.derived(&image()).unwrap();
+        let document = derived(&inspected, IMAGE, &[]);
         let found = inspected.found(document);
         let docker = found.container.docker.unwrap();
         assert_eq!((docker.pid, docker.netns), (None, None));

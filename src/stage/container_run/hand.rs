@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use crate::adapter::docker::{Created, Engine, Found, body};
+use crate::adapter::docker::{Created, Engine, Found, Joins, body};
 use crate::error::{Error, Kind, Result};
 use crate::logic::diff::{Ignored, compare};
-use crate::record::{Container, Image, Owner, State};
+use crate::record::{Container, Owner, Pull, State};
 
 /// How often a name may turn out to be neither free nor anybody's, because others are at work.
 const TRIES: u32 = 30;
@@ -29,7 +29,26 @@ pub(super) struct Hand<'a> {
 impl Hand<'_> {
     /// Makes sure that the container is there, as it is declared, and runs.
     pub(super) fn add(&self, wanted: &Container) -> Result<Found> {
-        let outcome = self.make(wanted);
+        if wanted.pull == Some(Pull::Always) && !self.is_made(wanted)? {
+            self.pull(wanted)?;
+        }
+        self.make(wanted)
+    }
+
+    /// Makes sure that all is there that the container is made from, before another one goes for it.
+    pub(super) fn prepare(&self, wanted: &Container) -> Result<()> {
+        let joins = Joins::of(wanted)?;
+        self.need_networks(wanted, &joins)?;
+        let fetch = match wanted.pull {
+            Some(Pull::Always) => !self.is_made(wanted)?,
+            _ => !self.engine.has_image(&wanted.image, wanted.platform.as_ref())?,
+        };
+        if fetch { self.pull(wanted) } else { Ok(()) }
+    }
+
+    /// The same as [`Hand::add`] for a container whose image has been made sure of.
+    pub(super) fn make(&self, wanted: &Container) -> Result<Found> {
+        let outcome = self.try_make(wanted);
         if outcome.is_err() && wanted.private_network.is_some() {
             // What it failed for is the thing to tell.
             let _ = self.leave_network(wanted);
@@ -37,13 +56,25 @@ impl Hand<'_> {
         outcome
     }
 
-    fn make(&self, wanted: &Container) -> Result<Found> {
+    fn try_make(&self, wanted: &Container) -> Result<Found> {
+        let joins = Joins::of(wanted)?;
+        self.need_networks(wanted, &joins)?;
+        let mut fetched = false;
         for tries in 0..TRIES {
             self.have_network(wanted)?;
-            let body = body(wanted, self.owner, self.engine.kernel())?;
-            match self.engine.create(&wanted.id, body)? {
-                Created::Made(id) => return self.begin(wanted, &id),
-                Created::ImageMissing => self.engine.pull(&wanted.image)?,
+            let body = body(wanted, &joins, self.owner, self.engine.kernel())?;
+            match self.engine.create(&wanted.id, wanted.platform.as_ref(), body)? {
+                Created::Made(id) => return self.begin(wanted, &joins, &id),
+                Created::ImageMissing if fetched => {
+                    let what = format!("create container from image \"{}\"", wanted.image);
+                    return Err(
+                        Error::new(Kind::NotFound, what).why("it was fetched and is not there")
+                    );
+                }
+                Created::ImageMissing => {
+                    self.pull(wanted)?;
+                    fetched = true;
+                }
                 Created::NameTaken => match self.meet(wanted)? {
                     Some(found) => return Ok(found),
                     None => std::thread::sleep(PAUSE * tries),
@@ -52,6 +83,33 @@ impl Hand<'_> {
         }
         Err(Error::new(Kind::TimedOut, "create container")
             .why("others keep taking its name and giving it up"))
+    }
+
+    /// Fetches the container's image, unless that is forbidden.
+    fn pull(&self, wanted: &Container) -> Result<()> {
+        if wanted.pull != Some(Pull::Never) {
+            return self.engine.pull(&wanted.image, wanted.platform.as_ref());
+        }
+        let platform = wanted.platform.as_ref().map(|platform| format!(" for {platform}"));
+        let what = format!("use image \"{}\"", wanted.image);
+        let why = format!("it is not on the host{}", platform.unwrap_or_default());
+        Err(Error::new(Kind::NotFound, what)
+            .why(why)
+            .remedy("put it there, or declare another \"pull\" than never"))
+    }
+
+    /// Whether a container is there already that the wanted one needs no other for.
+    fn is_made(&self, wanted: &Container) -> Result<bool> {
+        let found = self.engine.find(&wanted.id)?;
+        Ok(found.is_some_and(|found| {
+            self.is_ours(&found) && stays(&found) && compare(wanted, &found.container).is_empty()
+        }))
+    }
+
+    /// Makes sure that the networks of Docker's that the container names are there.
+    fn need_networks(&self, wanted: &Container, joins: &Joins) -> Result<()> {
+        let private = wanted.private_network.as_ref().map(|network| &network.name);
+        self.engine.need_networks(joins, private)
     }
 
     /// Makes sure that the container runs, whatever it was declared as.
@@ -117,14 +175,11 @@ impl Hand<'_> {
         outcome
     }
 
-    /// Makes sure that the image is on the engine's host.
-    pub(super) fn have_image(&self, image: &Image) -> Result<()> {
-        if self.engine.has_image(image)? { Ok(()) } else { self.engine.pull(image) }
-    }
-
-    /// Starts the container that was just made, or unmakes it.
-    fn begin(&self, wanted: &Container, docker_id: &str) -> Result<Found> {
-        let why = match self.start(wanted, docker_id) {
+    /// Puts the container that was just made into its other networks and starts it, or unmakes it.
+    fn begin(&self, wanted: &Container, joins: &Joins, docker_id: &str) -> Result<Found> {
+        let mut further = joins.further.iter();
+        let joined = further.try_for_each(|network| self.engine.join(docker_id, network));
+        let why = match joined.and_then(|()| self.start(wanted, docker_id)) {
             Ok(()) => return self.running(docker_id),
             Err(why) => why,
         };
@@ -164,7 +219,13 @@ impl Hand<'_> {
         }
     }
 
+    /// Makes sure that the container runs, in all of its networks: a run that was killed may have
+    /// made it and not put it into the others, and anybody can take it out of one.
     fn make_run(&self, found: &Found) -> Result<Found> {
+        let joins = Joins::of(&found.container);
+        for network in joins.iter().flat_map(|joins| joins.lacking(&found.joined)) {
+            self.engine.join(&found.docker_id, &network)?;
+        }
         match found.container.state {
             Some(State::Running) => return Ok(found.clone()),
             Some(State::Paused) => self.engine.unpause(&found.docker_id)?,
@@ -221,10 +282,12 @@ fn is_of_network(why: &Error) -> bool {
     why.to_string().contains("network")
 }
 
-/// Whether a container could not be started because the network that it was in has gone. One of the
+/// Whether a container could not be started because a network that it was in has gone. One of the
 /// same name is another one to the engine, so the container has to be made anew.
 fn lacks_network(found: &Found, why: &Error) -> bool {
-    found.container.private_network.is_some() && why.kind() == Kind::NotFound && is_of_network(why)
+    let is_in_one =
+        || Joins::of(&found.container).is_ok_and(|joins| joins.names().next().is_some());
+    why.kind() == Kind::NotFound && is_of_network(why) && is_in_one()
 }
 
 /// Whether a container is not on its way out.

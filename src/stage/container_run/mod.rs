@@ -42,11 +42,11 @@ impl Work for Runner {
             Action::Add => Some(hand.add(container)?),
             Action::Keep => Some(hand.keep(container)?),
             Action::Replace => {
-                hand.have_image(&container.image)?;
+                hand.prepare(container)?;
                 if let Some(current) = current {
                     self.hand_of(current, &url, &owner, |hand| hand.clear(current).map(drop))?;
                 }
-                let remade = hand.add(container);
+                let remade = hand.make(container);
                 if let Some(old) = current.as_ref()
                     && old.private_network != container.private_network
                 {

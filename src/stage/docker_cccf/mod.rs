@@ -77,7 +77,7 @@ fn list(mut output: Output, report: &Report, options: &Options) -> Result<()> {
 /// The containers of one engine that are listed. One that goes away meanwhile is simply not there,
 /// and one that has no form as a document is told and left out.
 fn listing(engine: &Engine, options: &Options, report: &Report) -> Result<Vec<Found>> {
-    let ids = engine.list(options.owner.as_ref(), true)?;
+    let ids = engine.list(options.owner.as_ref(), &[], true)?;
     let mut listed = Vec::with_capacity(ids.len());
     for looked in engine.look(&ids) {
         match looked {
