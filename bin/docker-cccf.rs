@@ -9,7 +9,7 @@ use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
 use leasepipe::record::{Host, Owner};
 use leasepipe::stage::cccf_host;
-use leasepipe::stage::docker_cccf::{self, Options};
+use leasepipe::stage::docker_cccf::{self, Label, Options};
 
 /// Docker hosts → containers: what is there, and what changes
 ///
@@ -31,6 +31,9 @@ pub struct Args {
     /// Consider only this owner's containers; without it, everybody's
     #[arg(long, value_name = "NAME")]
     owner: Option<Owner>,
+    /// Consider only containers with this label; with all of them, if it is given more than once
+    #[arg(long = "label", value_name = "NAME[=VALUE]")]
+    labels: Vec<Label>,
     /// List also containers that somebody else made and that do not run
     #[arg(long)]
     all: bool,
@@ -69,10 +72,11 @@ fn run(args: Args, report: &Report) -> Result<()> {
     };
     let options = Options {
         hosts,
+        labels: args.labels,
         owner: args.owner,
         all: args.all,
         follow: args.follow,
         resync: args.resync.0,
     };
-    docker_cccf::run(Output::stdout(args.show.table)?, report, &options)
+    docker_cccf::run(Output::stdout(args.show.table)?, report, options)
 }

@@ -23,13 +23,17 @@ _docker__cccf() {
 
     case "${cmd}" in
         docker__cccf)
-            opts="-h -V --owner --all --hosts --host --follow --resync --table --help --version"
+            opts="-h -V --owner --label --all --hosts --host --follow --resync --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --owner)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

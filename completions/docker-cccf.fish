@@ -1,4 +1,5 @@
 complete -c docker-cccf -l owner -d 'Consider only this owner\'s containers; without it, everybody\'s' -r
+complete -c docker-cccf -l label -d 'Consider only containers with this label; with all of them, if it is given more than once' -r
 complete -c docker-cccf -l hosts -d 'File with host records: ask the engines of all of them' -r -F
 complete -c docker-cccf -l host -d 'Ask the engine at URL; the host\'s id is "local"' -r
 complete -c docker-cccf -l resync -d 'With --follow, list everything again this often; "none" for never' -r

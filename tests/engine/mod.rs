@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Output;
@@ -15,12 +15,22 @@ pub struct Engine {
     pub socket: PathBuf,
 }
 
-type Say = dyn Fn(&str) -> Option<(u16, String)> + Send + Sync;
+type Say = dyn Fn(&str, &str) -> Option<(u16, String)> + Send + Sync;
 
 impl Engine {
+    /// Says what `say` does for a path, or breaks the connection.
     pub fn new(
         name: &str,
         say: impl Fn(&str) -> Option<(u16, String)> + Send + Sync + 'static,
+    ) -> Engine {
+        Engine::hearing(name, move |path, _| say(path))
+    }
+
+    /// The same, where `say` also hears the whole request: method, address with its query, and,
+    /// behind a blank, the body.
+    pub fn hearing(
+        name: &str,
+        say: impl Fn(&str, &str) -> Option<(u16, String)> + Send + Sync + 'static,
     ) -> Engine {
         let socket = std::env::temp_dir().join(format!("lpt-{name}-{}", std::process::id()));
         let _ = std::fs::remove_file(&socket);
@@ -47,11 +57,27 @@ impl Drop for Engine {
 }
 
 fn answer(mut stream: UnixStream, say: &Say) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    let request = lines.next().and_then(Result::ok).unwrap_or_default();
-    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    if let Some((status, body)) = say(path.split('?').next().unwrap_or_default()) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut request = String::new();
+    let _ = reader.read_line(&mut request);
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header).is_ok_and(|read| read > 2) {
+            let header = header.to_ascii_lowercase();
+            let number = header.strip_prefix("content-length:").map(|n| n.trim().parse().unwrap());
+            length = number.unwrap_or(length);
+        } else {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    let _ = reader.read_exact(&mut body);
+    let address = request.split(' ').nth(1).unwrap_or_default();
+    let path = address.split('?').next().unwrap_or_default();
+    let request = request.rsplit_once(' ').map_or("", |(request, _)| request);
+    let whole = format!("{request} {}", String::from_utf8_lossy(&body));
+    if let Some((status, body)) = say(path, &whole) {
         let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n");
         let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
     }

@@ -117,14 +117,14 @@ impl Engine {
         self.kernel
     }
 
-    /// The ids of the containers: all of them, or those that run; of one owner, or of anybody; with
-    /// all of these labels, each `NAME` or `NAME=VALUE`.
-    pub fn list(&self, owner: Option<&Owner>, labels: &[String], all: bool) -> Result<Vec<String>> {
+    /// The ids of the containers, be they running or not: of one owner, or of anybody, and with all
+    /// of these labels, each `NAME` or `NAME=VALUE`.
+    pub fn list(&self, owner: Option<&Owner>, labels: &[String]) -> Result<Vec<String>> {
         let owner = owner.map(|owner| format!("{OWNER}={owner}"));
         let labels: Vec<String> = owner.into_iter().chain(labels.iter().cloned()).collect();
         let filters: HashMap<_, _> =
             std::iter::once(("label", labels)).filter(|(_, labels)| !labels.is_empty()).collect();
-        let options = ListContainersOptionsBuilder::default().all(all).filters(&filters).build();
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self
             .runtime
             .block_on(self.docker.list_containers(Some(options)))

@@ -4,18 +4,18 @@
 //! at every moment what a listing would say: what leaves the listing is told as `absent`, also when
 //! it left while nobody listened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Options, checkpoint, left_out, listing, on};
+use super::{Listing, Options, checkpoint, each_at_once, left_out, on};
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Container, Host, Object, Owner, Record, State};
+use crate::record::{Container, ContainerId, Host, Object, Owner, Record, State};
 
 /// The first wait before an engine is tried again; it doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -27,7 +27,7 @@ const LASTED: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Lists, and tells what changes until nobody reads any more.
-pub(super) fn run(output: Output, report: &Report, options: &Options) -> Result<()> {
+pub(super) fn run(output: Output, report: &Report, options: Arc<Options>) -> Result<()> {
     let (to, news) = mpsc::channel();
     for (at, host) in options.hosts.iter().enumerate() {
         let (url, owner, to) = (host.url.clone(), options.owner.clone(), to.clone());
@@ -37,14 +37,8 @@ pub(super) fn run(output: Output, report: &Report, options: &Options) -> Result<
         crate::pipe::reader_leaves();
         let _ = to.send(News::ReaderLeft);
     });
-    let teller = Teller {
-        output,
-        report,
-        options,
-        hosts: options.hosts.iter().map(|_| Reached::NotYet).collect(),
-        told: HashMap::new(),
-        list_at: None,
-    };
+    let hosts = options.hosts.iter().map(|_| Reached::NotYet).collect();
+    let teller = Teller { output, report, options, hosts, told: HashMap::new(), list_at: None };
     teller.tell(&news)
 }
 
@@ -99,7 +93,7 @@ enum Reached {
 struct Teller<'a> {
     output: Output,
     report: &'a Report,
-    options: &'a Options,
+    options: Arc<Options>,
     hosts: Vec<Reached>,
     /// What was told last of each container, by its host's place and its engine's own id.
     told: HashMap<(usize, String), Container>,
@@ -155,14 +149,24 @@ impl Teller<'_> {
     /// Tells everything anew, and that it was everything, once every host answers.
     fn list(&mut self) -> Result<()> {
         self.list_at = None;
-        let mut listed = Vec::new();
-        for (at, host) in self.options.hosts.iter().enumerate() {
-            let Reached::Up(engine) = &self.hosts[at] else {
+        let mut engines = Vec::new();
+        for host in &self.hosts {
+            let Reached::Up(engine) = host else {
                 return Ok(());
             };
-            match listing(engine, self.options, self.report) {
-                Ok(found) => listed.extend(
-                    found.into_iter().map(|found| ((at, found.docker_id.clone()), on(host, found))),
+            engines.push(engine.clone());
+        }
+        let options = self.options.clone();
+        let listings =
+            each_at_once(engines, move |engine: Arc<Engine>| Listing::of(&engine, &options));
+        let mut listed = Vec::new();
+        for ((at, host), listing) in self.options.hosts.iter().enumerate().zip(listings) {
+            match listing {
+                Ok(listing) => listed.extend(
+                    listing
+                        .told(self.report)
+                        .into_iter()
+                        .map(|found| ((at, found.docker_id.clone()), on(host, found))),
                 ),
                 Err(why) => {
                     self.report.note(&why.at(&host.id));
@@ -172,33 +176,39 @@ impl Teller<'_> {
             }
         }
         let before = std::mem::replace(&mut self.told, listed.iter().cloned().collect());
-        for (key, container) in before {
-            if !self.told.contains_key(&key) {
-                self.tell_gone(key.0, container)?;
+        let names: HashSet<(usize, &ContainerId)> =
+            self.told.iter().map(|((at, _), container)| (*at, &container.id)).collect();
+        for ((at, id), gone) in before {
+            // Another one may have its name by now.
+            if !self.told.contains_key(&(at, id)) && !names.contains(&(at, &gone.id)) {
+                self.output.write(&absent(&gone).into())?;
             }
         }
         let count = listed.len() as u64;
         for (_, container) in listed {
             self.output.write(&container.into())?;
         }
-        self.output.write(&Record::Checkpoint(checkpoint(count, self.options)))?;
+        self.output.write(&Record::Checkpoint(checkpoint(count, &self.options)))?;
         self.list_at = self.options.resync.map(|every| Instant::now() + every);
         self.output.settle()
     }
 
     /// Looks at containers again, each once, and tells what is new.
     fn look(&mut self, changed: Vec<(usize, String)>) -> Result<()> {
-        for at in 0..self.hosts.len() {
-            let Reached::Up(engine) = &self.hosts[at] else {
-                continue;
-            };
-            let mut ids: Vec<String> = Vec::new();
-            for (_, id) in changed.iter().filter(|(of, _)| *of == at) {
-                if !ids.contains(id) {
-                    ids.push(id.clone());
-                }
-            }
-            let looked = if ids.is_empty() { Vec::new() } else { engine.look(&ids) };
+        let mut ids: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for (at, id) in changed.into_iter().filter(|change| seen.insert(change.clone())) {
+            ids.entry(at).or_default().push(id);
+        }
+        let reached = ids.into_iter().filter_map(|(at, ids)| match &self.hosts[at] {
+            Reached::Up(engine) => Some((at, ids, engine.clone())),
+            Reached::NotYet | Reached::Down => None,
+        });
+        let look = |(at, ids, engine): (usize, Vec<String>, Arc<Engine>)| {
+            let looked = engine.look(&ids);
+            (at, ids, looked)
+        };
+        for (at, ids, looked) in each_at_once(reached.collect::<Vec<_>>(), look) {
             for (id, looked) in ids.into_iter().zip(looked) {
                 match looked {
                     Ok(found) => self.tell_changed(at, id, found)?,
@@ -218,7 +228,7 @@ impl Teller<'_> {
     fn tell_changed(&mut self, at: usize, id: String, found: Option<Found>) -> Result<()> {
         let host: &Host = &self.options.hosts[at];
         let container =
-            found.map(|found| on(host, found)).filter(|container| self.options.lists(container));
+            found.filter(|found| self.options.lists(found)).map(|found| on(host, found));
         let key = (at, id);
         let before = self.told.remove(&key);
         if let Some(container) = &container {

@@ -1,14 +1,18 @@
 //! `docker-cccf`: the containers that engines have, as documents.
 
 mod follow;
+mod label;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
 use crate::record::{Checkpoint, Container, Host, Of, Owner, Record, State};
+
+pub use label::Label;
 
 /// What is listed, and how.
 #[derive(Clone, Debug)]
@@ -17,6 +21,8 @@ pub struct Options {
     pub hosts: Vec<Host>,
     /// Only this owner's containers.
     pub owner: Option<Owner>,
+    /// Only containers with all of these labels.
+    pub labels: Vec<Label>,
     /// Also containers that nobody's pipe made and that do not run.
     pub all: bool,
     /// Whether to go on with what changes.
@@ -30,12 +36,13 @@ pub struct Options {
 /// # Errors
 /// When a host stands twice among the hosts. When an engine cannot be asked; then there is no
 /// checkpoint. While following, that is told, and tried again until it answers.
-pub fn run(output: Output, report: &Report, options: &Options) -> Result<()> {
+pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
     let mut ids = HashSet::new();
     if let Some(twice) = options.hosts.iter().find(|host| !ids.insert(&host.id)) {
         let what = format!("host \"{}\" stands twice", twice.id);
         return Err(Error::new(Kind::BadInput, what));
     }
+    let options = Arc::new(options);
     if options.follow {
         follow::run(output, report, options)
     } else {
@@ -43,22 +50,25 @@ pub fn run(output: Output, report: &Report, options: &Options) -> Result<()> {
     }
 }
 
-/// Lists every host once. What could be read of the others is written when one fails.
-fn list(mut output: Output, report: &Report, options: &Options) -> Result<()> {
+/// Lists every host once, all at the same time. What could be read of the others is written when one
+/// fails.
+fn list(mut output: Output, report: &Report, options: Arc<Options>) -> Result<()> {
     report.used();
     let mut count = 0;
     let mut failed = None;
-    for host in &options.hosts {
-        let listed = Engine::connect(&host.url).and_then(|engine| {
-            let listed = listing(&engine, options, report)?;
-            Ok(listed.into_iter().map(|found| on(host, found)))
-        });
+    let ask = {
+        let options = options.clone();
+        move |at: usize| Listing::of(&Engine::connect(&options.hosts[at].url)?, &options)
+    };
+    for (host, listed) in options.hosts.iter().zip(each_at_once(0..options.hosts.len(), ask)) {
         match listed {
-            Ok(containers) => {
-                for container in containers {
-                    count += 1;
-                    output.write(&container.into())?;
+            Ok(listing) => {
+                count += listing.found.len() as u64;
+                for found in listing.told(report) {
+                    output.write(&on(host, found).into())?;
                 }
+                // The next host may take its time.
+                output.flush()?;
             }
             Err(why) => {
                 if let Some(earlier) = failed.replace(why.at(&host.id)) {
@@ -68,26 +78,63 @@ fn list(mut output: Output, report: &Report, options: &Options) -> Result<()> {
         }
     }
     if failed.is_none() {
-        output.write(&Record::Checkpoint(checkpoint(count, options)))?;
+        output.write(&Record::Checkpoint(checkpoint(count, &options)))?;
     }
     output.settle()?;
     failed.map_or(Ok(()), Err)
 }
 
-/// The containers of one engine that are listed. One that goes away meanwhile is simply not there,
-/// and one that has no form as a document is told and left out.
-fn listing(engine: &Engine, options: &Options, report: &Report) -> Result<Vec<Found>> {
-    let ids = engine.list(options.owner.as_ref(), &[], true)?;
-    let mut listed = Vec::with_capacity(ids.len());
-    for looked in engine.look(&ids) {
-        match looked {
-            Ok(Some(found)) if options.lists(&found.container) => listed.push(found),
-            Ok(_) => (),
-            Err(why) if why.kind() == Kind::BadInput => report.failed(&left_out(why)),
-            Err(why) => return Err(why),
+/// Asks all at the same time, each on a thread of its own, and gives the answers in the order of the
+/// questions. Who stops taking answers does not wait for those that are left.
+fn each_at_once<Q, A>(
+    questions: impl IntoIterator<Item = Q>,
+    ask: impl Fn(Q) -> A + Send + Sync + 'static,
+) -> impl Iterator<Item = A>
+where
+    Q: Send + 'static,
+    A: Send + 'static,
+{
+    let ask = Arc::new(ask);
+    let asked = questions.into_iter().map(|question| {
+        let ask = ask.clone();
+        std::thread::spawn(move || ask(question))
+    });
+    let asked: Vec<_> = asked.collect();
+    asked.into_iter().map(|asked| match asked.join() {
+        Ok(answer) => answer,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+/// The containers of one engine that are listed, and why others of them cannot be.
+struct Listing {
+    found: Vec<Found>,
+    left_out: Vec<Error>,
+}
+
+impl Listing {
+    /// One that goes away meanwhile is simply not there, and one that has no form as a document is
+    /// left out.
+    fn of(engine: &Engine, options: &Options) -> Result<Listing> {
+        let labels: Vec<String> = options.labels.iter().map(ToString::to_string).collect();
+        let ids = engine.list(options.owner.as_ref(), &labels)?;
+        let mut listing = Listing { found: Vec::with_capacity(ids.len()), left_out: Vec::new() };
+        for looked in engine.look(&ids) {
+            match looked {
+                Ok(Some(found)) if options.lists(&found) => listing.found.push(found),
+                Ok(_) => (),
+                Err(why) if why.kind() == Kind::BadInput => listing.left_out.push(why),
+                Err(why) => return Err(why),
+            }
         }
+        Ok(listing)
     }
-    Ok(listed)
+
+    /// The containers; of what is left out is told.
+    fn told(self, report: &Report) -> Vec<Found> {
+        self.left_out.into_iter().for_each(|why| report.failed(&left_out(why)));
+        self.found
+    }
 }
 
 fn left_out(why: Error) -> Error {
@@ -110,7 +157,11 @@ fn checkpoint(count: u64, options: &Options) -> Checkpoint {
 impl Options {
     /// Whether a container belongs into the listing. The suite's own do in any state: one that is
     /// declared and does not run is something to be mended.
-    fn lists(&self, container: &Container) -> bool {
+    fn lists(&self, found: &Found) -> bool {
+        let container = &found.container;
+        if !self.labels.iter().all(|label| label.is_among(&found.labels)) {
+            return false;
+        }
         match (&self.owner, &container.owner) {
             (Some(wanted), owner) => owner.as_ref() == Some(wanted),
             (None, Some(_)) => true,
@@ -126,6 +177,7 @@ fn runs(container: &Container) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
 
     #[test]
     fn the_suite_s_own_are_listed_in_any_state() {
@@ -133,17 +185,31 @@ mod tests {
         let ours = read(r#"{"id":"a","image":"b","owner":"edge","state":"exited"}"#);
         let stopped = read(r#"{"id":"a","image":"b","state":"exited"}"#);
         let runs = read(r#"{"id":"a","image":"b","state":"running"}"#);
+        let found = |container: &Container| Found {
+            container: container.clone(),
+            docker_id: String::new(),
+            ended: None,
+            labels: HashMap::from([("app".to_owned(), "web".to_owned())]),
+            joined: Vec::new(),
+        };
         let options = |owner: Option<&str>, all| Options {
+            labels: Vec::new(),
             hosts: vec![Host::local()],
             owner: owner.map(|o| o.parse().unwrap()),
             all,
             follow: false,
             resync: None,
         };
-        let lists = |options: Options| [&ours, &stopped, &runs].map(|c| options.lists(c));
+        let lists = |options: Options| [&ours, &stopped, &runs].map(|c| options.lists(&found(c)));
         assert_eq!(lists(options(None, false)), [true, false, true]);
         assert_eq!(lists(options(None, true)), [true, true, true]);
         assert_eq!(lists(options(Some("edge"), true)), [true, false, false]);
         assert_eq!(lists(options(Some("other"), true)), [false, false, false]);
+        let labelled = |labels: &[&str]| {
+            let labels = labels.iter().map(|label| label.parse().unwrap()).collect();
+            lists(Options { labels, ..options(None, false) })
+        };
+        assert_eq!(labelled(&["app", "app=web"]), [true, false, true]);
+        assert_eq!(labelled(&["app", "app=db"]), [false, false, false]);
     }
 }
