@@ -108,6 +108,185 @@ fn a_container_made_by_hand_is_what_was_asked_for() {
     assert_eq!((listed.len(), &listed[0]["state"]), (1, &json!("exited")));
 }
 
+/// What docker-cccf says of one container, without where it is and what Docker knows of it.
+#[track_caller]
+fn read(name: &str) -> Value {
+    let done = run(Command::new(bin!("docker-cccf")).arg("--all"), "");
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    let mut record = done.records().into_iter().find(|record| record["id"] == name).unwrap();
+    let fields = record.as_object_mut().unwrap();
+    fields.retain(|field, _| !["docker", "host", "state"].contains(&&**field));
+    record
+}
+
+#[test]
+fn every_flag_is_read_as_the_field_that_was_meant() {
+    let Some(docker) = Docker::or_skip("every_flag_is_read_as_the_field_that_was_meant") else {
+        return;
+    };
+    let label = format!("bystander-of={}", docker.owner());
+    let subnets = ["--ipv6", "--subnet", "fd00:1e:a5e::/64", "--subnet", "10.231.91.0/24"];
+    let (front, back) = (docker.network("front", &subnets), docker.network("back", &[]));
+    let db = docker.bystander("db");
+    let shares = format!("{}-shares", docker.owner());
+    let base = ["run", "-d", "--label", &label];
+    docker.docker(&[&base[..], &["--name", &shares, "--ipc=shareable", IMAGE]].concat());
+    docker.docker(&["network", "connect", &front, &shares]);
+    let name = format!("{}-all", docker.owner());
+    let (db_only_read, link) = (format!("{db}:ro"), format!("{shares}:sql"));
+    let (ipc, pid) = (format!("container:{shares}"), format!("container:{db}"));
+    let flags = [
+        &["--name", &name, "--network", &front, "--network-alias", "www"][..],
+        &["--ip", "10.231.91.9", "--ip6", "fd00:1e:a5e::9", "--link", &link],
+        &["--volumes-from", &db_only_read, "--dns-search", "example.org", "--dns", "9.9.9.9"],
+        &["--add-host", "six:2001:db8::1", "--add-host", "up:host-gateway"],
+        &["--device", "/dev/null:/dev/nul:r", "--device", "/dev/zero", "--shm-size", "32m"],
+        &["--ulimit", "nofile=1024:2048", "--ulimit", "nproc=64", "--memory", "64m"],
+        &["--memory-swap", "96m", "--cpus", "0.5", "--cpu-shares", "512", "--pids-limit", "100"],
+        &["--log-driver", "local", "--log-opt", "max-size=1m", "--health-cmd", "exit 0"],
+        &["--health-interval", "5s", "--health-retries", "3", "--stop-signal", "SIGINT"],
+        &["--stop-timeout", "1", "--ipc", &ipc, "--pid", &pid, "--init", "--read-only"],
+        &["--tmpfs", "/run:size=1m", "-v", "/own", "-v", "/tmp:/host:ro", "--hostname", "web"],
+        &["-p", "127.0.0.1:0:80", "--sysctl", "net.core.somaxconn=1024", "--restart", "always"],
+        &["--cap-add", "NET_ADMIN", "--cap-drop", "MKNOD", "--user", "0:0", "-e", "A=1"],
+        &["--entrypoint", "sleep", IMAGE, "1000"],
+    ];
+    docker.docker(&[&base[..], &flags.concat()].concat());
+    docker.docker(&["network", "connect", "--alias", "x", &back, &name]);
+    let meant: Value = serde_json::from_str(&format!(
+        r#"{{"id": "{name}", "image": "{IMAGE}", "entrypoint": ["sleep"], "cmd": ["1000"],
+            "env": ["A=1"], "ports": ["127.0.0.1:0:80"], "volumes": ["/own", "/tmp:/host:ro"],
+            "volumes_from": ["{db_only_read}"], "user": "0:0", "hostname": "web",
+            "labels": {{"bystander-of": "{}"}}, "restart": "always",
+            "networks": [
+                {{"network": "{front}", "aliases": ["www"], "ipv4_address": "10.231.91.9",
+                  "ipv6_address": "fd00:1e:a5e::9"}},
+                {{"network": "{back}", "aliases": ["x"]}}
+            ],
+            "dns": ["9.9.9.9"], "dns_search": ["example.org"],
+            "extra_hosts": ["six:2001:db8::1", "up:host-gateway"], "links": ["{link}"],
+            "devices": ["/dev/null:/dev/nul:r", "/dev/zero"],
+            "sysctls": {{"net.core.somaxconn": "1024"}}, "cap_add": ["NET_ADMIN"],
+            "cap_drop": ["MKNOD"], "read_only": true, "tmpfs": {{"/run": "size=1m"}},
+            "shm_size": 33554432,
+            "ulimits": {{"nofile": {{"soft": 1024, "hard": 2048}}, "nproc": 64}},
+            "memory": 67108864, "memory_swap": 100663296, "cpus": 0.5, "cpu_shares": 512,
+            "pids_limit": 100, "log_driver": "local", "log_options": {{"max-size": "1m"}},
+            "healthcheck": {{"test": ["CMD-SHELL", "exit 0"], "interval_ms": 5000, "retries": 3}},
+            "stop_signal": "SIGINT", "stop_timeout": 1, "init": true, "ipc": "{ipc}",
+            "pid": "{pid}"}}"#,
+        docker.owner()
+    ))
+    .unwrap();
+    assert_eq!(read(&name), meant);
+
+    // And the other way: what container-run makes of that document is what `docker run` made.
+    let settings = |name: &str| -> Value {
+        let format = r#"{"HostConfig": {{json .HostConfig}}, "Config": {{json .Config}},
+                         "Networks": {{json .NetworkSettings.Networks}}}"#;
+        let mut whole: Value = serde_json::from_str(&docker.inspect(name, format)).unwrap();
+        let settings = whole["HostConfig"]["Sysctls"].as_object_mut().unwrap();
+        // Those are container-run's own.
+        settings.retain(|name, _| !name.starts_with("net.ipv6."));
+        let networks = whole["Networks"].as_object_mut().unwrap();
+        for endpoint in networks.values_mut() {
+            let own = |alias: &Value| alias.as_str().is_some_and(|alias| alias.len() == 12);
+            let mut asked = endpoint["Aliases"].as_array().unwrap().clone();
+            asked.retain(|alias| !own(alias));
+            *endpoint = json!([asked, endpoint["Links"], endpoint["IPAMConfig"]["IPv6Address"]]);
+        }
+        // How the client ran it, and the size of its terminal.
+        let config = whole["Config"].as_object_mut().unwrap();
+        config.retain(|field, _| !field.starts_with("Attach") && *field != "Labels");
+        whole["HostConfig"].as_object_mut().unwrap().remove("ConsoleSize");
+        for which in ["CapAdd", "CapDrop"] {
+            let name = whole["HostConfig"][which][0].as_str().unwrap().to_owned();
+            whole["HostConfig"][which] = json!([name.trim_start_matches("CAP_")]);
+        }
+        whole
+    };
+    let by_hand = settings(&name);
+    docker.docker(&["rm", "-fv", &name]);
+    let made = make(&docker, &meant);
+    assert_eq!(made["id"], name);
+    let ours = settings(&name);
+    for part in ["HostConfig", "Config"] {
+        for (field, value) in by_hand[part].as_object().unwrap() {
+            let none = |value: &Value| {
+                let empty = value.as_array().is_some_and(Vec::is_empty);
+                let map = value.as_object().is_some_and(|map| map.is_empty());
+                value.is_null() || empty || map
+            };
+            let ours = &ours[part][field];
+            let same = ours == value || none(value) && none(ours);
+            assert!(same, "{field}: {value} by hand, {ours} by container-run");
+        }
+    }
+    assert_eq!(ours["Networks"], by_hand["Networks"]);
+}
+
+#[test]
+fn what_image_and_engine_bring_along_is_not_told() {
+    let Some(docker) = Docker::or_skip("what_image_and_engine_bring_along_is_not_told") else {
+        return;
+    };
+    let base = docker.bystander("base");
+    let image = format!("{}:brings", docker.owner());
+    let brings = [
+        "HEALTHCHECK --interval=9s --retries=2 CMD true",
+        "ENV B=2",
+        "VOLUME /image",
+        "EXPOSE 99/udp",
+        "LABEL of=image",
+        "USER 0:0",
+        "WORKDIR /tmp",
+    ];
+    let changes = brings.iter().flat_map(|line| ["--change", line]);
+    let commit: Vec<&str> =
+        ["commit"].into_iter().chain(changes).chain([&*base, &*image]).collect();
+    docker.docker(&commit);
+    let name = format!("{}-a", docker.owner());
+    let label = format!("bystander-of={}", docker.owner());
+    let run = ["run", "-d", "--name", &name, "--label", &label];
+    docker.docker(&[&run[..], &[&image]].concat());
+    assert_eq!(read(&name), json!({"id": name, "image": image}));
+    docker.docker(&["rm", "-fv", &name]);
+    docker.docker(&[&run[..], &["--no-healthcheck", "-P", &image]].concat());
+    let unlike = json!({"id": name, "image": image, "ports": ["0:80", "0:99/udp"],
+                        "healthcheck": {"test": ["NONE"]}});
+    assert_eq!(read(&name), unlike);
+    docker.docker(&["rm", "-fv", &name]);
+    docker.docker(&["rmi", &image]);
+}
+
+#[test]
+fn labels_say_what_is_listed_and_followed() {
+    let Some(docker) = Docker::or_skip("labels_say_what_is_listed_and_followed") else { return };
+    let label = format!("bystander-of={}", docker.owner());
+    let start = |name: &str, app: &str| {
+        let name = format!("{}-{name}", docker.owner());
+        let app = format!("app={app}");
+        let labels = ["--label", &label, "--label", &app];
+        docker.docker(
+            &[&["run", "-d", "--network=none", "--name", &name][..], &labels, &[IMAGE]].concat(),
+        );
+        name
+    };
+    let (web, _) = (start("web", "web"), start("db", "db"));
+    let mut follow = Running::start(
+        Command::new(bin!("docker-cccf"))
+            .args(["--follow", "--label", &label])
+            .args(["--label", "app=web"]),
+    );
+    assert_eq!(follow.next()["id"], *web);
+    assert_eq!(follow.next()["count"], 1);
+    start("other-db", "db");
+    let other = start("other-web", "web");
+    assert_eq!(follow.next()["id"], *other);
+    docker.docker(&["rm", "-f", &web]);
+    follow.until("its removal", |r| r["id"] == *web && r["state"] == "absent");
+}
+
 #[test]
 fn following_tells_what_happens() {
     let Some(docker) = Docker::or_skip("following_tells_what_happens") else { return };

@@ -54,6 +54,17 @@ impl Docker {
         name
     }
 
+    /// Makes a network that is not the suite's, named `OWNER-name`, and returns its full name. It goes
+    /// with the test as well.
+    #[track_caller]
+    pub fn network(&self, name: &str, options: &[&str]) -> String {
+        let name = format!("{}-{name}", self.owner);
+        let label = format!("bystander-of={}", self.owner);
+        let create = ["network", "create", "--label", &label];
+        self.docker(&[&create[..], options, &[&name]].concat());
+        name
+    }
+
     /// The names of this owner's containers, running or not, sorted.
     pub fn names(&self) -> Vec<String> {
         let filter = format!("label=leasepipe.owner={}", self.owner);
