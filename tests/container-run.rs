@@ -4,9 +4,10 @@ mod engine;
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 use engine::{Engine, image, inspected, ok, records};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn container_run(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_container-run"))
@@ -51,4 +52,95 @@ fn without_an_engine_records_go_on_as_failed() {
     let output = container_run(&[], &unknown);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("\"elsewhere\""));
+}
+
+/// What an engine is asked for, in its order, when a container with these fields is to be made. The
+/// engine has the image or gets it when it is fetched; it makes containers with this warning.
+fn asked(has_image: bool, warning: &str, fields: Value) -> (Output, Vec<String>) {
+    let heard = Arc::new(Mutex::new((has_image, Vec::new())));
+    let state = heard.clone();
+    let warnings = if warning.is_empty() { vec![] } else { vec![warning.to_owned()] };
+    let name = format!("asks-{}", fields.to_string().len() + warning.len());
+    let engine = Engine::hearing(&name, move |path, request| {
+        let (has_image, heard) = &mut *state.lock().unwrap();
+        heard.push(request.to_owned());
+        match path {
+            "/containers/create" if *has_image => {
+                Some((201, json!({"Id": "a1", "Warnings": warnings}).to_string()))
+            }
+            "/containers/create" => Some((404, r#"{"message":"No such image: b:1"}"#.into())),
+            "/containers/a1/json" => ok(inspected("a", "a1")),
+            "/containers/a/json" => Some((404, r#"{"message":"No such container"}"#.into())),
+            "/images/create" => {
+                *has_image = true;
+                Some((200, "{}".into()))
+            }
+            path if path.starts_with("/images/") => image(),
+            _ => Some((200, "OK".into())),
+        }
+    });
+    let mut wanted = json!({"id": "a", "image": "b:1", "host": {"id": "h", "url": engine.url()}});
+    wanted.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let output = container_run(&[], &wanted.to_string());
+    let heard = heard.lock().unwrap().1.clone();
+    (output, heard)
+}
+
+/// The places of these calls in what was asked for.
+fn order(heard: &[String], calls: &[&str]) -> Vec<Option<usize>> {
+    calls.iter().map(|call| heard.iter().position(|heard| heard.contains(call))).collect()
+}
+
+#[test]
+fn an_image_is_fetched_when_the_document_says() {
+    let (fetch, make) = ("POST /images/create?", "POST /containers/create?");
+    for (has_image, pull, fetches) in [
+        (true, "missing", false),
+        (false, "missing", true),
+        (true, "always", true),
+        (false, "always", true),
+        (true, "never", false),
+    ] {
+        let (output, heard) = asked(has_image, "", json!({"pull": pull}));
+        assert_eq!(output.status.code(), Some(0), "{pull}: {output:?}");
+        let fetched = heard.iter().filter(|heard| heard.starts_with(fetch)).count();
+        assert_eq!(fetched, usize::from(fetches), "{pull}");
+        if pull == "always" {
+            let order = order(&heard, &[fetch, make]);
+            assert!(order[0] < order[1], "{heard:?}");
+        }
+    }
+    let (output, heard) = asked(false, "", json!({"pull": "never"}));
+    assert_eq!(records(&output)[0]["error_kind"], "not_found", "{output:?}");
+    assert!(!heard.iter().any(|heard| heard.starts_with(fetch)), "{heard:?}");
+}
+
+#[test]
+fn a_platform_is_asked_for_where_an_image_is_chosen() {
+    let (output, heard) = asked(false, "", json!({"platform": "linux/arm64"}));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for call in ["POST /images/create?", "POST /containers/create?"] {
+        let call = heard.iter().find(|heard| heard.starts_with(call)).unwrap();
+        assert!(call.contains("platform=linux%2Farm64"), "{call}");
+    }
+}
+
+#[test]
+fn what_an_engine_would_leave_out_fails_the_record() {
+    let pids = "Your kernel does not support PIDs limit capabilities. PIDs limit discarded.";
+    let swap = "Your kernel does not support swap limit capabilities. Memory limited without swap.";
+    for (warning, fields, fails) in [
+        (pids, json!({"pids_limit": 7}), true),
+        (swap, json!({"memory": 67108864, "memory_swap": 67108864}), true),
+        (swap, json!({"memory": 67108864}), false),
+        ("IPv4 forwarding is disabled. Networking will not work.", json!({"env": []}), false),
+    ] {
+        let (output, heard) = asked(true, warning, fields);
+        assert_eq!(output.status.code(), Some(i32::from(fails)), "{output:?}");
+        let unmade = heard.iter().any(|heard| heard.starts_with("DELETE /containers/a1"));
+        assert_eq!(unmade, fails, "{heard:?}");
+        let record = records(&output).remove(0);
+        let told = record["error"].as_str().unwrap_or_default();
+        assert_eq!(told.contains(warning), fails, "{record}");
+    }
 }

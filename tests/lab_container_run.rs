@@ -369,3 +369,138 @@ fn who_declares_a_stop_timeout_is_asked_politely() {
     assert!(!volumes.contains(&volume), "the anonymous volume is gone");
     docker.docker(&["rmi", &image]);
 }
+
+/// The networks of Docker's that a container is in, sorted.
+fn networks(docker: &Docker, name: &str) -> Vec<String> {
+    let format = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+    let mut names: Vec<String> =
+        docker.inspect(name, format).split_whitespace().map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+/// A document in a network of the test's own and in one more.
+fn in_two(docker: &Docker, name: &str) -> (Value, [String; 2]) {
+    let names = [docker.network("back", &[]), docker.network("front", &[])];
+    let id = format!("{}-{name}", docker.owner());
+    let further = json!({"network": names[0], "aliases": ["inside"]});
+    let first = json!({"network": names[1], "aliases": ["outside"]});
+    (json!({"id": id, "image": IMAGE, "networks": [first, further]}), names)
+}
+
+#[test]
+fn a_container_is_known_by_its_aliases_in_each_of_its_networks() {
+    let Some(docker) = Docker::or_skip("a_container_is_known_by_its_aliases") else { return };
+    let (wanted, names) = in_two(&docker, "a");
+    let made = done(container_run(&docker, std::slice::from_ref(&wanted)));
+    let name = made["id"].as_str().unwrap();
+    assert_eq!(networks(&docker, name), names);
+    assert_eq!(docker.inspect(name, "{{.HostConfig.NetworkMode}}"), names[1]);
+    for (network, alias) in names.iter().zip(["inside", "outside"]) {
+        let peer = with(document(&docker, alias), "network_mode", json!(network));
+        let peer = done(container_run(&docker, &[peer]));
+        docker.docker(&["exec", peer["id"].as_str().unwrap(), "ping", "-c1", "-W2", alias]);
+    }
+    assert_eq!(declared(&listed(&docker)[2]), wanted);
+}
+
+#[test]
+fn a_container_that_lacks_a_network_gets_it() {
+    let Some(docker) = Docker::or_skip("a_container_that_lacks_a_network_gets_it") else { return };
+    let (wanted, names) = in_two(&docker, "a");
+    let name = wanted["id"].as_str().unwrap();
+    let (owner, declared) =
+        (format!("leasepipe.owner={}", docker.owner()), format!("leasepipe.declared={wanted}"));
+    for action in ["add", "keep"] {
+        // As a run leaves it that is killed between making it and joining the second network.
+        let labels = ["create", "--label", &owner, "--label", &declared];
+        let made = [&labels[..], &["--network", &names[1], "--name", name, IMAGE]].concat();
+        let id = docker.docker(&made);
+        let change = change(action, &wanted, None);
+        let finished = done(container_run(&docker, std::slice::from_ref(&change)));
+        assert_eq!(finished["container"]["docker"]["id"], *id, "{action}");
+        assert_eq!(finished["container"]["state"], "running");
+        assert_eq!(networks(&docker, name), names);
+        for network in &names {
+            docker.docker(&["network", "disconnect", network, name]);
+            done(container_run(&docker, std::slice::from_ref(&change)));
+            assert_eq!(networks(&docker, name), names, "{action}");
+        }
+        let alias = docker.docker(&["exec", name, "ping", "-c1", "-W2", "inside"]);
+        assert!(alias.contains("inside"), "{alias}");
+        docker.docker(&["rm", "-f", name]);
+    }
+}
+
+#[test]
+fn a_network_that_was_made_anew_takes_its_container_with_it() {
+    let Some(docker) = Docker::or_skip("a_network_that_was_made_anew") else { return };
+    let (wanted, names) = in_two(&docker, "a");
+    let made = done(container_run(&docker, std::slice::from_ref(&wanted)));
+    let name = made["id"].as_str().unwrap();
+    docker.docker(&["kill", name]);
+    docker.docker(&["network", "rm", &names[0]]);
+    let keep = change("keep", &wanted, None);
+    let why = failed(container_run(&docker, std::slice::from_ref(&keep)), "not_found");
+    assert!(why.contains(&format!("join network {}: there is no such network", names[0])), "{why}");
+    assert_eq!(docker.names(), [name], "it is there for its log to be read");
+    docker.network("back", &[]);
+    let again = done(container_run(&docker, &[keep]));
+    assert_ne!(again["container"]["docker"]["id"], made["docker"]["id"]);
+    assert_eq!(networks(&docker, name), names);
+}
+
+#[test]
+fn a_network_that_is_not_there_fails_the_record() {
+    let Some(docker) = Docker::or_skip("a_network_that_is_not_there") else { return };
+    let (wanted, names) = in_two(&docker, "a");
+    let missing = format!("{}-none", docker.owner());
+    for field in [json!([missing]), json!([names[0], missing])] {
+        let lacks = with(wanted.clone(), "networks", field);
+        let why = failed(container_run(&docker, &[lacks]), "not_found");
+        assert!(why.contains(&missing), "{why}");
+        assert_eq!(docker.names(), Vec::<String>::new());
+    }
+    let there = done(container_run(&docker, std::slice::from_ref(&wanted)));
+    let lacks = with(wanted, "networks", json!([missing]));
+    let replace = change("replace", &lacks, Some(&there));
+    failed(container_run(&docker, &[replace]), "not_found");
+    assert_eq!(listed(&docker)[0]["docker"], there["docker"], "the old one still runs");
+    // Networks that a run did not make stay.
+    done(container_run(&docker, &[change("remove", &there, None)]));
+    assert!(docker.docker(&["network", "ls"]).contains(&names[0]));
+}
+
+#[test]
+fn what_the_engine_cannot_do_fails_the_record_and_leaves_nothing() {
+    let Some(docker) = Docker::or_skip("what_the_engine_cannot_do_fails_the_record") else {
+        return;
+    };
+    let base = document(&docker, "a");
+    let image = format!("127.0.0.1:1/{}:1", docker.owner());
+    docker.docker(&["tag", IMAGE, &image]);
+    let mut platform = with(base.clone(), "platform", json!("linux/s390x"));
+    platform["image"] = json!(image);
+    let never = with(platform.clone(), "pull", json!("never"));
+    for (wanted, kind, word) in [
+        (platform, "not_found", "fetch image"),
+        (never, "not_found", "not on the host for linux/s390x"),
+        (with(base.clone(), "log_driver", json!("nosuch")), "", "nosuch"),
+        (with(base.clone(), "stop_signal", json!("SIGNOSUCH")), "bad_input", "SIGNOSUCH"),
+        (with(base.clone(), "ulimits", json!({"nosuch": 1})), "", "RLIMIT_NOSUCH"),
+        (with(base.clone(), "devices", json!(["/dev/nosuch"])), "", "/dev/nosuch"),
+        (with(base.clone(), "volumes_from", json!(["nosuch"])), "", "nosuch"),
+        (with(base.clone(), "ipc", json!("container:nosuch")), "", "nosuch"),
+        (with(base.clone(), "memory_swap", json!("64m")), "bad_input", "emory"),
+        (with(base.clone(), "ports", json!(["0:80"])), "bad_input", "publish port"),
+    ] {
+        let outcome = container_run(&docker, std::slice::from_ref(&wanted));
+        let record = outcome.records().remove(0);
+        assert_eq!(record["status"], "failed", "{wanted}");
+        let why = record["error"].as_str().unwrap();
+        assert!(why.contains(word), "{why}");
+        assert!(kind.is_empty() || record["error_kind"] == kind, "{record}");
+        assert_eq!(docker.names(), Vec::<String>::new(), "{wanted}");
+    }
+    docker.docker(&["rmi", &image]);
+}
