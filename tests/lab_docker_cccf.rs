@@ -288,6 +288,24 @@ fn labels_say_what_is_listed_and_followed() {
 }
 
 #[test]
+fn networks_that_are_joined_and_left_are_followed() {
+    let Some(docker) = Docker::or_skip("networks_that_are_joined_and_left") else { return };
+    let (name, network) = (format!("{}-a", docker.owner()), docker.network("site", &[]));
+    let label = format!("bystander-of={}", docker.owner());
+    docker.docker(&["run", "-d", "--name", &name, "--label", &label, IMAGE]);
+    let mut follow =
+        Running::start(Command::new(bin!("docker-cccf")).args(["--follow", "--label", &label]));
+    assert_eq!(follow.next().get("networks"), None);
+    assert!(is_checkpoint(&follow.next()));
+    docker.docker(&["network", "connect", &network, &name]);
+    let joined = follow.next();
+    assert_eq!((&joined["id"], &joined["networks"]), (&json!(name), &json!([network])));
+    assert_eq!(joined["network_mode"], "bridge");
+    docker.docker(&["network", "disconnect", &network, &name]);
+    assert_eq!(follow.next().get("networks"), None);
+}
+
+#[test]
 fn following_tells_what_happens() {
     let Some(docker) = Docker::or_skip("following_tells_what_happens") else { return };
     let before = make(&docker, &document(&docker, "before"));
