@@ -133,6 +133,7 @@ fn what_an_engine_would_leave_out_fails_the_record() {
         (pids, json!({"pids_limit": 7}), true),
         (swap, json!({"memory": 67108864, "memory_swap": 67108864}), true),
         (swap, json!({"memory": 67108864}), false),
+        (swap, json!({"memory": 67108864, "memory_swap": -1}), false),
         ("IPv4 forwarding is disabled. Networking will not work.", json!({"env": []}), false),
     ] {
         let (output, heard) = asked(true, warning, fields);

@@ -462,9 +462,12 @@ fn a_network_that_is_not_there_fails_the_record() {
         assert_eq!(docker.names(), Vec::<String>::new());
     }
     let there = done(container_run(&docker, std::slice::from_ref(&wanted)));
-    let lacks = with(wanted, "networks", json!([missing]));
-    let replace = change("replace", &lacks, Some(&there));
-    failed(container_run(&docker, &[replace]), "not_found");
+    let lacks = with(wanted.clone(), "networks", json!([missing]));
+    let claims = with(wanted, "labels", json!({"leasepipe.owner": "me"}));
+    for (wanted, kind) in [(lacks, "not_found"), (claims, "refused")] {
+        let replace = change("replace", &wanted, Some(&there));
+        failed(container_run(&docker, &[replace]), kind);
+    }
     assert_eq!(listed(&docker)[0]["docker"], there["docker"], "the old one still runs");
     // Networks that a run did not make stay.
     done(container_run(&docker, &[change("remove", &there, None)]));

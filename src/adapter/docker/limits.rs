@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bollard::models::{DeviceMapping, DeviceRequest, HostConfig, ResourcesUlimits};
 
 use super::list::{filled, parsed};
+use super::origin::Defaults;
 use crate::record::{Bytes, Container, Cpus, Device, Gpus, Swap, Ulimit};
 
 /// The size of /dev/shm that Docker gives to a container that asks for none.
@@ -69,11 +70,12 @@ fn request(gpus: &Gpus) -> Option<DeviceRequest> {
 }
 
 /// The document with what was asked for: Docker's own defaults are not told.
-pub(super) fn told(host: &HostConfig, document: Container) -> Container {
+pub(super) fn told(host: &HostConfig, engine: &Defaults, document: Container) -> Container {
     let memory = positive(host.memory);
+    let swap = host.memory_swap.and_then(|both| swap(both, memory));
     Container {
         memory: memory.map(Bytes),
-        memory_swap: host.memory_swap.and_then(|swap| self::swap(swap, memory)),
+        memory_swap: swap.filter(|swap| !(engine.swaps_freely && *swap == Swap::Unlimited)),
         cpus: cpus(host),
         cpu_shares: positive(host.cpu_shares).and_then(|shares| u32::try_from(shares).ok()),
         pids_limit: host.pids_limit.filter(|limit| *limit > 0),
@@ -153,9 +155,13 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(host: Value) -> Value {
+        read_on(&Defaults::default(), host)
+    }
+
+    fn read_on(engine: &Defaults, host: Value) -> Value {
         let host: HostConfig = serde_json::from_value(host).unwrap();
         let bare = serde_json::from_value(json!({"id": "a", "image": "b"})).unwrap();
-        let mut document = serde_json::to_value(told(&host, bare)).unwrap();
+        let mut document = serde_json::to_value(told(&host, engine, bare)).unwrap();
         document.as_object_mut().unwrap().retain(|name, _| !["id", "image"].contains(&&**name));
         document
     }
@@ -188,6 +194,11 @@ mod tests {
         assert_eq!(read(defaults), json!({}));
         assert_eq!(read(json!({"PidsLimit": 0})), json!({}));
         assert_eq!(read(json!({"Memory": 5, "MemorySwap": 10})), json!({"memory": 5}));
+        let unlimited = json!({"Memory": 5, "MemorySwap": -1});
+        assert_eq!(read(unlimited.clone()), json!({"memory": 5, "memory_swap": -1}));
+        let info = serde_json::from_value(json!({"SwapLimit": false})).unwrap();
+        let engine = Defaults::of(info);
+        assert_eq!(read_on(&engine, unlimited), json!({"memory": 5}));
     }
 
     #[test]

@@ -225,7 +225,8 @@ impl Engine {
         if let Some(platform) = platform {
             options = options.platform(platform.as_str());
         }
-        let swap = body.host_config.as_ref().is_some_and(|host| host.memory_swap.is_some());
+        let swap = body.host_config.as_ref().and_then(|host| host.memory_swap);
+        let swap = swap.is_some_and(|swap| swap > 0);
         match self.runtime.block_on(self.docker.create_container(Some(options.build()), body)) {
             Ok(made) => match made.warnings.iter().find(|warning| is_loss(warning, swap)) {
                 Some(loss) => {

@@ -38,6 +38,8 @@ impl Brought {
 /// What an engine does where nothing is said. What it does not tell is empty.
 #[derive(Debug, Default)]
 pub(super) struct Defaults {
+    /// It cannot limit swap, and lets those who limit memory have all of it.
+    pub(super) swaps_freely: bool,
     log_driver: String,
     os: String,
     architecture: String,
@@ -46,6 +48,7 @@ pub(super) struct Defaults {
 impl Defaults {
     pub(super) fn of(info: SystemInfo) -> Defaults {
         Defaults {
+            swaps_freely: info.swap_limit == Some(false),
             log_driver: info.logging_driver.unwrap_or_default(),
             os: info.os_type.unwrap_or_default(),
             architecture: info.architecture.unwrap_or_default(),
@@ -73,8 +76,8 @@ impl Defaults {
         let driver = config.typ.clone().unwrap_or_default();
         let log_options = sorted(&config.config);
         let usual = self.log_driver.is_empty() || driver == self.log_driver;
-        let log_driver =
-            (!driver.is_empty() && !(usual && log_options.is_empty())).then_some(driver);
+        let is_usual = usual && log_options.is_empty();
+        let log_driver = Some(driver).filter(|driver| !driver.is_empty() && !is_usual);
         Container { log_driver, log_options, ..document }
     }
 }

@@ -141,7 +141,7 @@ impl Inspected {
             ipc: around.mode(&host.ipc_mode).filter(|mode| mode != "private").and_then(own),
             pid: around.mode(&host.pid_mode).and_then(own),
             platform: around.defaults.platform(&around.image),
-            ..limits::told(host, self.bare()?)
+            ..limits::told(host, around.defaults, self.bare()?)
         };
         Ok(self.with_networks(around, around.defaults.logging(host, document)))
     }

@@ -35,9 +35,11 @@ impl Hand<'_> {
         self.make(wanted)
     }
 
-    /// Makes sure that all is there that the container is made from, before another one goes for it.
+    /// Makes sure that all is there that the container is made from, and that nothing speaks against
+    /// it, before another one goes for it.
     pub(super) fn prepare(&self, wanted: &Container) -> Result<()> {
         let joins = Joins::of(wanted)?;
+        body(wanted, &joins, self.owner, self.engine.kernel())?;
         self.need_networks(wanted, &joins)?;
         let fetch = match wanted.pull {
             Some(Pull::Always) => !self.is_made(wanted)?,
