@@ -179,6 +179,39 @@ mod tests {
         assert_eq!((&host["IpcMode"], &host["PidMode"]), (&json!("shareable"), &json!("host")));
     }
 
+    /// Fields that the engine is told elsewhere, and those that are not for it; of the first here the
+    /// value is what its absence means.
+    const ELSEWHERE: [&str; 10] = [
+        "network_mode",
+        "platform",
+        "pull",
+        "scale",
+        "scaled_from",
+        "requires",
+        "host",
+        "owner",
+        "key",
+        "id",
+    ];
+
+    #[test]
+    fn no_field_is_dropped_without_a_word() {
+        let full: Value =
+            serde_json::from_str(include_str!("../../../tests/data/cccf/full.json")).unwrap();
+        let bare = || json!({"id": "web", "image": "busybox"});
+        let without_label = |document: Value| {
+            let mut asked = asked(document);
+            asked["Labels"].as_object_mut().unwrap().remove(label::DECLARED);
+            asked
+        };
+        for (field, value) in full.as_object().unwrap() {
+            let mut document = bare();
+            document[field] = value.clone();
+            let reaches = without_label(document) != without_label(bare());
+            assert_eq!(reaches, !ELSEWHERE.contains(&field.as_str()), "{field}");
+        }
+    }
+
     #[test]
     fn the_image_has_its_say_where_nothing_is_declared() {
         let plain = asked(json!({"id": "web", "image": "busybox"}));
