@@ -103,9 +103,8 @@ impl Hand<'_> {
     /// Whether a container is there already that the wanted one needs no other for.
     fn is_made(&self, wanted: &Container) -> Result<bool> {
         let found = self.engine.find(&wanted.id)?;
-        Ok(found.is_some_and(|found| {
-            self.is_ours(&found) && stays(&found) && compare(wanted, &found.container).is_empty()
-        }))
+        Ok(found
+            .is_some_and(|found| self.is_ours(&found) && stays(&found) && is_as(wanted, &found)))
     }
 
     /// Makes sure that the networks of Docker's that the container names are there.
@@ -205,8 +204,7 @@ impl Hand<'_> {
         if found.container.state == Some(State::Removing) {
             self.engine.wait_gone(&found.docker_id)?;
             Ok(None)
-        } else if stays(&found) && compare(wanted, &found.container, &Ignored::default()).is_empty()
-        {
+        } else if stays(&found) && is_as(wanted, &found) {
             match self.make_run(&found) {
                 Err(_) if self.is_gone(&found) => Ok(None),
                 Err(why) if lacks_network(&found, &why) => {
@@ -290,6 +288,11 @@ fn lacks_network(found: &Found, why: &Error) -> bool {
     let is_in_one =
         || Joins::of(&found.container).is_ok_and(|joins| joins.names().next().is_some());
     why.kind() == Kind::NotFound && is_of_network(why) && is_in_one()
+}
+
+/// Whether a container is the one that is wanted.
+fn is_as(wanted: &Container, found: &Found) -> bool {
+    compare(wanted, &found.container, &Ignored::default()).is_empty()
 }
 
 /// Whether a container is not on its way out.
