@@ -8,8 +8,7 @@ use std::fmt;
 use std::io;
 
 /// What sort of failure this is; decides the exit status and the `error_kind` of a failed record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The command line asks for something that makes no sense.
     Usage,

@@ -1,6 +1,7 @@
 //! Decisions over records: pure functions that know no clock, no environment and no I/O.
 
 pub mod caps;
+pub mod check;
 pub mod clients;
 pub mod diff;
 pub mod fleet;

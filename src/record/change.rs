@@ -1,17 +1,14 @@
 //! `change`: what is to be done with one container, and what became of it.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::shape::document;
+use super::text::as_json_word;
 use super::{Container, Status};
 use crate::error::{Error, Kind};
-use crate::wire;
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Make it and start it; start it if it is there but does not run.
     Add,
@@ -23,25 +20,14 @@ pub enum Action {
     Keep,
 }
 
-impl Action {
-    /// Its name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Add => "add",
-            Action::Remove => "remove",
-            Action::Replace => "replace",
-            Action::Keep => "keep",
-        }
-    }
-}
+as_json_word!(Action "an action (add, remove, replace or keep)" {
+    Add "add",
+    Remove "remove",
+    Replace "replace",
+    Keep "keep",
+});
 
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-wire! {
+document! {
     /// One difference between what is wanted and what is there.
     pub struct Change "change" {
         /// What is to be done.
@@ -90,7 +76,7 @@ impl Change {
     }
 }
 
-wire! {
+document! {
     /// One field in which the wanted container and the one that is there differ.
     pub struct Why {
         /// The field's name.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
+use super::shape::document;
+use super::text::as_json_word;
 use super::{
     Bytes, ContainerId, Cpus, Device, DomainName, Duid, EnvVar, Expose, ExtraHost, Fixed, Gpus,
     Healthcheck, Hostname, Image, Interface, IpcMode, Key, Link, Network, Owner, PidMode, Platform,
@@ -13,11 +14,10 @@ use super::{
     Words,
 };
 use crate::error::{Error, Kind};
-use crate::wire;
 
-wire! {
+document! {
     /// One container, wanted or there: the document of cccf(5).
-    pub struct Container {
+    pub struct Container ["container"] {
         /// Its name, unique on its host and within the pipe.
         req id: ContainerId,
         /// What it is made from.
@@ -142,14 +142,15 @@ wire! {
 }
 
 /// What became of a record in the stage that acts on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// All that the record asks for so far is so.
     Done,
     /// A stage could not do its part; later stages leave the record alone.
     Failed,
 }
+
+as_json_word!(Status "one of done, failed" { Done "done", Failed "failed", });
 
 impl Container {
     /// The identity from which MAC address and DUID are derived.
@@ -185,8 +186,7 @@ impl Container {
 }
 
 /// Where a container is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It is not there, or is wanted no more.
     Absent,
@@ -206,7 +206,31 @@ pub enum State {
     Dead,
 }
 
-wire! {
+as_json_word!(State "a state (absent, created, running, paused, restarting, exited, removing, dead)" {
+    Absent "absent",
+    Created "created",
+    Running "running",
+    Paused "paused",
+    Restarting "restarting",
+    Exited "exited",
+    Removing "removing",
+    Dead "dead",
+});
+
+as_json_word!(Kind "the kind of an error (such as bad_input, not_found or refused)" {
+    Usage "usage",
+    BadInput "bad_input",
+    NotFound "not_found",
+    Refused "refused",
+    NotPermitted "not_permitted",
+    Unavailable "unavailable",
+    TimedOut "timed_out",
+    Io "io",
+    ReaderLeft "reader_left",
+    Bug "bug",
+});
+
+document! {
     /// What a container remembers of the lease it is for. It holds nothing that changes when the
     /// lease is renewed.
     pub struct LeaseRef {
@@ -225,7 +249,7 @@ wire! {
     }
 }
 
-wire! {
+document! {
     /// A Docker host as a container or change refers to it.
     pub struct HostRef {
         /// Its name among the hosts.
@@ -235,7 +259,7 @@ wire! {
     }
 }
 
-wire! {
+document! {
     /// What Docker knows of a container that exists.
     pub struct Docker {
         /// The engine's own id: 64 hex digits.

@@ -4,8 +4,6 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use ipnet::Ipv6Net;
-
 use super::text::{NotA, as_json_string};
 
 /// An address that is given and not leased: `ADDRESS/LENGTH`, with `@ROUTER` behind it for a
@@ -29,12 +27,14 @@ impl FromStr for Fixed {
             Some((net, router)) => (net, Some(router.parse().map_err(|_| wrong())?)),
             None => (text, None),
         };
-        let net: Ipv6Net = net.parse().map_err(|_| wrong())?;
-        let address = net.addr();
+        let (address, length) = net.split_once('/').ok_or_else(wrong)?;
+        let address: Ipv6Addr = address.parse().map_err(|_| wrong())?;
+        let prefix_len = super::port::number(length).and_then(|bits| u8::try_from(bits).ok());
+        let prefix_len = prefix_len.filter(|bits| *bits <= 128).ok_or_else(wrong)?;
         if address.is_multicast() || address.is_unspecified() || address.is_loopback() {
             return Err(wrong());
         }
-        Ok(Fixed { address, prefix_len: net.prefix_len(), router })
+        Ok(Fixed { address, prefix_len, router })
     }
 }
 
@@ -59,7 +59,17 @@ mod tests {
         for text in ["2001:db8::5/64", "2001:db8::5/128@fe80::1"] {
             assert_eq!(text.parse::<Fixed>().unwrap().to_string(), text);
         }
-        for bad in ["", "2001:db8::5", "::/64", "::1/128", "ff02::1/64", "192.0.2.1/24", "/64"] {
+        for bad in [
+            "",
+            "2001:db8::5",
+            "::/64",
+            "::1/128",
+            "ff02::1/64",
+            "192.0.2.1/24",
+            "/64",
+            "fd00::1/129",
+            "fd00::1/+64",
+        ] {
             assert!(bad.parse::<Fixed>().is_err(), "{bad:?}");
         }
     }

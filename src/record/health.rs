@@ -1,11 +1,15 @@
 //! How Docker finds out whether a container is healthy.
 
-use serde::de::Error as _;
+use std::fmt;
+
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::wire;
+use super::shape::document;
+use super::text::NotA;
 
-wire! {
+document! {
     /// A command that Docker runs inside from time to time. What is absent is as the image says, or
     /// as Docker's default.
     pub struct Healthcheck {
@@ -69,17 +73,25 @@ impl Serialize for Test {
 impl<'de> Deserialize<'de> for Test {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Test, D::Error> {
         const WHAT: &str = "a line, [\"NONE\"], [\"CMD\", word, …] or [\"CMD-SHELL\", line]";
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a string or a list of strings")]
-        enum Form {
-            Line(String),
-            List(Vec<String>),
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Test;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(WHAT)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, line: &str) -> Result<Test, E> {
+                Ok(Test::Shell(line.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, words: A) -> Result<Test, A::Error> {
+                let words: Vec<String> = Vec::deserialize(SeqAccessDeserializer::new(words))?;
+                Test::from_words(&words)
+                    .ok_or_else(|| A::Error::custom(NotA::new(&words.join(" "), WHAT)))
+            }
         }
-        match Form::deserialize(from)? {
-            Form::Line(line) => Ok(Test::Shell(line)),
-            Form::List(words) => Test::from_words(&words)
-                .ok_or_else(|| D::Error::custom(format_args!("{words:?} is not {WHAT}"))),
-        }
+        from.deserialize_any(Form)
     }
 }
 

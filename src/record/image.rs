@@ -90,10 +90,7 @@ fn is_reference(text: &str) -> bool {
         Some((first, path)) if is_registry(first) => (Some(first), path),
         _ => (None, name),
     };
-    let registry_ok = registry.is_none_or(|r| {
-        r.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
-    });
+    let registry_ok = registry.is_none_or(is_address);
     let tag_ok = tag.is_none_or(|tag| {
         (1..=128).contains(&tag.len())
             && !tag.starts_with(['.', '-'])
@@ -109,6 +106,22 @@ fn is_reference(text: &str) -> bool {
         None => false,
     });
     name.len() <= 255 && registry_ok && path.split('/').all(component) && tag_ok && digest_ok
+}
+
+/// Where a registry listens: a domain name or an IPv6 address in brackets, and a port.
+fn is_address(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let ends = |label: &str| !label.starts_with('-') && !label.ends_with('-') && !label.is_empty();
+    let letters = |label: &str| label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let host_ok = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(v6) => v6.contains(':') && v6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
+        None => host.split('.').all(|label| ends(label) && letters(label)),
+    };
+    let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    host_ok && port.is_none_or(digits)
 }
 
 /// A part of a repository's path: lower-case words, joined by `.`, `_`, `__` or hyphens.
@@ -143,6 +156,7 @@ mod tests {
         let digest = format!("sha256:{}", "0".repeat(64));
         assert_eq!(canonical(&format!("a:1@{digest}")), format!("docker.io/library/a@{digest}"));
         assert_eq!("localhost:5000/app".parse::<Image>().unwrap().tag(), None);
+        assert_eq!(canonical("[::1]:5000/app"), "[::1]:5000/app:latest");
     }
 
     #[test]
@@ -150,6 +164,7 @@ mod tests {
         for bad in [
             "", " ", "App", "a b", "-x", "a:", "a:-t", "a@sha256", "a//b", "a..b", "a/", "$(x)",
             "a._b", "a___b", "a.-b", "a_", ".a",
+            "./a", "a:/b", ":5/a", "a..b/c", "[::1/a", "[::1]x/a", "a.b:x/c", "-a.b/c",
         ] {
             assert!(bad.parse::<Image>().is_err(), "{bad:?}");
         }

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
+use super::shape::document;
+use super::text::as_json_word;
 use super::{Duid, Ifname, Mac};
-use crate::wire;
 
-wire! {
+document! {
     /// One interface inside a container and what is known of it.
     pub struct Interface {
         /// Its name inside the container.
@@ -32,7 +32,7 @@ wire! {
     }
 }
 
-wire! {
+document! {
     /// One address of an interface.
     pub struct Address {
         /// The address.
@@ -49,11 +49,12 @@ wire! {
 }
 
 /// How an address came to an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Leased by a DHCPv6 server.
     Dhcp6,
     /// Given by the operator.
     Static,
 }
+
+as_json_word!(Origin "dhcp6 or static" { Dhcp6 "dhcp6", Static "static", });

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ContainerId;
-use super::text::{NotA, as_json_string, checked_text};
+use super::text::{NotA, as_json_string, as_json_word, checked_text};
 
 /// Docker's restart policy: `no`, `always`, `unless-stopped`, `on-failure[:times]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +58,7 @@ impl fmt::Display for Restart {
 as_json_string!(Restart);
 
 /// When Docker fetches the image before it makes the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pull {
     /// Each time.
     Always,
@@ -66,6 +67,12 @@ pub enum Pull {
     /// Never: it must be on the host.
     Never,
 }
+
+as_json_word!(Pull "when to pull (always, missing or never)" {
+    Always "always",
+    Missing "missing",
+    Never "never",
+});
 
 checked_text!(
     /// A signal by its name or number, as `docker kill` takes it.
@@ -139,31 +146,43 @@ impl Serialize for Gpus {
 }
 
 impl<'de> Deserialize<'de> for Gpus {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Gpus, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Gpus, D::Error> {
         const WHAT: &str = "\"all\", a number of processors, or a list of their ids";
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "\"all\", a number of processors, or a list of their ids")]
-        enum Form {
-            Count(u32),
-            Word(String),
-            Ids(Vec<String>),
-        }
-        let id = |id: &String| {
-            !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
-        };
-        match Form::deserialize(from)? {
-            Form::Count(count) => Ok(Gpus::Count(count)),
-            Form::Word(word) if word == "all" => Ok(Gpus::All),
-            Form::Word(word) => Err(serde::de::Error::custom(NotA::new(&word, WHAT))),
-            Form::Ids(ids) => match ids.iter().find(|text| !id(text)) {
-                None => Ok(Gpus::Ids(ids)),
-                Some(bad) => {
-                    let what = "the id of a graphics processor (letters, digits, _ . : -)";
-                    Err(serde::de::Error::custom(NotA::new(bad, what)))
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Gpus;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(WHAT)
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, count: u64) -> Result<Gpus, E> {
+                let count = u32::try_from(count).map_err(|_| NotA::new(&count.to_string(), WHAT));
+                count.map(Gpus::Count).map_err(E::custom)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Gpus, E> {
+                if word == "all" { Ok(Gpus::All) } else { Err(E::custom(NotA::new(word, WHAT))) }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, ids: A) -> Result<Gpus, A::Error> {
+                let ids: Vec<String> = Vec::deserialize(SeqAccessDeserializer::new(ids))?;
+                match ids.iter().find(|id| !is_processor(id)) {
+                    None => Ok(Gpus::Ids(ids)),
+                    Some(bad) => {
+                        let what = "the id of a graphics processor (letters, digits, _ . : -)";
+                        Err(A::Error::custom(NotA::new(bad, what)))
+                    }
                 }
-            },
+            }
         }
+        from.deserialize_any(Form)
     }
+}
+
+/// Whether it may be the index or UUID of a graphics processor.
+fn is_processor(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
 }
 
 #[cfg(test)]

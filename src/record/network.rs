@@ -2,14 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde::de::Error as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::shape::document;
 use super::text::checked_text;
 use super::{ContainerId, Fixed, Hostname, Ifname, Mac, NetworkName, Object};
-use crate::wire;
 
-wire! {
+document! {
     /// A network of Docker's that only the containers of one client are in.
     pub struct PrivateNetwork {
         /// Its name.
@@ -28,7 +29,7 @@ pub enum Network {
     Bridge(BridgeNetwork),
 }
 
-wire! {
+document! {
     /// A network of Docker's, and how the container is known in it.
     pub struct DockerNetwork {
         /// Its name.
@@ -42,7 +43,7 @@ wire! {
     }
 }
 
-wire! {
+document! {
     /// A bridge of the host, and the interface that unionize makes there. What is absent is as
     /// unionize's command line says.
     pub struct BridgeNetwork {
@@ -117,27 +118,29 @@ impl DockerNetwork {
 
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Network, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "the name of a network, or an object")]
-        enum Form {
-            Name(String),
-            Object(serde_json::Map<String, serde_json::Value>),
-        }
-        let object = match Form::deserialize(from)? {
-            Form::Name(name) => {
-                let name = name.parse().map_err(D::Error::custom)?;
-                return Ok(Network::Docker(DockerNetwork::named(name)));
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Network;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of a network, or an object")
             }
-            Form::Object(object) => object,
-        };
-        let (docker, bridge) = (object.contains_key("network"), object.contains_key("bridge"));
-        let value = serde_json::Value::Object(object);
-        match (docker, bridge) {
-            (true, false) => serde_json::from_value(value).map(Network::Docker),
-            (false, true) => serde_json::from_value(value).map(Network::Bridge),
-            _ => return Err(D::Error::custom("a network has either \"network\" or \"bridge\"")),
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Network, E> {
+                name.parse().map(DockerNetwork::named).map(Network::Docker).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Network, A::Error> {
+                let object = Object::deserialize(MapAccessDeserializer::new(map))?;
+                match (object.has("network"), object.has("bridge")) {
+                    (true, false) => object.try_into().map(Network::Docker),
+                    (false, true) => object.try_into().map(Network::Bridge),
+                    _ => Err("a network has either \"network\" or \"bridge\"".to_owned()),
+                }
+                .map_err(A::Error::custom)
+            }
         }
-        .map_err(D::Error::custom)
+        from.deserialize_any(Form)
     }
 }
 
@@ -186,7 +189,7 @@ mod tests {
             r#""backend""#,
             r#"{"network":"backend","aliases":["db"],"ipv6_address":"fd00::5"}"#,
             r#"{"bridge":"br1","interface":"eth1","addresses":["dhcp6","2001:db8::5/64"]}"#,
-            r#"{"bridge":"br1","x-note":{"b":1,"a":2}}"#,
+            r#"{"bridge":"br1","x-note":{"b":1e400,"a":12345678901234567890123}}"#,
         ] {
             assert_eq!(serde_json::to_string(&read(text).unwrap()).unwrap(), text);
         }

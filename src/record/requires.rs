@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::shape::document;
 use super::text::{NotA, as_json_string};
 use super::{Amounts, ContainerId};
-use crate::wire;
 
-wire! {
+document! {
     /// What a host must have for a container, and beside what the container should be.
     pub struct Requires {
         /// What it takes of its host. `cpus`, `memory` and `gpus` are what the container is limited

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Error as _, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::text::NotA;
@@ -54,27 +55,30 @@ impl Serialize for Bytes {
     }
 }
 
+/// Reads a number of bytes.
+struct Size;
+
+impl Visitor<'_> for Size {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(BYTES)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<Bytes, E> {
+        match i64::try_from(bytes) {
+            Ok(_) => Ok(Bytes(bytes)),
+            Err(_) => Err(E::custom(NotA::new(&bytes.to_string(), BYTES))),
+        }
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-        struct Size;
-        impl Visitor<'_> for Size {
-            type Value = Bytes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(BYTES)
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<Bytes, E> {
-                match i64::try_from(bytes) {
-                    Ok(_) => Ok(Bytes(bytes)),
-                    Err(_) => Err(E::custom(NotA::new(&bytes.to_string(), BYTES))),
-                }
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
         from.deserialize_any(Size)
     }
 }
@@ -99,20 +103,31 @@ impl Serialize for Swap {
 
 impl<'de> Deserialize<'de> for Swap {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Swap, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a number of bytes (such as 33554432 or \"32m\") or -1")]
-        enum Form {
-            Limited(Bytes),
-            Other(i64),
-        }
-        match Form::deserialize(from)? {
-            Form::Limited(bytes) => Ok(Swap::Limited(bytes)),
-            Form::Other(-1) => Ok(Swap::Unlimited),
-            Form::Other(number) => {
-                let what = "a number of bytes, or -1 for no limit";
-                Err(D::Error::custom(NotA::new(&number.to_string(), what)))
+        const WHAT: &str = "a number of bytes (such as 33554432 or \"32m\"), or -1 for no limit";
+        struct Form;
+        impl Visitor<'_> for Form {
+            type Value = Swap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(WHAT)
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Swap, E> {
+                match number {
+                    -1 => Ok(Swap::Unlimited),
+                    other => Err(E::custom(NotA::new(&other.to_string(), WHAT))),
+                }
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<Swap, E> {
+                Size.visit_u64(bytes).map(Swap::Limited)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Swap, E> {
+                Size.visit_str(text).map(Swap::Limited)
             }
         }
+        from.deserialize_any(Form)
     }
 }
 
@@ -188,29 +203,47 @@ impl Serialize for Ulimit {
 
 impl<'de> Deserialize<'de> for Ulimit {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Ulimit, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Pair {
-            soft: i64,
-            hard: i64,
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Ulimit;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or an object of the numbers soft and hard")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, both: i64) -> Result<Ulimit, E> {
+                Ulimit::checked(both, both).map_err(E::custom)
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, both: u64) -> Result<Ulimit, E> {
+                let both = i64::try_from(both).map_err(|_| NotA::new(&both.to_string(), LIMIT));
+                both.and_then(|both| Ulimit::checked(both, both)).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Ulimit, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Pair {
+                    soft: i64,
+                    hard: i64,
+                }
+                let Pair { soft, hard } = Pair::deserialize(MapAccessDeserializer::new(map))?;
+                Ulimit::checked(soft, hard).map_err(A::Error::custom)
+            }
         }
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a number, or an object of the numbers soft and hard")]
-        enum Form {
-            One(i64),
-            Two(Pair),
-        }
-        let limit = match Form::deserialize(from)? {
-            Form::One(both) => Ulimit { soft: both, hard: both },
-            Form::Two(Pair { soft, hard }) => Ulimit { soft, hard },
-        };
-        let Ulimit { soft, hard } = limit;
-        let ordered = hard == -1 || soft != -1 && soft <= hard;
-        if soft >= -1 && hard >= -1 && ordered {
-            Ok(limit)
+        from.deserialize_any(Form)
+    }
+}
+
+const LIMIT: &str = "a limit (numbers from 0, or -1 for none; soft at most hard)";
+
+impl Ulimit {
+    fn checked(soft: i64, hard: i64) -> Result<Ulimit, NotA> {
+        let is_ordered = hard == -1 || soft != -1 && soft <= hard;
+        if soft >= -1 && hard >= -1 && is_ordered {
+            Ok(Ulimit { soft, hard })
         } else {
-            let what = "a limit (numbers from 0, or -1 for none; soft at most hard)";
-            Err(D::Error::custom(NotA::new(&format!("{soft}:{hard}"), what)))
+            Err(NotA::new(&format!("{soft}:{hard}"), LIMIT))
         }
     }
 }
@@ -271,9 +304,14 @@ mod tests {
             Some(r#"{"soft":1,"hard":-1}"#)
         );
         assert_eq!(read::<Ulimit>(r#"{"soft":2,"hard":2}"#).as_deref(), Some("2"));
-        for bad in
-            [r#"{"soft":2,"hard":1}"#, r#"{"soft":-1,"hard":1}"#, "-2", r#"{"soft":1}"#, r#""1""#]
-        {
+        for bad in [
+            r#"{"soft":2,"hard":1}"#,
+            r#"{"soft":-1,"hard":1}"#,
+            "-2",
+            r#"{"soft":1}"#,
+            r#""1""#,
+            "[1,2]",
+        ] {
             assert_eq!(read::<Ulimit>(bad), None, "{bad}");
         }
     }

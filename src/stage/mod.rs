@@ -1,5 +1,6 @@
 //! What each program does: the pipe, the logic and the adapters that it needs, joined.
 
+pub mod cccf_check;
 pub mod cccf_diff;
 pub mod cccf_host;
 pub mod changes;

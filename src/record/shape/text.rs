@@ -1,0 +1,230 @@
+//! The patterns of what is written as text.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::super::{
+    Addressing, Affinity, Constraint, ContainerId, Device, DomainName, Duid, EnvVar, Expose,
+    ExtraHost, Fixed, Hostname, Ifname, Image, IpcMode, Key, Link, Mac, NetworkName, Owner,
+    PidMode, Platform, Port, Restart, Signal, Volume, VolumesFrom,
+};
+use super::{Defs, Shape};
+
+/// What Docker takes as a name, and how much longer than a letter it may be.
+const NAME: &str = "[a-zA-Z0-9][a-zA-Z0-9_.-]";
+const ID: &str = "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}";
+const LABEL: &str = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
+/// An absolute path in a text whose parts are joined by colons.
+const PATH: &str = r"/[^:\u0000]*";
+/// Port numbers may have zeros before them; that of a container is not 0.
+const PORT: &str =
+    "0*(?:0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+const INSIDE: &str =
+    "0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+const PROTOCOL: &str = "(?:/(?:tcp|udp|sctp))?";
+/// What stands for a name in hosts(5).
+const CALLED: &str = "[a-zA-Z0-9_.][a-zA-Z0-9_.-]{0,252}";
+const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
+const DIGITS: &str = "[0-9a-fA-F]{2}";
+/// Each of r, w and m once at most.
+const RWM: &str = "(?:r(?:wm?|mw?)?|w(?:rm?|mr?)?|m(?:rw?|wr?)?)";
+
+fn ipv4() -> String {
+    let byte = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+    format!(r"(?:{byte}\.){{3}}{byte}")
+}
+
+/// The text forms of RFC 4291 section 2.2, without a zone.
+fn ipv6() -> String {
+    let group = "[0-9a-fA-F]{1,4}";
+    let last = format!("(?:{group}:{group}|{})", ipv4());
+    let mut forms = vec![format!("(?:{group}:){{6}}{last}")];
+    // So many groups at most before `::`, and what may stand behind it.
+    for before in 0..=7 {
+        let behind = match 5_usize.checked_sub(before) {
+            Some(groups) => format!("(?:{group}:){{{groups}}}{last}"),
+            None if before == 6 => group.to_owned(),
+            None => String::new(),
+        };
+        let before = match before {
+            0 => String::new(),
+            1 => format!("(?:{group})?"),
+            more => format!("(?:(?:{group}:){{0,{}}}{group})?", more - 1),
+        };
+        forms.push(format!("{before}::{behind}"));
+    }
+    format!("(?:{})", forms.join("|"))
+}
+
+fn prefix() -> String {
+    let length = "0*(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])";
+    format!("{}/{length}(?:@{})?", ipv6(), ipv6())
+}
+
+/// The grammar of image references. That the name is 255 characters long at most is not said.
+fn image() -> String {
+    let word = "[a-z0-9]+(?:(?:__|[._]|-+)[a-z0-9]+)*";
+    let plain = "[a-z0-9]+(?:(?:__|_|-+)[a-z0-9]+)*";
+    let domain = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+    let port = ":[0-9]+";
+    let registry = format!(
+        r"(?:{domain}(?:\.{domain})+(?:{port})?|{domain}{port}|localhost|\[[0-9a-fA-F:]*:[0-9a-fA-F:]*\](?:{port})?)"
+    );
+    let name = format!("(?:{registry}/{word}(?:/{word})*|{plain}(?:/{word})+|{word})");
+    let tag = "(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?";
+    format!("{name}{tag}(?:@[a-zA-Z][a-zA-Z0-9+._-]*:[0-9a-fA-F]{{32,}})?")
+}
+
+fn volume() -> String {
+    format!("{PATH}|(?:{PATH}|{ID}):{PATH}(?::[^:]*)?")
+}
+
+/// That the word notin stands in no value of a list behind `in` is not said.
+fn constraint() -> String {
+    let space = r"[\s\u0085]*";
+    let label = "[a-zA-Z0-9_./-]{1,255}";
+    // The first of != and = is the operator, so the value behind = has no != in it.
+    let equal = format!("(?:[^{CONTROL},()!]|!+[^{CONTROL},()!=])*!*");
+    let different = format!("!={space}[^{CONTROL},()]*");
+    let seen = format!(r"[^{CONTROL},()=\s]");
+    let item = format!("{space}{seen}(?:[^{CONTROL},()=]*{seen})?{space}");
+    let list = format!(r"\({item}(?:,{item})*\)");
+    let tests = format!("{different}|={space}{equal}|{space} (?:not)?in {space}{list}");
+    format!("{space}(?:!{space}{label}|{label}(?:{space}(?:{tests}))?){space}")
+}
+
+fn affinity() -> String {
+    let some = format!("[^{CONTROL}]+");
+    format!("~?(?:(?:host|group|label)={some}|container={ID})")
+}
+
+fn described(pattern: &str, description: &str) -> Value {
+    json!({"type": "string", "pattern": format!("^(?:{pattern})$"), "description": description})
+}
+
+/// Gives types whose form is text a pattern and a few words.
+macro_rules! texts {
+    ($($type:ident $about:literal $pattern:expr;)*) => {$(
+        impl Shape for $type {
+            fn schema(defs: &mut Defs) -> Value {
+                defs.named(stringify!($type), |_| described(&$pattern, $about))
+            }
+        }
+    )*};
+}
+
+texts! {
+    ContainerId "Name of a container" ID.to_owned();
+    Owner "Name of a pipe" format!("{NAME}{{0,62}}");
+    NetworkName "Name of a network of Docker's" format!("{NAME}{{0,62}}");
+    Key "Identity of a client" "[a-z2-7]{13}".to_owned();
+    Image "[registry/]name[:tag][@digest]" image();
+    EnvVar "NAME=value" r"[a-zA-Z_.-][a-zA-Z0-9_.-]*=[^\u0000]*".to_owned();
+    Port "[address:]host:container[/tcp|udp|sctp]" {
+        let address = format!("(?:{}|\\[{}\\]):", ipv4(), ipv6());
+        format!("(?:{address})?{PORT}:{INSIDE}{PROTOCOL}")
+    };
+    Expose "container[/tcp|udp|sctp]" format!("{INSIDE}{PROTOCOL}");
+    Volume "[/host/path or name:]/container/path[:options]" volume();
+    VolumesFrom "container[:ro|rw]" format!("{ID}(?::r[ow])?");
+    Device "/dev/on-host[:/dev/inside][:rwm]" format!("{PATH}(?::{PATH})?(?::{RWM})?");
+    Restart "no, always, unless-stopped, on-failure[:times]" {
+        format!("no|always|unless-stopped|on-failure(?::{PORT})?")
+    };
+    Platform "os[/architecture[/variant]]" {
+        let word = "[a-zA-Z0-9_.-]+";
+        format!("{word}(?:/{word}){{0,2}}")
+    };
+    IpcMode "none, private, shareable, host or container:NAME" {
+        format!("none|private|shareable|host|container:{ID}")
+    };
+    PidMode "host or container:NAME" format!("host|container:{ID}");
+    ExtraHost "name:address, or name:host-gateway" {
+        format!("{CALLED}:(?:host-gateway|{}|{})", ipv4(), ipv6())
+    };
+    Link "container[:alias]" format!("{ID}(?::{CALLED})?");
+    Fixed "ADDRESS/LENGTH[@ROUTER] of IPv6" prefix();
+    Addressing "dhcp6, or ADDRESS/LENGTH[@ROUTER] of IPv6" format!("dhcp6|{}", prefix());
+    Constraint "label, !label, label=value, label!=value, label in (a, b), label notin (a, b)" constraint();
+    Affinity "host=ID, container=ID, group=NAME or label=NAME[=VALUE]; ~ before it for a wish" affinity();
+    Mac "Six hex pairs joined by colons" format!("{DIGITS}(?::{DIGITS}){{5}}");
+    Duid "3 to 130 hex pairs joined by colons" format!("{DIGITS}(?::{DIGITS}){{2,129}}");
+}
+
+impl Shape for Hostname {
+    fn schema(defs: &mut Defs) -> Value {
+        defs.named("Hostname", |_| {
+            let mut shape = described(
+                &format!(r"{LABEL}(?:\.{LABEL})*"),
+                "Labels of letters, digits and hyphens, joined by dots",
+            );
+            shape["maxLength"] = 253.into();
+            shape
+        })
+    }
+}
+
+impl Shape for DomainName {
+    fn schema(defs: &mut Defs) -> Value {
+        let name = Hostname::schema(defs);
+        defs.named("DomainName", |_| json!({"anyOf": [name, {"const": "."}]}))
+    }
+}
+
+impl Shape for Ifname {
+    fn schema(defs: &mut Defs) -> Value {
+        defs.named("Ifname", |_| {
+            let mut shape = described("[!-$&-.0-9;-~]{1,15}", "Name of a network interface");
+            shape["not"] = json!({"enum": [".", ".."]});
+            shape
+        })
+    }
+}
+
+impl Shape for Signal {
+    fn schema(defs: &mut Defs) -> Value {
+        defs.named("Signal", |_| {
+            let number = "0*(?:[1-9]|[1-5][0-9]|6[0-4])";
+            let pattern = format!("{number}|(?:SIG)?[A-Z][A-Z0-9+-]{{0,9}}");
+            let mut shape = described(&pattern, "Name or number of a signal");
+            shape["not"] = json!({"pattern": "^SIG(?:[^A-Z]|$)"});
+            shape
+        })
+    }
+}
+
+impl Shape for Ipv4Addr {
+    fn schema(_: &mut Defs) -> Value {
+        json!({"type": "string", "format": "ipv4", "pattern": format!("^{}$", ipv4())})
+    }
+}
+
+impl Shape for Ipv6Addr {
+    fn schema(defs: &mut Defs) -> Value {
+        defs.named(
+            "Ipv6",
+            |_| json!({"type": "string", "format": "ipv6", "pattern": format!("^{}$", ipv6())}),
+        )
+    }
+}
+
+impl Shape for IpAddr {
+    fn schema(defs: &mut Defs) -> Value {
+        let both = [Ipv4Addr::schema(defs), Ipv6Addr::schema(defs)];
+        defs.named("IpAddress", |_| json!({"anyOf": both}))
+    }
+}
+
+impl Shape for Timestamp {
+    fn schema(_: &mut Defs) -> Value {
+        json!({"type": "string", "format": "date-time"})
+    }
+}
+
+impl Shape for String {
+    fn schema(_: &mut Defs) -> Value {
+        json!({"type": "string"})
+    }
+}

@@ -1,0 +1,487 @@
+//! The JSON Schema of cccf(5) and the code that reads it, held against each other by a validator that
+//! is not the project's own.
+
+use std::collections::BTreeSet;
+
+use jsonschema::Validator;
+use leasepipe::logic::fleet::Fleet;
+use leasepipe::logic::random::Random;
+use leasepipe::record::{Container, Fault, Faults, Object, Record, Shape, schema_of};
+use serde_json::{Value, json};
+
+/// What people write.
+const FULL: &str = include_str!("data/cccf/full.json");
+
+/// What the programs add, and the rest of what people may write.
+const ADDED: &str = r#"{"kind":"container","id":"b","image":"registry.example:5000/a/b_c:1@sha256:
+0123456789abcdef0123456789abcdef","cmd":["a"],"entrypoint":"sh -c 'x'","key":"om2pqvn3u6qa2",
+"state":"running","gpus":2,"memory":"32m","memory_swap":"1g","healthcheck":{"test":"true"},
+"networks":["a",{"network":"b","ipv4_address":"192.0.2.5"}],"requires":{"resources":{"gb":"8g"}},
+"lease":{"key":"om2pqvn3u6qa2","address":"2001:db8::9","prefix_len":56,
+"duid":"00:03:00:01:3a:57:d2:26:ee:28","iaid":7,"hostname":"alpha"},
+"docker":{"id":"c0ffee","pid":71,"started_at":"2026-11-21T12:00:00Z","netns":"/run/ns"},
+"interfaces":[{"name":"eth0","link":"lpa","bridge":"br1","mac":"02:00:00:00:00:01",
+"duid":"00:03:00:01:3a:57","iaid":1,"router":"fe80::1","ready_ms":1.5,"addresses":[{
+"address":"2001:db8::5","prefix_len":128,"origin":"dhcp6",
+"preferred_until":"2026-11-21T12:00:00Z","valid_until":"2026-11-21T13:00:00Z"}]}],
+"status":"failed","error":"no","error_kind":"not_found"}"#;
+
+fn added() -> String {
+    ADDED.replace('\n', "")
+}
+
+fn schema(strict: bool) -> Value {
+    schema_of::<Container>("CCCF", strict)
+}
+
+fn validator(strict: bool) -> Validator {
+    jsonschema::draft202012::new(&schema(strict)).unwrap()
+}
+
+/// What the parser finds wrong.
+fn faults(json: &str) -> Vec<Fault> {
+    let mut faults = Faults::default();
+    Container::faults(json, &mut faults);
+    let list = faults.finish().0;
+    let record = Object::parse(json).map_err(|why| why.to_string()).and_then(Record::try_from);
+    let is_read = matches!(record, Ok(Record::Container(_)));
+    assert_eq!(is_read, list.is_empty(), "{json}: {list:?} {record:?}");
+    list
+}
+
+/// One thing that JSON Schema cannot say: a document that the schema takes for lack of it, and how
+/// to tell that a fault is of this sort, by the field and by what is said of it.
+struct Looser {
+    what: &'static str,
+    example: &'static str,
+    is: fn(&str, &str) -> bool,
+}
+
+/// The number that a fault begins with.
+fn number(says: &str) -> Option<f64> {
+    says.split(": ").nth(1)?.split(' ').next()?.trim_matches('"').parse().ok()
+}
+
+const LOOSER: [Looser; 11] = [
+    Looser {
+        what: "that the quotes of a command line are closed",
+        example: r#""cmd":"a 'b""#,
+        is: |_, says| says.contains("a quote is not closed"),
+    },
+    Looser {
+        what: "that 1.0, 1e3 and -0 are not written as whole numbers are",
+        example: r#""scale":1.0"#,
+        is: |_, says| {
+            let is_whole = number(says).is_some_and(|number| number.fract() == 0.0);
+            is_whole && !says.contains("at most") && !says.contains("such as \"8g\"")
+                || says.contains(".0 is not")
+                || says.contains("-0 is not")
+        },
+    },
+    Looser {
+        what: "that the soft limit is at most the hard one",
+        example: r#""ulimits":{"core":{"soft":2,"hard":1}}"#,
+        is: |field, says| field.starts_with("ulimits") && says.contains("soft at most hard"),
+    },
+    Looser {
+        what: "that a size in text is less than 8 EiB",
+        example: r#""memory":"9999999t""#,
+        is: |_, says| says.contains("\" is not a number of bytes"),
+    },
+    Looser {
+        what: "that an amount has three decimals at most, and in text is less than 2^53",
+        example: r#""requires":{"resources":{"x":0.0001}}"#,
+        is: |field, says| field.starts_with("requires.resources") && says.contains("at most three"),
+    },
+    Looser {
+        what: "that cores are counted in billionths",
+        example: r#""cpus":1e-10"#,
+        is: |field, says| field == "cpus" && says.contains("a number of cores"),
+    },
+    Looser {
+        what: "that nobody can have the address ::, ::1 or one of a group",
+        example: r#""addresses":["ff02::1/64"]"#,
+        is: |_, says| says.contains("is not an IPv6 address to give"),
+    },
+    Looser {
+        what: "that the name of an image without its tag is 255 characters at most",
+        example: r#""image":"LONG""#,
+        is: |field, says| field == "image" && says.contains("xxxxxxxxxx"),
+    },
+    Looser {
+        what: "that no value behind the word in has the word notin in it",
+        example: r#""requires":{"constraints":["a in (b notin c)"]}"#,
+        is: |field, says| {
+            let value = says.split("\" is not a constraint").next().unwrap();
+            field.starts_with("requires.constraints") && value.contains(" notin ")
+        },
+    },
+    Looser {
+        what: "what a time is",
+        example: r#""docker":{"id":"a","started_at":"noon"}"#,
+        is: |field, _| field.ends_with("_until") || field.ends_with("_at"),
+    },
+    Looser {
+        what: "that no field stands twice",
+        example: r#""scale":1,"scale":1"#,
+        is: |_, says| says.contains("stands twice"),
+    },
+];
+
+fn looser(fault: &Fault) -> Option<&'static Looser> {
+    LOOSER.iter().find(|one| (one.is)(&fault.field, &fault.to_string()))
+}
+
+#[test]
+fn the_schema_is_one() {
+    for strict in [false, true] {
+        jsonschema::meta::validate(&schema(strict)).unwrap();
+    }
+    let text = schema(false).to_string();
+    assert!(text.contains("The command; absent means the image's own."), "no doc comments");
+}
+
+#[test]
+fn each_exception_is_one() {
+    let validator = validator(true);
+    for one in LOOSER {
+        let text = one.example.replace("LONG", &"x".repeat(256));
+        let before = if text.starts_with("\"image\"") { "" } else { r#""image":"b","# };
+        let text = format!(r#"{{"id":"a",{before}{text}}}"#);
+        assert!(validator.is_valid(&serde_json::from_str(&text).unwrap()), "{text}");
+        let faults = faults(&text);
+        let [fault] = &faults[..] else { panic!("{}: {faults:?}", one.what) };
+        assert_eq!(looser(fault).map(|found| found.what), Some(one.what), "{fault}");
+    }
+}
+
+/// The names of all fields, with a dot between those of an object and those inside it.
+fn names(schema: &Value, at: &Value, before: &str, found: &mut BTreeSet<String>) {
+    if let Some(name) = at["$ref"].as_str().and_then(|to| to.strip_prefix("#/$defs/")) {
+        names(schema, &schema["$defs"][name], before, found);
+    }
+    for (name, inside) in at["properties"].as_object().into_iter().flatten() {
+        let name = if before.is_empty() { name.clone() } else { format!("{before}.{name}") };
+        names(schema, inside, &name, found);
+        found.insert(name);
+    }
+    for part in ["anyOf", "allOf"] {
+        let all = at[part].as_array().into_iter().flatten();
+        all.for_each(|one| names(schema, one, before, found));
+    }
+    if at["items"].is_object() {
+        names(schema, &at["items"], before, found);
+    }
+}
+
+fn fields() -> BTreeSet<String> {
+    let (schema, mut found) = (schema(false), BTreeSet::new());
+    names(&schema, &schema, "", &mut found);
+    found
+}
+
+/// The names of the fields of a document.
+fn named(value: &Value, before: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| named(item, before, found)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let name =
+                    if before.is_empty() { name.clone() } else { format!("{before}.{name}") };
+                named(value, &name, found);
+                found.insert(name);
+            }
+        }
+        _ => (),
+    }
+}
+
+#[test]
+fn the_samples_have_every_field() {
+    let mut there = BTreeSet::new();
+    for text in [FULL, &added()] {
+        assert!(faults(text).is_empty(), "{:?}", faults(text));
+        named(&serde_json::from_str(text).unwrap(), "", &mut there);
+    }
+    let missing: Vec<_> = fields().difference(&there).cloned().collect();
+    assert!(missing.is_empty(), "{missing:?} are in none of the samples");
+}
+
+#[test]
+fn what_is_valid_is_valid_for_both() {
+    let validator = validator(true);
+    let fleet = Fleet::seeded(11).take(300).map(|one| serde_json::to_string(&one).unwrap());
+    for text in fleet.chain([FULL.to_owned(), added()]) {
+        assert!(faults(&text).is_empty(), "{text}");
+        let value = serde_json::from_str(&text).unwrap();
+        let wrong: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
+        assert!(wrong.is_empty(), "{text}: {wrong:?}");
+        let mut unknown = Faults::default();
+        serde_json::from_str::<Container>(&text).unwrap().unknown(&mut unknown);
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+}
+
+/// Pieces of text that mean something to one of the types.
+const WORDS: &[&str] = &[
+    "",
+    "a",
+    "A",
+    "0",
+    "1",
+    "00",
+    "64",
+    "65535",
+    "65536",
+    "80",
+    "80:80",
+    "0:1",
+    "80:0",
+    "65536:1",
+    "1.2.3.4:80:80",
+    "01.2.3.4:1:1",
+    "[::1]:1:1",
+    "[::g]:1:1",
+    "80/tcp",
+    "80/x",
+    "/a",
+    "/a:/b",
+    "a:/b:ro",
+    "a:/b:",
+    "./a:/b",
+    "/a:/b:c:d",
+    "b:ro",
+    "b:rx",
+    "A=1",
+    "A=",
+    "=1",
+    "1A=1",
+    "A\n=1",
+    "A=\n",
+    "A=\0",
+    "no",
+    "always",
+    "on-failure",
+    "on-failure:3",
+    "on-failure:65536",
+    "SIGTERM",
+    "SIG",
+    "SIG9",
+    "SIGSIG",
+    "RTMIN+1",
+    "TERM",
+    "linux",
+    "linux/arm/v7",
+    "linux/",
+    "private",
+    "host",
+    "container:a",
+    "container:",
+    "none",
+    "db:1.2.3.4",
+    "db:::1",
+    "db:host-gateway",
+    "db:x",
+    "a.b",
+    "a..b",
+    "-a",
+    "a-",
+    "_a",
+    ".",
+    "..",
+    "a_b",
+    "dhcp6",
+    "::/64",
+    "fd00::1/64",
+    "fd00::1/129",
+    "fd00::1/64@fe80::1",
+    "::ffff:1.2.3.4",
+    "1::2::3",
+    "1:2:3:4:5:6:7:8",
+    "zone=a",
+    "zone in (a, b)",
+    "zone in ()",
+    "zone in (a,)",
+    "!zone",
+    "zone notin (a)",
+    "~host=a",
+    "group=",
+    "label=a=b",
+    "container=a b",
+    "512m",
+    "5kb",
+    "1.5g",
+    "x1g",
+    "all",
+    "02:00:00:00:00:01",
+    "00:03:00",
+    "00:03",
+    "om2pqvn3u6qa2",
+    "a/b:c",
+    "a.b:5/c@sha256:x",
+    "localhost/a",
+    "a b",
+    "é",
+    "[::1]:5/a",
+    "/dev/x:rw",
+    "/dev/x:/y:rr",
+    "CMD",
+    "NONE",
+    "a 'b",
+    "a\\",
+    "running",
+    "\u{85}zone",
+    "\tzone=a\t",
+    "x\n",
+    "a__b/c",
+    "a.-b",
+    "[:]/a",
+    "a:b:c",
+];
+
+/// Characters that mean something to one of the types.
+const LETTERS: &[char] = &[
+    ':', '/', '.', '-', '_', '=', '@', '[', ']', '(', ')', ',', '!', '~', '+', ' ', '\n', '\t',
+    '\0', '\'', '"', '\\', '%', '0', '1', '9', 'a', 'f', 'g', 'm', 'Z', 'é', '\u{85}', '\u{2028}',
+];
+
+const NUMBERS: &[&str] = &[
+    "0",
+    "-0",
+    "1",
+    "-1",
+    "-2",
+    "1.0",
+    "1.5",
+    "0.001",
+    "0.0005",
+    "1e3",
+    "1e-10",
+    "255",
+    "256",
+    "65536",
+    "1000000",
+    "999999.5",
+    "2147483648",
+    "4294967295",
+    "4294967296",
+    "9007199254740991",
+    "9007199254740992",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "18446744073709551615",
+    "18446744073709551616",
+    "1e300",
+];
+
+/// A value of whatever sort.
+fn anything(random: &mut Random, depth: usize) -> Value {
+    match random.below(if depth > 2 { 6 } else { 9 }) {
+        0 => Value::Null,
+        1 => random.below(2).eq(&0).into(),
+        2 | 3 => serde_json::from_str(random.one_of(NUMBERS).unwrap()).unwrap(),
+        4 | 5 => text(random).into(),
+        6 => json!([]),
+        7 => (0..=random.below(3)).map(|_| anything(random, depth + 1)).collect(),
+        _ => {
+            let fields = ["soft", "hard", "network", "bridge", "a", "name", "test", "resources"];
+            let field = |random: &mut Random| {
+                let name = fields[random.below(fields.len())].to_owned();
+                (name, anything(random, depth + 1))
+            };
+            Value::Object((0..random.below(4)).map(|_| field(random)).collect())
+        }
+    }
+}
+
+fn text(random: &mut Random) -> String {
+    let mut text = (*random.one_of(WORDS).unwrap()).to_owned();
+    if random.below(3) == 0 {
+        edit(random, &mut text);
+    }
+    text
+}
+
+/// Puts a letter in, takes one out, replaces one, or puts another word behind.
+fn edit(random: &mut Random, text: &mut String) {
+    let mut letters: Vec<char> = text.chars().collect();
+    let at = random.below(letters.len() + 1);
+    let letter = *random.one_of(LETTERS).unwrap();
+    match random.below(5) {
+        0 | 1 => letters.insert(at, letter),
+        2 if at < letters.len() => drop(letters.remove(at)),
+        3 if at < letters.len() => letters[at] = letter,
+        _ => letters.extend(random.one_of(WORDS).unwrap().chars()),
+    }
+    *text = letters.into_iter().collect();
+}
+
+/// Changes something in the value, however deep.
+fn change(random: &mut Random, value: &mut Value) {
+    let deeper = random.below(8) > 0;
+    match value {
+        Value::Array(items) if deeper && !items.is_empty() => {
+            let at = random.below(items.len());
+            change(random, &mut items[at]);
+        }
+        Value::Array(items) if random.below(2) == 0 => items.push(anything(random, 1)),
+        Value::Object(fields) if deeper && !fields.is_empty() => {
+            let at = random.below(fields.len());
+            change(random, fields.values_mut().nth(at).unwrap());
+        }
+        Value::Object(fields) if !fields.is_empty() && random.below(2) == 0 => {
+            let name = fields.keys().nth(random.below(fields.len())).unwrap().clone();
+            let value = fields.remove(&name).unwrap();
+            if random.below(2) == 0 {
+                fields.insert(text(random), value);
+            }
+        }
+        Value::String(text) if random.below(3) > 0 => edit(random, text),
+        value => *value = anything(random, 0),
+    }
+}
+
+#[test]
+fn what_is_wrong_is_wrong_for_both() {
+    let (validator, strict) = (validator(false), validator(true));
+    let mut random = Random::seeded(2014);
+    let mut samples: Vec<Value> =
+        [FULL, &added()].map(|text| serde_json::from_str(text).unwrap()).to_vec();
+    samples.extend(Fleet::seeded(1).take(3).map(|one| serde_json::to_value(one).unwrap()));
+    let (mut valid, mut invalid, mut exceptions) = (0, 0, BTreeSet::new());
+    for round in 0..ROUNDS {
+        let mut value = samples[round % samples.len()].clone();
+        (0..=random.below(3)).for_each(|_| change(&mut random, &mut value));
+        let text = value.to_string();
+        let faults = faults(&text);
+        let is_valid = validator.is_valid(&value);
+        let exception: Vec<_> = faults.iter().map(|fault| (fault, looser(fault))).collect();
+        match (faults.is_empty(), is_valid) {
+            (true, true) => {
+                valid += 1;
+                let mut unknown = Faults::default();
+                serde_json::from_str::<Container>(&text).unwrap().unknown(&mut unknown);
+                let is_known = unknown.is_empty();
+                assert_eq!(strict.is_valid(&value), is_known, "{text}: {unknown:?}");
+            }
+            (false, false) => invalid += 1,
+            (true, false) => {
+                let why: Vec<_> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
+                panic!("the schema refuses what is read: {text}: {why:?}");
+            }
+            (false, true) => {
+                for (fault, looser) in exception {
+                    let looser =
+                        looser.unwrap_or_else(|| panic!("only the schema takes {fault}: {text}"));
+                    exceptions.insert(looser.what);
+                }
+            }
+        }
+    }
+    // Each of the three was really met.
+    assert!(valid > ROUNDS / 20 && invalid > ROUNDS / 3, "{valid} and {invalid} of {ROUNDS}");
+    assert!(exceptions.len() > 5, "{exceptions:?}");
+}
+
+const ROUNDS: usize = 20_000;
