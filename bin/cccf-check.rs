@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 const EXAMPLE: &str = "Example:
-  cccf-check --strict app.json | cccf-scale --up | cccf-diff --current <(docker-cccf)";
+  cccf-check --strict app.json | cccf-diff --current <(docker-cccf --owner edge)";
 
 fn main() -> ExitCode {
     cli::main(run)

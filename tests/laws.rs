@@ -58,6 +58,7 @@ fn filters() -> Vec<Program> {
     };
     vec![
         program("lease-cccf", env!("CARGO_BIN_EXE_lease-cccf"), &["--template", &template]),
+        program("cccf-check", env!("CARGO_BIN_EXE_cccf-check"), &["--strict"]),
         program("cccf-diff", env!("CARGO_BIN_EXE_cccf-diff"), &["--current", &current]),
         program("cccf-host", env!("CARGO_BIN_EXE_cccf-host"), &[]),
         program("container-run", env!("CARGO_BIN_EXE_container-run"), &[]),

@@ -27,6 +27,7 @@ macro_rules! programs {
 }
 
 programs! {
+    cccf_check = "../bin/cccf-check.rs",
     cccf_diff = "../bin/cccf-diff.rs",
     cccf_host = "../bin/cccf-host.rs",
     container_run = "../bin/container-run.rs",

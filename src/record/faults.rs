@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::text::Short;
-use super::{Object, likely};
+use super::{Split, likely};
 
 /// One thing that is wrong: in which field, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,13 @@ impl Faults {
     /// Those that are kept, and how many there are in all.
     pub fn finish(self) -> (Vec<Fault>, usize) {
         (self.list, self.count)
+    }
+
+    /// The fields of the document, as far as they are kept, that something is wrong with or in.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let outermost =
+            |fault: &'_ Fault| fault.field.find(['.', '[']).unwrap_or(fault.field.len());
+        self.list.iter().map(move |fault| &fault.field[..outermost(fault)])
     }
 
     /// Whether nothing is wrong.
@@ -92,9 +99,9 @@ impl Faults {
     }
 
     /// The fields of the object at hand; nothing when it is none.
-    pub fn object(&mut self, json: &str) -> Option<Object> {
-        match Object::parse(json) {
-            Ok(object) => Some(object),
+    pub fn object<'a>(&mut self, json: &'a str) -> Option<Split<'a>> {
+        match Split::parse(json) {
+            Ok(split) => Some(split),
             Err(why) => {
                 self.wrong(&why, json);
                 None

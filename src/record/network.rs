@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::shape::document;
 use super::text::checked_text;
-use super::{ContainerId, Fixed, Hostname, Ifname, Mac, NetworkName, Object};
+use super::{ContainerId, Fixed, Hostname, Ifname, Mac, NetworkName, NotA, Object, Split};
 
 document! {
     /// A network of Docker's that only the containers of one client are in.
@@ -118,29 +118,24 @@ impl DockerNetwork {
 
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Network, D::Error> {
-        struct Form;
-        impl<'de> Visitor<'de> for Form {
-            type Value = Network;
+        let raw = Box::<RawValue>::deserialize(from)?;
+        read(raw.get()).map_err(D::Error::custom)
+    }
+}
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("the name of a network, or an object")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Network, E> {
-                name.parse().map(DockerNetwork::named).map(Network::Docker).map_err(E::custom)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Network, A::Error> {
-                let object = Object::deserialize(MapAccessDeserializer::new(map))?;
-                match (object.has("network"), object.has("bridge")) {
-                    (true, false) => object.try_into().map(Network::Docker),
-                    (false, true) => object.try_into().map(Network::Bridge),
-                    _ => Err("a network has either \"network\" or \"bridge\"".to_owned()),
-                }
-                .map_err(A::Error::custom)
-            }
-        }
-        from.deserialize_any(Form)
+fn read(json: &str) -> Result<Network, String> {
+    if json.starts_with('"') {
+        let name: NetworkName = serde_json::from_str(json).map_err(|why| why.to_string())?;
+        return Ok(Network::Docker(DockerNetwork::named(name)));
+    }
+    if !json.starts_with('{') {
+        return Err(NotA::new(json, "the name of a network, or an object").to_string());
+    }
+    let split = Split::parse(json).map_err(|why| why.to_string())?;
+    match (split.has("network"), split.has("bridge")) {
+        (true, false) => split.try_into().map(Network::Docker),
+        (false, true) => split.try_into().map(Network::Bridge),
+        _ => Err("a network has either \"network\" or \"bridge\"".to_owned()),
     }
 }
 

@@ -1,13 +1,17 @@
 //! cccf-check: containers → the same without the bad ones, and what is wrong with those.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
-use crate::logic::check;
+use crate::logic::check::{self, Findings};
 use crate::logic::fleet::Fleet;
-use crate::pipe::{Found, Output, Reader, Report, Writer};
-use crate::record::{Action, Change, Container, Faults, Object, Record, Shape, State, schema_of};
+use crate::pipe::{Found, Reader, Report, Writer};
+use crate::record::{
+    Action, Change, Container, Faults, Object, Record, Shape, Split, State, schema_of,
+};
 
 /// Passes on what is right in these files, or in standard input when there are none.
 ///
@@ -19,16 +23,12 @@ pub fn run(files: &[PathBuf], strict: bool, report: &Report) -> Result<()> {
     let files = if files.is_empty() { &stdin } else { files };
     let open = |path: &PathBuf| Reader::open(path).map_err(Error::into_usage);
     let readers: Vec<Reader> = files.iter().map(open).collect::<Result<_>>()?;
-    let mut checker = Checker {
-        report: report.clone(),
-        output: Output::stdout(false)?,
-        strict,
-        seen: Seen::default(),
-    };
+    let mut checker = Checker { report: report.clone(), strict, seen: Seen::default() };
+    let mut writer = Writer::stdout()?;
     for reader in readers {
-        checker.file(reader)?;
+        checker.file(reader, &mut writer)?;
     }
-    checker.output.settle()
+    writer.flush()
 }
 
 /// Writes the JSON Schema of container documents.
@@ -42,21 +42,31 @@ pub fn schema(strict: bool) -> Result<()> {
 /// Writes so many containers of the fleet of a seed.
 pub fn random(count: u64, seed: u64) -> Result<()> {
     let mut writer = Writer::stdout()?;
-    for container in (0..count).zip(Fleet::seeded(seed)).map(|(_, container)| container) {
+    for (_, container) in (0..count).zip(Fleet::seeded(seed)) {
         writer.write(&container)?;
     }
     writer.flush()
 }
 
+/// A record as it came, on one line, and what it says or why nobody can tell.
+type Line = (String, Result<Record, String>);
+
+/// Takes everything that is a JSON object for a record, be it a bad one.
+fn line(text: &str) -> Result<Line, String> {
+    match Record::parse(text) {
+        Err(why) if Split::parse(text).is_err() => Err(why),
+        record => Ok((text.to_owned(), record)),
+    }
+}
+
 /// What checks one record after another.
 struct Checker {
     report: Report,
-    output: Output,
     strict: bool,
     seen: Seen,
 }
 
-/// Where one record begins, and which it is.
+/// Where a record begins, and which it is.
 struct Place<'a> {
     file: &'a str,
     line: u64,
@@ -64,7 +74,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn error(&self, what: impl std::fmt::Display) -> Error {
+    fn error(&self, what: impl Display) -> Error {
         let error = Error::new(Kind::BadInput, what);
         let error = if self.id.is_empty() { error } else { error.at(self.id) };
         error.at(format_args!("{}:{}", self.file, self.line))
@@ -72,56 +82,65 @@ impl Place<'_> {
 }
 
 impl Checker {
-    fn file(&mut self, mut reader: Reader) -> Result<()> {
+    fn file(&mut self, mut reader: Reader, writer: &mut Writer) -> Result<()> {
         self.seen.begin(reader.name());
         loop {
-            match reader.read(&mut || self.output.flush())? {
-                Found::Record(line, record) => self.record(reader.name(), line, &record)?,
-                Found::Bad(why) => self.bad(&reader, &why),
+            match reader.read_as(&mut || writer.flush(), &mut line)? {
+                Found::Record(line, (text, record)) => {
+                    let is_right = match record {
+                        Ok(record) => self.record(reader.name(), line, &record),
+                        Err(why) => self.bad(reader.name(), line, &text, &why),
+                    };
+                    if is_right {
+                        self.report.used();
+                        writer.line(&text)?;
+                    }
+                }
+                Found::Bad(why) => self.report.failed(&why),
                 Found::End => return Ok(()),
             }
         }
     }
 
-    /// Looks at what could be read, and passes it on if it is right.
-    fn record(&mut self, file: &str, line: u64, record: &Record) -> Result<()> {
-        let is_right = match record {
+    /// Looks at a record whose fields are each right for themselves; whether it is right.
+    fn record(&mut self, file: &str, line: u64, record: &Record) -> bool {
+        match record {
             Record::Container(container) => {
                 let place = Place { file, line, id: container.id.as_str() };
-                let is_new = self.is_new(container, &place);
-                self.container("", container, &place) && is_new
+                let is_first = self.is_first(container, &place);
+                self.container("", container, &place) && is_first
             }
-            Record::Change(change) => {
-                let container = &change.container;
-                let place = Place { file, line, id: container.id.as_str() };
-                change.action == Action::Remove || self.container("container.", container, &place)
+            Record::Change(change) if change.action != Action::Remove => {
+                let place = Place { file, line, id: change.container.id.as_str() };
+                self.container("container.", &change.container, &place)
             }
             Record::Checkpoint(checkpoint) => {
-                self.seen.follows |= checkpoint.follow;
+                self.seen.is_news |= checkpoint.follow;
                 true
             }
             _ => true,
-        };
-        if is_right {
-            self.report.used();
-            self.output.write(record)?;
         }
-        Ok(())
     }
 
-    /// Tells what is wrong with a container; whether it is right.
     fn container(&self, under: &'static str, container: &Container, place: &Place) -> bool {
         if container.state == Some(State::Absent) {
             return true;
         }
-        let mut found = check::check_under(under, container);
-        if self.strict {
-            found.faults.inside(under, |faults| container.unknown(faults));
-        }
+        let found = self.look(under, container, Faults::default());
         for remark in found.remarks.finish().0 {
             self.report.note(&place.error(format_args!("remark: {remark}")));
         }
         self.tell(found.faults, place)
+    }
+
+    /// What is wrong with a container beside these faults.
+    fn look(&self, under: &'static str, container: &Container, faults: Faults) -> Findings {
+        let mut found = check::look(under, container, faults);
+        if self.strict {
+            let place = under.trim_end_matches('.');
+            found.faults.inside(place, |faults| container.unknown(faults));
+        }
+        found
     }
 
     /// Tells each fault in a line of its own; whether there is none.
@@ -138,37 +157,59 @@ impl Checker {
     }
 
     /// Whether the container is the first of its name on its host.
-    fn is_new(&mut self, container: &Container, place: &Place) -> bool {
-        match self.seen.add(container, place.line) {
-            None => true,
-            Some(first) => {
-                let what = format_args!("\"{}\" stands twice: first at {first}", container.id);
-                self.report.failed(&place.error(format_args!("field \"id\": {what}")));
-                false
-            }
-        }
+    fn is_first(&mut self, container: &Container, place: &Place) -> bool {
+        let Some(first) = self.seen.add(container, place.line) else { return true };
+        let what = format_args!("\"{}\" stands twice, first at {first}", container.id);
+        self.report.failed(&place.error(format_args!("field \"id\": {what}")));
+        false
     }
 
-    /// Tells what is wrong with something that could not be read: of a container or a change all
-    /// of it, of anything else what the reader says.
-    fn bad(&self, reader: &Reader, why: &Error) {
-        let (bytes, line) = reader.last();
-        let json = std::str::from_utf8(bytes).unwrap_or_default();
-        let Ok(object) = Object::parse(json) else { return self.report.failed(why) };
-        let text = |name: &str| object.get(name).and_then(|json| serde_json::from_str(json).ok());
-        let kind: Option<String> = text("kind");
+    /// Tells all that is wrong with a record that has bad fields; of one that is neither a container
+    /// nor a change, what its reader says.
+    fn bad(&self, file: &str, line: u64, text: &str, why: &str) -> bool {
+        let Ok(split) = Split::parse(text) else { return false };
+        let string = |json: Option<&str>| -> Option<String> {
+            serde_json::from_str(json.unwrap_or("null")).ok().flatten()
+        };
+        let (kind, mut id) = (string(split.get("kind")), string(split.get("id")));
         let mut faults = Faults::default();
         match kind.as_deref() {
-            None | Some("container") => Container::faults(json, &mut faults),
-            Some("change") => Change::faults(json, &mut faults),
-            Some(_) => (),
+            Some("change") => {
+                Change::faults(text, &mut faults);
+                let container = split.get("container").and_then(|json| Split::parse(json).ok());
+                id = container.and_then(|container| string(container.get("id")));
+            }
+            None | Some("container") if split.has("id") || split.has("image") => {
+                Container::faults(text, &mut faults);
+                faults = self.beside(text, faults);
+            }
+            _ => (),
         }
-        if faults.is_empty() {
-            return self.report.failed(why);
-        }
-        let id: Option<String> = text("id");
         let id = id.unwrap_or_default();
-        self.tell(faults, &Place { file: reader.name(), line, id: &id });
+        let place = Place { file, line, id: &id };
+        if faults.is_empty() {
+            self.report.failed(&place.error(why));
+            return false;
+        }
+        self.tell(faults, &place)
+    }
+
+    /// The faults of a container, and those of its fields that can be read.
+    fn beside(&self, text: &str, faults: Faults) -> Faults {
+        let Ok(mut object) = Object::parse(text) else { return faults };
+        let bad: Vec<String> = faults.fields().map(str::to_owned).collect();
+        for field in &bad {
+            object.remove(field);
+        }
+        for (field, stand_in) in [("id", "a"), ("image", "a")] {
+            if !object.has(field) {
+                object.set(field, stand_in);
+            }
+        }
+        match Container::try_from(object) {
+            Ok(container) => self.look("", &container, faults).faults,
+            Err(_) => faults,
+        }
     }
 }
 
@@ -178,31 +219,30 @@ struct Seen {
     files: Vec<String>,
     first: HashMap<Box<str>, (u32, u64)>,
     /// Whether what comes is news of members that were listed before.
-    follows: bool,
+    is_news: bool,
 }
 
 impl Seen {
     fn begin(&mut self, file: &str) {
         self.files.push(file.to_owned());
-        self.follows = false;
+        self.is_news = false;
     }
 
     /// Where the same container was first, if it was.
     fn add(&mut self, container: &Container, line: u64) -> Option<String> {
-        if self.follows || container.state == Some(State::Absent) {
+        if self.is_news || container.state == Some(State::Absent) {
             return None;
         }
-        // No id has a blank in it, so host and id do not run into each other.
+        // No id has a blank in it, so that id and host do not run into each other.
         let host = container.host.as_ref().map_or("", |host| host.id.as_str());
         let key = format!("{} {host}", container.id).into_boxed_str();
-        let here = (self.files.len() as u32 - 1, line);
         match self.first.entry(key) {
-            std::collections::hash_map::Entry::Occupied(first) => {
+            Entry::Occupied(first) => {
                 let (file, line) = first.get();
                 Some(format!("{}:{line}", self.files[*file as usize]))
             }
-            std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(here);
+            Entry::Vacant(free) => {
+                free.insert((self.files.len() as u32 - 1, line));
                 None
             }
         }

@@ -50,9 +50,6 @@ fn replicas(container: &Container, found: &mut Findings) {
     if let Some(field) = network::fixed(container) {
         found.fault(field, "the replicas that \"scale\" asks for cannot all have it");
     }
-    if container.key.is_some() {
-        found.fault("key", "the replicas that \"scale\" asks for cannot all have one identity");
-    }
     if let Some(at) = container.ports.iter().position(|port| port.host != 0) {
         let (place, port) = (format_args!("ports[{at}]"), container.ports[at]);
         match &container.host {
@@ -121,8 +118,10 @@ fn affinities(container: &Container, requires: &Requires, found: &mut Findings) 
     if hosts.len() > 1 {
         found.fault("requires.affinity", "it asks for more than one host");
     }
+    // Its replicas may well be asked to be with it, or apart from it.
+    let is_alone = container.scale.is_none_or(|count| count <= 1);
     for (field, list) in [("affinity", &with), ("anti_affinity", &apart)] {
-        if list.contains(&Peer::Container(container.id.clone())) {
+        if is_alone && list.contains(&Peer::Container(container.id.clone())) {
             let what = format_args!("\"container={}\" is the container itself", container.id);
             found.fault(format_args!("requires.{field}"), what);
         }
@@ -160,7 +159,6 @@ mod tests {
         ] {
             one(json!({"scale": 2, "networks": [network]}), &["\"networks[0].", "cannot all"]);
         }
-        one(json!({"scale": 2, "key": "om2pqvn3u6qa2"}), &["\"key\""]);
         one(json!({"scale": 2, "ports": ["80:80"]}), &["remark", "host of its own"]);
         one(
             json!({"scale": 2, "ports": ["80:80"], "host": {"id": "a"}}),
@@ -187,6 +185,7 @@ mod tests {
         let both = json!({"requires": {"affinity": ["group=a"], "anti_affinity": ["group=a"]}});
         one(both, &["\"requires.anti_affinity\"", "too"]);
         one(json!({"requires": {"anti_affinity": ["container=web"]}}), &["itself"]);
+        none(json!({"requires": {"anti_affinity": ["container=web"]}, "scale": 2}));
         one(json!({"requires": {"affinity": ["host=a", "host=b"]}}), &["more than one host"]);
     }
 }

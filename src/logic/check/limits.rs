@@ -27,7 +27,7 @@ fn memory(container: &Container, found: &mut Findings) {
     if swap == 0 {
         return;
     }
-    if memory == 0 {
+    if memory == 0 && !found.is_told("memory") {
         found.fault("memory_swap", "there is no \"memory\" beside it, which the engine asks for");
     } else if swap < memory {
         let what = "is less than \"memory\", and stands for memory and swap together";

@@ -25,12 +25,13 @@ pub struct Findings {
 
 /// Looks at a container.
 pub fn check(container: &Container) -> Findings {
-    check_under("", container)
+    look("", container, Faults::default())
 }
 
-/// Looks at a container that stands inside another record; places are told with `under` before them.
-pub fn check_under(under: &'static str, container: &Container) -> Findings {
-    let mut found = Findings { under, ..Findings::default() };
+/// Looks at a container in which these faults were found, and which may stand inside another record:
+/// places are told with `under` before them.
+pub fn look(under: &'static str, container: &Container, faults: Faults) -> Findings {
+    let mut found = Findings { under, faults, ..Findings::default() };
     network::check(container, &mut found);
     limits::check(container, &mut found);
     storage::check(container, &mut found);
@@ -42,6 +43,12 @@ impl Findings {
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.faults.is_empty() && self.remarks.is_empty()
+    }
+
+    /// Whether something is wrong with a field already, so that its value is not the one that was
+    /// given.
+    fn is_told(&self, field: &str) -> bool {
+        self.faults.fields().any(|told| told == field)
     }
 
     fn fault(&mut self, place: impl Display, what: impl Display) {
@@ -98,7 +105,7 @@ mod tests {
     fn everything_is_told_at_once_and_from_where_it_stands() {
         let text = r#"{"id":"web","image":"b","workdir":"x","cap_add":["FOO"],"memory":1}"#;
         let container: Container = serde_json::from_str(text).unwrap();
-        let (faults, count) = check_under("container.", &container).faults.finish();
+        let (faults, count) = look("container.", &container, Faults::default()).faults.finish();
         assert_eq!(count, 3);
         assert!(faults.iter().all(|fault| fault.field.starts_with("container.")), "{faults:?}");
     }

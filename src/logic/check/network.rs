@@ -87,52 +87,45 @@ fn networks(container: &Container, found: &mut Findings) {
             }
         }
     }
-    if let Some(private) = &container.private_network
-        && names.contains(private.name.as_str())
+    if let Some(alone) = ["host", "none"].into_iter().find(|name| names.contains(name))
+        && names.len() > 1
     {
-        found.fault("private_network", format_args!("\"networks\" has \"{}\", too", private.name));
+        found.fault("networks", format_args!("{alone:?} goes with no other network of Docker's"));
     }
 }
 
 /// What does not go with a network that is not the container's own, or with none.
 fn modes(container: &Container, found: &mut Findings) {
+    let docker = container.networks.iter().any(|network| matches!(network, Network::Docker(_)));
+    let bridge = container.networks.iter().any(|network| matches!(network, Network::Bridge(_)));
+    let ports = ("ports", !container.ports.is_empty());
     if container.private_network.is_some() {
-        for (field, is_there) in [
-            ("ports", !container.ports.is_empty()),
-            ("network_mode", container.network_mode.is_some()),
-        ] {
-            if is_there {
-                found.fault(field, "it does not go with \"private_network\"");
-            }
+        let mode = ("network_mode", container.network_mode.is_some());
+        for (field, _) in [ports, mode, ("networks", docker)].iter().filter(|(_, there)| *there) {
+            let which = if *field == "networks" { "a network of Docker's" } else { "it" };
+            found.fault(field, format_args!("{which} does not go with \"private_network\""));
         }
     }
     let Some(mode) = container.network_mode.as_deref() else { return };
-    let is_shared = mode.starts_with("container:");
     if mode.is_empty() {
         found.fault("network_mode", "it says nothing");
     }
-    for (field, is_there) in [
-        ("ports", !container.ports.is_empty()),
-        ("expose", !container.expose.is_empty()),
-        ("hostname", container.hostname.is_some()),
-        ("links", !container.links.is_empty()),
-        ("dns", !container.dns.is_empty()),
-        ("extra_hosts", !container.extra_hosts.is_empty()),
+    let is_shared = mode.starts_with("container:");
+    let stands_alone = is_shared || matches!(mode, "host" | "none");
+    for (field, is_there, is_refused) in [
+        (ports.0, ports.1, stands_alone),
+        ("links", !container.links.is_empty(), stands_alone),
+        ("networks", docker, stands_alone),
+        ("networks", bridge, is_shared || mode == "host"),
+        ("addresses", !container.addresses.is_empty(), is_shared || mode == "host"),
+        ("expose", !container.expose.is_empty(), is_shared),
+        ("hostname", container.hostname.is_some(), is_shared),
+        ("dns", !container.dns.is_empty(), is_shared),
+        ("extra_hosts", !container.extra_hosts.is_empty(), is_shared),
     ] {
-        if is_shared && is_there {
+        if is_there && is_refused {
             found.fault(field, format_args!("it does not go with \"network_mode\":{mode:?}"));
         }
-    }
-    if mode == "host" && !container.links.is_empty() {
-        found.fault("links", "it does not go with \"network_mode\":\"host\"");
-    }
-    if matches!(mode, "host" | "none") && !container.ports.is_empty() {
-        found.remark("ports", format_args!("nothing is published under \"network_mode\":{mode:?}"));
-    }
-    let plugged = container.networks.iter().any(|network| matches!(network, Network::Bridge(_)));
-    if (mode == "host" || is_shared) && (plugged || !container.addresses.is_empty()) {
-        let what = "the network is not the container's own, so no interface can be given to it";
-        found.fault("network_mode", what);
     }
 }
 
@@ -185,7 +178,12 @@ mod tests {
         let eth = json!({"bridge": "br0", "interface": "eth1"});
         one(json!({"networks": [eth, eth]}), &["\"networks[1].interface\"", "\"eth1\""]);
         let private = json!({"name": "a", "alias": "x"});
-        one(json!({"networks": ["a"], "private_network": private}), &["private_network"]);
+        one(
+            json!({"networks": ["a"], "private_network": private}),
+            &["\"networks\"", "private_network"],
+        );
+        one(json!({"networks": ["a", "host"]}), &["\"networks\"", "\"host\" goes with no other"]);
+        none(json!({"networks": ["host"]}));
     }
 
     #[test]

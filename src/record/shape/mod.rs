@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::Object;
+use super::Split;
 use super::faults::Faults;
 use super::text::Short;
 
@@ -183,14 +183,19 @@ impl<T: Shape> Shape for BTreeMap<String, T> {
 
     fn faults(json: &str, found: &mut Faults) {
         let Some(object) = found.object(json) else { return };
-        for (name, value) in object.iter() {
-            found.within(name, |found| T::faults(value, found));
+        for (name, value) in object {
+            found.within(&name, |found| T::faults(value, found));
         }
     }
 }
 
 /// Adds what is wrong with a field of an object.
-pub fn field_faults<T: Shape>(object: &Object, name: &str, is_required: bool, found: &mut Faults) {
+pub fn field_faults<T: Shape>(
+    object: &Split<'_>,
+    name: &str,
+    is_required: bool,
+    found: &mut Faults,
+) {
     match object.get(name) {
         None if is_required => found.within(name, |found| found.says("is missing")),
         Some("null") if is_required => found.within(name, |found| found.says("is null")),
@@ -200,7 +205,7 @@ pub fn field_faults<T: Shape>(object: &Object, name: &str, is_required: bool, fo
 }
 
 /// Adds that an object names a kind which it is not. It may name none, but not null.
-pub fn kind_faults(object: &Object, kind: &str, found: &mut Faults) {
+pub fn kind_faults(object: &Split<'_>, kind: &str, found: &mut Faults) {
     match object.get("kind") {
         None => (),
         Some(json) if serde_json::from_str::<String>(json).is_ok_and(|named| named == kind) => (),
