@@ -3,6 +3,7 @@
 pub mod caps;
 pub mod check;
 pub mod clients;
+pub mod compose;
 pub mod diff;
 pub mod fleet;
 pub mod glob;

@@ -54,7 +54,8 @@ pub use lease::{Family, Lease, LeaseEvent, LeaseState, LeaseType};
 pub use manner::{Gpus, IpcMode, PidMode, Platform, Pull, Restart, Signal};
 pub use name::{ContainerId, Hostname, Ifname, NetworkName, Owner};
 pub use network::{
-    Addressing, BridgeNetwork, DockerNetwork, DomainName, ExtraHost, Link, Network, PrivateNetwork,
+    Addressing, Alias, BridgeNetwork, DockerNetwork, DomainName, ExtraHost, Link, Network,
+    PrivateNetwork,
 };
 pub use object::{Object, Split, Wrong, bare, is_default};
 pub use port::{Expose, Port, Transport};

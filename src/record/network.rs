@@ -35,7 +35,7 @@ document! {
         /// Its name.
         req network: NetworkName,
         /// Names by which the others in it find the container, a set.
-        many aliases: Vec<Hostname>,
+        many aliases: Vec<Alias>,
         /// The address that it is to have; absent leaves it to Docker.
         opt ipv4_address: Ipv4Addr,
         /// The address that it is to have; absent leaves it to Docker.
@@ -138,6 +138,13 @@ fn read(json: &str) -> Result<Network, String> {
         _ => Err("a network has either \"network\" or \"bridge\"".to_owned()),
     }
 }
+
+checked_text!(
+    /// A name by which containers in a network of Docker's find another one.
+    Alias,
+    host_name,
+    "a name in a network (letters, digits, _ . -)"
+);
 
 checked_text!(
     /// A name and the address that it stands for: `name:address`, where the address may be

@@ -4,6 +4,7 @@ pub mod cccf_check;
 pub mod cccf_diff;
 pub mod cccf_host;
 pub mod changes;
+pub mod compose_cccf;
 pub mod container_run;
 pub mod docker_cccf;
 pub mod lease_bind;

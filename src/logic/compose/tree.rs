@@ -1,0 +1,425 @@
+//! YAML as a tree: aliases and merge keys are followed, and what the tree may cost is bounded.
+//!
+//! All scalars are kept as text. Whoever wants a number or a yes reads it out of the text, because a
+//! variable that is filled in later is text as well.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use indexmap::IndexMap;
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess};
+
+/// One value, and where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// The number of its file.
+    pub file: u32,
+    /// What it does to the value that it is merged with.
+    pub over: Over,
+    /// What it says.
+    pub value: Value,
+}
+
+/// What a value does to the one that stands in the same place of an earlier file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It is merged with it.
+    Merge,
+    /// It takes its place (`!override`).
+    Replace,
+    /// It takes it away (`!reset`).
+    Remove,
+}
+
+/// A value of a compose file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// A scalar as text: numbers and booleans, too.
+    Text(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping.
+    Map(Map),
+}
+
+/// A mapping, in the order of the file.
+pub type Map = IndexMap<String, Node>;
+
+/// How much may be read and made altogether. A value counts one, and one more for each 32 bytes.
+#[derive(Debug)]
+pub struct Budget {
+    left: u64,
+}
+
+/// What is told when a budget is used up.
+pub const TOO_MUCH: &str =
+    "too much: more than 1000000 values, aliases and extended services counted in full";
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget { left: 1_000_000 }
+    }
+}
+
+impl Budget {
+    /// Counts so many values; false when that is too much.
+    pub fn spend(&mut self, values: usize) -> bool {
+        let left = self.left.checked_sub(values as u64);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Counts one value with so many bytes of text.
+    pub fn spend_text(&mut self, bytes: usize) -> bool {
+        self.spend(1 + bytes / 32)
+    }
+}
+
+impl Node {
+    /// Text of that file.
+    pub fn text(file: u32, text: impl Into<String>) -> Node {
+        Node { file, over: Over::Merge, value: Value::Text(text.into()) }
+    }
+
+    /// What sort of value it is, for people.
+    pub fn sort(&self) -> &'static str {
+        match self.value {
+            Value::Null => "nothing",
+            Value::Text(_) => "a single value",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
+    /// Its text, if it is a scalar.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The mapping, if it is one.
+    pub fn as_map(&self) -> Option<&Map> {
+        match &self.value {
+            Value::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// Whether it says nothing.
+    pub fn is_null(&self) -> bool {
+        self.value == Value::Null
+    }
+
+    /// What a copy of it costs of a [`Budget`].
+    pub fn cost(&self) -> usize {
+        1 + match &self.value {
+            Value::Null => 0,
+            Value::Text(text) => text.len() / 32,
+            Value::List(list) => list.iter().map(Node::cost).sum(),
+            Value::Map(map) => map.iter().map(|(key, node)| key.len() / 32 + node.cost()).sum(),
+        }
+    }
+}
+
+/// Reads the documents of a YAML stream, of which each is a mapping or nothing.
+///
+/// # Errors
+/// A sentence that says what is wrong and where: bad YAML, a name that stands twice, a value that
+/// is no mapping at the top, more than the budget allows, or deeper than 128 levels.
+pub fn documents(text: &str, file: u32, budget: &mut Budget) -> Result<Vec<Map>, String> {
+    anchors_differ(text)?;
+    let mut documents = Vec::new();
+    for document in yaml_serde::Deserializer::from_str(text) {
+        let seed = Seed { file, budget };
+        let node = seed.deserialize(document).map_err(|why| why.to_string())?;
+        match node.value {
+            Value::Null => (),
+            Value::Map(map) => documents.push(map),
+            _ => return Err(format!("the file is {} and not a mapping", node.sort())),
+        }
+    }
+    Ok(documents)
+}
+
+/// The parser mixes anchors up when one name is defined twice in a document, so that is refused.
+fn anchors_differ(text: &str) -> Result<(), String> {
+    if !text.contains('&') {
+        return Ok(());
+    }
+    let mut names = HashSet::new();
+    for (number, line) in text.lines().enumerate() {
+        if line.starts_with("---") {
+            names.clear();
+        }
+        for name in anchors(line) {
+            if !names.insert(name) {
+                let line = number + 1;
+                return Err(format!("line {line}: the anchor \"{name}\" is defined a second time"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The anchors that a line defines where a value begins: at its start, or behind `- `, `: `, `[`,
+/// `{` or `,`, and outside comments and quotes.
+fn anchors(line: &str) -> impl Iterator<Item = &str> {
+    let mut may = true;
+    let mut quote = None;
+    let mut before = ' ';
+    let mut ended = false;
+    line.char_indices().filter_map(move |(at, c)| {
+        let blank = c == ' ' || c == '\t';
+        let found = quote.is_none() && may && c == '&' && !ended;
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => (),
+            None if may && (c == '"' || c == '\'') => quote = Some(c),
+            None if c == '#' && (before == ' ' || before == '\t') => ended = true,
+            None => (),
+        }
+        may = match c {
+            _ if blank => may || matches!(before, ':' | '-' | '?'),
+            '[' | '{' | ',' => true,
+            '-' => may,
+            _ => false,
+        };
+        before = c;
+        found.then(|| {
+            let rest = &line[at + 1..];
+            let end = rest.find(|c: char| c.is_whitespace() || ",[]{}".contains(c));
+            &rest[..end.unwrap_or(rest.len())]
+        })
+    })
+}
+
+/// Reads one value of one file.
+struct Seed<'a> {
+    file: u32,
+    budget: &'a mut Budget,
+}
+
+impl Seed<'_> {
+    fn again(&mut self) -> Seed<'_> {
+        Seed { file: self.file, budget: self.budget }
+    }
+
+    fn node<E: serde::de::Error>(&mut self, value: Value) -> Result<Node, E> {
+        let length = if let Value::Text(text) = &value { text.len() } else { 0 };
+        if !self.budget.spend_text(length) {
+            return Err(E::custom(TOO_MUCH));
+        }
+        Ok(Node { file: self.file, over: Over::Merge, value })
+    }
+
+    fn text<E: serde::de::Error>(&mut self, text: impl fmt::Display) -> Result<Node, E> {
+        self.node(Value::Text(text.to_string()))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Node, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: serde::de::Error>(mut self) -> Result<Node, E> {
+        self.node(Value::Null)
+    }
+
+    fn visit_none<E: serde::de::Error>(mut self) -> Result<Node, E> {
+        self.node(Value::Null)
+    }
+
+    fn visit_bool<E: serde::de::Error>(mut self, value: bool) -> Result<Node, E> {
+        self.text(value)
+    }
+
+    fn visit_i64<E: serde::de::Error>(mut self, value: i64) -> Result<Node, E> {
+        self.text(value)
+    }
+
+    fn visit_u64<E: serde::de::Error>(mut self, value: u64) -> Result<Node, E> {
+        self.text(value)
+    }
+
+    fn visit_i128<E: serde::de::Error>(mut self, value: i128) -> Result<Node, E> {
+        self.text(value)
+    }
+
+    fn visit_u128<E: serde::de::Error>(mut self, value: u128) -> Result<Node, E> {
+        self.text(value)
+    }
+
+    fn visit_f64<E: serde::de::Error>(mut self, value: f64) -> Result<Node, E> {
+        self.text(value)
+    }
+
+    fn visit_str<E: serde::de::Error>(mut self, value: &str) -> Result<Node, E> {
+        self.text(value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut from: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(node) = from.next_element_seed(self.again())? {
+            list.push(node);
+        }
+        self.node(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut from: A) -> Result<Node, A::Error> {
+        let mut map = Map::new();
+        let mut merged = None;
+        while let Some(Key(key)) = from.next_key()? {
+            let node = from.next_value_seed(self.again())?;
+            if key == "<<" && merged.is_none() {
+                merged = Some(node);
+            } else if !self.budget.spend(key.len() / 32) {
+                return Err(A::Error::custom(TOO_MUCH));
+            } else if key == "<<" || map.contains_key(&key) {
+                return Err(A::Error::custom(format!("\"{key}\" stands twice")));
+            } else {
+                map.insert(key, node);
+            }
+        }
+        if let Some(node) = merged {
+            merge_key(&mut map, node).map_err(A::Error::custom)?;
+        }
+        self.node(Value::Map(map))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(mut self, from: A) -> Result<Node, A::Error> {
+        let (tag, content): (String, _) = from.variant()?;
+        let node = content.newtype_variant_seed(self.again())?;
+        match tag.as_str() {
+            "reset" => Ok(Node { over: Over::Remove, value: Value::Null, ..node }),
+            "override" => Ok(Node { over: Over::Replace, ..node }),
+            _ => Err(A::Error::custom(format!("the tag !{tag} is not known"))),
+        }
+    }
+}
+
+/// A name in a mapping: a scalar, as text.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Key, D::Error> {
+        let mut budget = Budget::default();
+        let node = Seed { file: 0, budget: &mut budget }.deserialize(from)?;
+        match node.value {
+            Value::Text(text) => Ok(Key(text)),
+            Value::Null => Err(D::Error::custom("a name is missing")),
+            _ => Err(D::Error::custom(format!("a name is {}", node.sort()))),
+        }
+    }
+}
+
+/// Adds what a merge key brings (YAML 1.1's `<<`): what is there already stays, and of several
+/// mappings the first one says it.
+fn merge_key(map: &mut Map, from: Node) -> Result<(), String> {
+    let sort = from.sort();
+    let list = match from.value {
+        Value::List(list) => list,
+        Value::Null => Vec::new(),
+        _ => vec![from],
+    };
+    for node in list {
+        let Value::Map(more) = node.value else {
+            return Err(format!("what \"<<\" merges is {sort} and not a mapping"));
+        };
+        for (key, node) in more {
+            map.entry(key).or_insert(node);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, String> {
+        let documents = documents(text, 0, &mut Budget::default())?;
+        Ok(documents.iter().map(shown).collect::<Vec<_>>().join(" "))
+    }
+
+    fn shown(map: &Map) -> String {
+        let entries: Vec<String> =
+            map.iter().map(|(key, node)| format!("{key}:{}", show(node))).collect();
+        format!("{{{}}}", entries.join(","))
+    }
+
+    fn show(node: &Node) -> String {
+        match &node.value {
+            Value::Null => "~".to_owned(),
+            Value::Text(text) => text.clone(),
+            Value::List(list) => format!("{:?}", list.iter().map(show).collect::<Vec<_>>()),
+            Value::Map(map) => shown(map),
+        }
+    }
+
+    #[test]
+    fn scalars_are_text_and_documents_follow_one_another() {
+        let text =
+            "a: 1\nb: yes\nc: true\nd: 1.5\ne: ~\nf: 22:22\n1: x\n---\n# nothing\n---\ng: ''";
+        let want = "{a:1,b:yes,c:true,d:1.5,e:~,f:22:22,1:x} {g:}";
+        assert_eq!(read(text).unwrap(), want);
+    }
+
+    #[test]
+    fn merge_keys_add_what_is_not_there() {
+        let text = "x: &x {a: 1, b: 2}\ny: &y {b: 3, c: 4}\nz:\n  b: 0\n  <<: [*x, *y]";
+        assert!(read(text).unwrap().ends_with("z:{b:0,a:1,c:4}}"));
+        assert!(read("a:\n  <<: 7").unwrap_err().contains("not a mapping"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (text, part) in [
+            ("a: 1\na: 2", "\"a\" stands twice"),
+            ("- a", "a list and not a mapping"),
+            ("a: !what 1", "!what is not known"),
+            ("a: *b", "unknown anchor"),
+            ("a: [", "line 2 column 1"),
+            ("? [a]\n: b", "a name is a list"),
+            ("a: &x 1\nb: &y 2\nc: &x 3\nd: [*x, *y]", "line 3: the anchor \"x\""),
+        ] {
+            let why = read(text).unwrap_err();
+            assert!(why.contains(part), "{text}: {why}");
+        }
+        assert!(read("a: 'x &b'\nb: x &b\nc: x # &b\nd: [&b 1, *b]\n---\na: &b 2").is_ok());
+    }
+
+    #[test]
+    fn hostile_sizes_end_in_an_error() {
+        let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for level in 1..12 {
+            let before = format!("*a{},", level - 1).repeat(10);
+            bomb += &format!("a{level}: &a{level} [{before}]\n");
+        }
+        let wide = format!("a: &a [{}]\nb: [{}]", "x,".repeat(20_000), "*a,".repeat(20_000));
+        for text in [&bomb, &wide] {
+            let why = read(text).unwrap_err();
+            assert!(why.contains("too much") || why.contains("repetition limit"), "{why}");
+        }
+        assert!(read("a: &a [*a]").is_err());
+        for deep in ["[", "{a: "] {
+            let text = format!("a: {}", deep.repeat(100_000));
+            assert!(read(&text).is_err());
+        }
+    }
+}
