@@ -16,14 +16,14 @@ use leasepipe::stage::compose_cccf::{self, Options};
 /// Reads files of the Compose Specification, as docker compose takes them, and writes the containers
 /// that they ask for, each behind those that it depends on, and a checkpoint. Several files are laid
 /// over one another in their order. Variables, profiles, extends, include, anchors and merge keys
-/// are followed.
+/// are followed. A FILE of "-" is standard input.
 ///
 /// Each thing in the files that has no counterpart is told on standard error. A service that cannot
 /// be made into a container is told and left out, and the checkpoint is partial then.
 #[derive(Parser)]
 #[command(name = "compose-cccf", version, after_long_help = EXAMPLE)]
 pub struct Args {
-    /// The compose files; "-" is standard input
+    /// The compose files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Name of the project; default: the files' name, or their directory's

@@ -146,6 +146,13 @@ checked_text!(
     "a name in a network (letters, digits, _ . -)"
 );
 
+impl From<Hostname> for Alias {
+    /// Every host name is one.
+    fn from(name: Hostname) -> Alias {
+        Alias(name.as_str().into())
+    }
+}
+
 checked_text!(
     /// A name and the address that it stands for: `name:address`, where the address may be
     /// `host-gateway` for the host itself.
@@ -211,6 +218,9 @@ mod tests {
             assert!(bad.parse::<ExtraHost>().is_err(), "{bad:?}");
         }
         assert!("db".parse::<Link>().is_ok() && "db:sql".parse::<Link>().is_ok());
+        assert!("a_b".parse::<Alias>().is_ok() && "a b".parse::<Alias>().is_err());
+        let name: Hostname = "db-1.example".parse().unwrap();
+        assert_eq!(Alias::from(name).as_str(), "db-1.example");
         assert!("db:".parse::<Link>().is_err() && "a b".parse::<Link>().is_err());
         assert!(".".parse::<DomainName>().is_ok() && "-".parse::<DomainName>().is_err());
     }

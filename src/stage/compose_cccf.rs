@@ -40,14 +40,16 @@ pub struct Options {
 ///
 /// # Errors
 /// When the files make no sense as a whole; and with `strict`, when anything in them has no
-/// counterpart. All of it has been told then, but for the last.
+/// counterpart or makes no sense. All of it has been told then.
 pub fn run(mut output: Output, report: &Report, options: &Options) -> Result<()> {
     let wanted = options.wanted()?;
     let made = compose::read(&wanted, &mut |path| text(path, &wanted));
     let made = made.map_err(|wrong| last(wrong, report))?;
     let Made { containers, whole, lost, needed, wrong } = made;
     if options.strict && !(lost.is_empty() && wrong.is_empty()) {
-        return Err(last([wrong, lost].concat(), report).remedy("nothing is written"));
+        lost.iter().chain(&wrong).for_each(|why| report.note(why));
+        let what = "not all of the files can be said in containers";
+        return Err(Error::new(Kind::BadInput, what).remedy("nothing is written"));
     }
     lost.iter().chain(&needed).for_each(|why| report.note(why));
     wrong.iter().for_each(|why| report.failed(why));
@@ -79,7 +81,8 @@ impl Options {
             Ok(clean(&path))
         };
         let is_stdin = |path: &PathBuf| path == Path::new("-");
-        if self.files.iter().filter(|path| is_stdin(path)).count() > 1 {
+        let named = self.files.iter().chain(&self.environment_files);
+        if named.filter(|path| is_stdin(path)).count() > 1 {
             return Err(Error::new(Kind::Usage, "standard input is read only once"));
         }
         let directory = match (&self.directory, self.files.first()) {
@@ -89,20 +92,12 @@ impl Options {
             }
             _ => absolute(Path::new("."))?,
         };
-        let files = self.files.iter().map(|path| match is_stdin(path) {
-            true => Ok(path.clone()),
-            false => absolute(path),
-        });
         Ok(Wanted {
-            files: files.collect::<Result<_>>()?,
+            files: self.files.clone(),
             directory,
             project: self.project.clone(),
             environment: self.variables()?,
-            environment_files: self
-                .environment_files
-                .iter()
-                .map(|p| absolute(p))
-                .collect::<Result<_>>()?,
+            environment_files: self.environment_files.clone(),
             profiles: self.profiles.clone(),
             services: self.services.clone(),
             owner: self.owner.clone(),

@@ -62,13 +62,16 @@ impl<'a> Loader<'a> {
 
     /// The documents of a file as they stand in it. What is wrong has been told.
     pub fn documents(&mut self, path: &Path, dir: &Path) -> Vec<Map> {
-        let name = path.display().to_string();
+        let name = match path == Path::new("-") {
+            true => "stdin".to_owned(),
+            false => path.display().to_string(),
+        };
         let read = self.text(path).and_then(|text| {
             let file = self.number(File { name: name.clone(), dir: dir.to_owned() });
             documents(&text, file, &mut self.budget).map_err(|e| Error::new(Kind::BadInput, e))
         });
         read.unwrap_or_else(|why| {
-            self.told.failed(why.at(name));
+            self.told.failed(referred(why).at(name));
             Vec::new()
         })
     }
@@ -88,7 +91,7 @@ impl<'a> Loader<'a> {
         match self.text(path) {
             Ok(text) => self.parsed(&text, &name, around),
             Err(why) => {
-                self.told.failed(why.at(name));
+                self.told.failed(referred(why).at(name));
                 Vec::new()
             }
         }
@@ -421,6 +424,14 @@ impl<'a> Loader<'a> {
             let why = why.remedy("taken for empty; --env, --env-file and --inherit give values");
             self.told.lost(u32::MAX, &[], why);
         }
+    }
+}
+
+/// A file that is not there makes the one wrong that refers to it.
+fn referred(why: Error) -> Error {
+    match why.kind() {
+        Kind::NotFound => Error::new(Kind::BadInput, why),
+        _ => why,
     }
 }
 

@@ -27,7 +27,7 @@ use tree::{Map, Node, Value};
 /// What is asked of compose files.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// The files, each laid over those before it; absolute, or `-`.
+    /// The files, each laid over those before it; `-` is standard input.
     pub files: Vec<PathBuf>,
     /// The directory that their relative paths are of; absolute.
     pub directory: PathBuf,
@@ -147,7 +147,7 @@ fn project(wanted: &Wanted, loader: &mut Loader) -> Option<Project> {
     rest(&model, loader);
     if services.is_empty() && !loader.told.has_failed() {
         // Said by mistake, it would take away all that is there.
-        loader.told.failed(Error::new(Kind::BadInput, "the files declare no services"));
+        loader.told.wrong(0, &[], "there are no services");
     }
     (!loader.told.has_failed()).then_some(Project {
         name,
@@ -254,7 +254,7 @@ fn containers(wanted: &Wanted, project: &Project, loader: &mut Loader) -> Option
     let maker = service::Maker::new(project, &active, wanted.owner.as_ref());
     let containers: Vec<Container> =
         order.iter().filter_map(|name| maker.container(name, loader)).collect();
-    maker.networks(&order, loader);
+    maker.surroundings(&order, loader);
     let whole = wanted.services.is_empty() && containers.len() == order.len();
     Some(Made { containers, whole, ..Made::default() })
 }

@@ -23,8 +23,8 @@ pub fn dependencies(service: &Map) -> Vec<Dependency<'_>> {
             let field = "depends_on";
             found.extend(map.keys().map(|name| Dependency { name, field, node }));
         }
-        Some((_, Value::List(list))) => found.extend(named(list, "depends_on", |text| Some(text))),
-        _ => (),
+        Some((node, _)) => found.extend(named(node, "depends_on", |text| Some(text))),
+        None => (),
     }
     for (field, name) in [
         ("links", before_colon as fn(&str) -> Option<&str>),
@@ -33,8 +33,8 @@ pub fn dependencies(service: &Map) -> Vec<Dependency<'_>> {
             false => before_colon(text),
         }),
     ] {
-        if let Some(Value::List(list)) = service.get(field).map(|node| &node.value) {
-            found.extend(named(list, field, name));
+        if let Some(node) = service.get(field) {
+            found.extend(named(node, field, name));
         }
     }
     for field in ["network_mode", "ipc", "pid"] {
@@ -46,14 +46,19 @@ pub fn dependencies(service: &Map) -> Vec<Dependency<'_>> {
     found
 }
 
+/// What the texts of a list name; a text alone is a list of one.
 fn named<'a>(
-    list: &'a [Node],
+    list: &'a Node,
     field: &'static str,
     name: fn(&str) -> Option<&str>,
 ) -> impl Iterator<Item = Dependency<'a>> {
     let one = move |node: &'a Node| {
         let name = node.as_text().and_then(name)?;
         Some(Dependency { name, field, node })
+    };
+    let list = match &list.value {
+        Value::List(list) => list.as_slice(),
+        _ => std::slice::from_ref(list),
     };
     list.iter().filter_map(one)
 }

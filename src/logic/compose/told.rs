@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Kind};
 
 /// The most that is kept of either sort.
-const MOST: usize = 1000;
+const MOST: usize = 200;
 
 /// A file that is read, by the number that its nodes have.
 #[derive(Clone, Debug, PartialEq)]

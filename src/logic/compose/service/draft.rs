@@ -151,9 +151,9 @@ impl<'a, 'l, 'o> Draft<'a, 'l, 'o> {
         if let Value::Map(map) = &node.value {
             let pair = |(name, node): (&'n String, &'n Node)| {
                 let value = self.text(&format!("{field}.{name}"), node);
-                (name.as_str(), value)
+                (value.is_some() || node.is_null()).then_some((name.as_str(), value))
             };
-            return map.iter().map(pair).collect();
+            return map.iter().filter_map(pair).collect();
         }
         let split = |text: &'n str| match text.split_once('=') {
             Some((name, value)) => (name, Some(value)),

@@ -56,6 +56,28 @@ impl Draft<'_, '_, '_> {
         }
     }
 
+    /// Looks at the forms of fields that are read before there is a draft.
+    pub fn forms(&mut self) {
+        if let Some(node) = self.get("container_name") {
+            self.text("container_name", node);
+        }
+        if let Some(node) = self.get("profiles") {
+            self.texts("profiles", node);
+        }
+        match self.get("depends_on") {
+            Some(Node { value: Value::Map(map), .. }) => {
+                for (name, node) in map {
+                    let place = format!("depends_on.{name}");
+                    if let Some(map) = self.map(&place, node) {
+                        self.only(&place, map, &["condition", "restart", "required"]);
+                    }
+                }
+            }
+            Some(node) => drop(self.texts("depends_on", node)),
+            None => (),
+        }
+    }
+
     /// Without an image there is nothing to make a container of.
     fn image(&mut self) {
         match self.get("image") {

@@ -85,6 +85,7 @@ impl<'a> Maker<'a> {
 
     /// Checks what a service depends on, and tells what of it is not waited for.
     fn dependencies(&self, draft: &mut Draft) {
+        draft.forms();
         for needed in order::dependencies(draft.service) {
             let name = needed.name;
             let given = match draft.service.get("depends_on").and_then(Node::as_map) {
@@ -123,12 +124,19 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Tells which networks somebody has to make, once each.
-    pub fn networks(&self, services: &[&str], loader: &mut Loader) {
+    /// Tells which networks somebody has to make, and what of volumes goes no further, once each.
+    pub fn surroundings(&self, services: &[&str], loader: &mut Loader) {
         let mut used = HashSet::new();
+        let mut mounted = HashSet::new();
         for name in services {
             let Some(service) = self.project.services[*name].as_map() else { continue };
             used.extend(networks::used(service));
+            mounted.extend(volumes::used(service));
+        }
+        for (name, node) in &self.project.volumes {
+            if mounted.contains(name.as_str()) {
+                volumes::declared(name, node, loader);
+            }
         }
         let declared = &self.project.networks;
         for name in declared.keys().filter(|name| used.contains(name.as_str())) {

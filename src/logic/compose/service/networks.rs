@@ -28,7 +28,7 @@ pub fn used(service: &Map) -> Vec<&str> {
 
 /// Tells how a network is made that is not there of itself.
 pub fn needed(project: &Project, name: &str, loader: &mut Loader) {
-    let empty = Node::text(u32::MAX, "");
+    let empty = Node::text(0, "");
     let declared = project.networks.get(name).unwrap_or(&empty);
     if Project::is_external(declared) {
         return;
@@ -59,7 +59,7 @@ pub fn needed(project: &Project, name: &str, loader: &mut Loader) {
         }
     }
     words.push(quoted(&project.declared(name, declared)));
-    let why = Error::new(Kind::Refused, "nobody makes it").remedy(words.join(" "));
+    let why = Error::new(Kind::Refused, "it has to be there").remedy(words.join(" "));
     loader.told.needed(declared.file, &[&format!("network \"{name}\"")], why);
 }
 
@@ -102,11 +102,13 @@ impl Draft<'_, '_, '_> {
             self.set("network_mode", json!(mode));
         }
         self.networks();
+        let mut links = Vec::new();
         for name in ["links", "external_links"] {
             if let Some(node) = self.get(name) {
-                self.links(name, node);
+                self.links(name, node, &mut links);
             }
         }
+        self.set("links", json!(links));
     }
 
     /// One network of Docker's for each, those with the highest priority first.
@@ -194,29 +196,25 @@ impl Draft<'_, '_, '_> {
         priority
     }
 
-    /// On Docker's own bridge a link is a link. In other networks a container is found by its own
-    /// names, of which the service's is one.
-    fn links(&mut self, name: &str, node: &Node) {
-        let bridge = self.get("network_mode").and_then(Node::as_text) == Some("bridge");
-        let mut links = Vec::new();
+    /// A container in a network that somebody made is found by its own names there, of which the
+    /// service's is one: such a link says nothing. One that stands alone has no links.
+    fn links(&mut self, name: &str, node: &Node, links: &mut Vec<String>) {
+        let mode = self.get("network_mode").and_then(Node::as_text).unwrap_or_default();
+        let alone = matches!(mode, "host" | "none")
+            || mode.starts_with("container:")
+            || mode.starts_with("service:");
         for text in self.texts(name, node) {
             let (other, alias) = text.split_once(':').unwrap_or((text, text));
             let id = match name {
                 "links" => self.project.id(other),
                 _ => other.to_owned(),
             };
-            if bridge {
-                links.push(format!("{id}:{alias}"));
-            } else if alias != other || name == "external_links" {
+            if alone {
                 let why = no_counterpart(format_args!("\"{text}\""));
-                let remedy = format!("add \"{alias}\" to the aliases of \"{other}\"");
-                self.lost(name, node, why.remedy(remedy));
+                self.lost(name, node, why.remedy(format_args!("{mode} knows no links")));
+            } else if mode == "bridge" || alias != other || name == "external_links" {
+                links.push(format!("{id}:{alias}"));
             }
-        }
-        if bridge && self.has("links") {
-            self.lost(name, node, no_counterpart("links beside others"));
-        } else {
-            self.set("links", json!(links));
         }
     }
 }

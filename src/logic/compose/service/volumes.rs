@@ -4,10 +4,11 @@ use indexmap::IndexMap;
 use serde_json::{Map as Json, Value as JsonValue, json};
 
 use super::super::amounts::{bytes, flag};
-use super::super::load::clean;
+use super::super::load::{Loader, clean};
 use super::super::tree::{Map, Node, Value};
 use super::draft::Draft;
 use super::{field, no_counterpart};
+use crate::error::{Error, Kind};
 
 const FIELD: &str = "volumes";
 
@@ -15,6 +16,40 @@ const FIELD: &str = "volumes";
 const OPTIONS: [&str; 11] =
     ["ro", "rw", "z", "Z", "nocopy", "private", "rprivate", "shared", "rshared", "slave", "rslave"];
 const HINTS: [&str; 3] = ["cached", "delegated", "consistent"];
+
+/// The names in the file of the volumes that a service mounts, among other sources of mounts.
+pub fn used(service: &Map) -> impl Iterator<Item = &str> {
+    let list = match field(service, FIELD).map(|node| &node.value) {
+        Some(Value::List(list)) => list.as_slice(),
+        _ => &[],
+    };
+    list.iter().filter_map(|node| match &node.value {
+        Value::Text(text) => text.split(':').next(),
+        Value::Map(map) => map.get("source").and_then(Node::as_text),
+        _ => None,
+    })
+}
+
+/// Tells what of a declared volume goes no further: Docker makes it when it is first mounted.
+pub fn declared(name: &str, node: &Node, loader: &mut Loader) {
+    let Some(map) = node.as_map() else { return };
+    for (field, node) in map.iter().filter(|(_, node)| !node.is_null()) {
+        let place = format!("volume \"{name}\"");
+        match field.as_str() {
+            "driver" if node.as_text() == Some("local") => (),
+            "driver" | "driver_opts" | "labels" => {
+                let remedy = "make the volume before it is mounted";
+                loader.told.lost(node.file, &[&place], no_counterpart(field).remedy(remedy));
+            }
+            "name" | "external" => (),
+            field if field.starts_with("x-") => (),
+            field => {
+                let why = format!("{field}: there is no such field");
+                loader.told.lost(node.file, &[&place], Error::new(Kind::BadInput, why));
+            }
+        }
+    }
+}
 
 impl Draft<'_, '_, '_> {
     /// `volumes`, `tmpfs` and `volumes_from`. Of two mounts in one place the later counts.
@@ -97,8 +132,7 @@ impl Draft<'_, '_, '_> {
         };
         let inner = |name: &str| field(map, name).and_then(Node::as_map);
         let mut options = Vec::new();
-        let yes = |node: Option<&Node>| node.and_then(Node::as_text).and_then(flag) == Some(true);
-        if yes(map.get("read_only")) {
+        if self.yes(map, "read_only") {
             options.push("ro");
         }
         let source = match text("type") {
@@ -112,7 +146,7 @@ impl Draft<'_, '_, '_> {
             Some("volume") => {
                 if let Some(volume) = inner("volume") {
                     self.only("volumes.volume", volume, &["nocopy", "subpath", "labels"]);
-                    if yes(volume.get("nocopy")) {
+                    if self.yes(volume, "nocopy") {
                         options.push("nocopy");
                     }
                     self.foreign_options(node, volume, &["subpath", "labels"]);
@@ -152,6 +186,11 @@ impl Draft<'_, '_, '_> {
             self.lost(FIELD, node, why.remedy("Docker makes a directory that is not there"));
         }
         self.foreign_options(node, bind, &["recursive"]);
+    }
+
+    fn yes(&mut self, map: &Map, name: &str) -> bool {
+        let read = |node| self.read(&format!("{FIELD}.{name}"), node, flag, "true or false");
+        field(map, name).and_then(read) == Some(true)
     }
 
     fn foreign_options(&mut self, node: &Node, map: &Map, names: &[&str]) {
