@@ -56,7 +56,7 @@ pub fn run(mut output: Output, report: &Report, options: &Options) -> Result<()>
     let count = containers.len() as u64;
     for container in containers {
         report.used();
-        output.write(&Record::Container(container))?;
+        output.write(&Record::Container(Box::new(container)))?;
     }
     let checkpoint = Checkpoint {
         partial: !whole,
