@@ -61,6 +61,8 @@ fn filters() -> Vec<Program> {
         program("cccf-check", env!("CARGO_BIN_EXE_cccf-check"), &["--strict"]),
         program("cccf-diff", env!("CARGO_BIN_EXE_cccf-diff"), &["--current", &current]),
         program("cccf-host", env!("CARGO_BIN_EXE_cccf-host"), &[]),
+        program("cccf-scale", env!("CARGO_BIN_EXE_cccf-scale"), &[]),
+        program("cccf-scale", env!("CARGO_BIN_EXE_cccf-scale"), &["--down"]),
         program("container-run", env!("CARGO_BIN_EXE_container-run"), &[]),
         program("unionize", env!("CARGO_BIN_EXE_unionize"), &["--bridge", "lo", "--state", &state]),
         program("lease-bind", env!("CARGO_BIN_EXE_lease-bind"), &["--ledger", &ledger]),

@@ -30,6 +30,7 @@ programs! {
     cccf_check = "../bin/cccf-check.rs",
     cccf_diff = "../bin/cccf-diff.rs",
     cccf_host = "../bin/cccf-host.rs",
+    cccf_scale = "../bin/cccf-scale.rs",
     compose_cccf = "../bin/compose-cccf.rs",
     container_run = "../bin/container-run.rs",
     docker_cccf = "../bin/docker-cccf.rs",

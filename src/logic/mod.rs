@@ -13,4 +13,5 @@ pub mod place;
 pub mod random;
 pub mod reconcile;
 pub mod rules;
+pub mod scale;
 pub mod template;

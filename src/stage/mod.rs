@@ -3,6 +3,7 @@
 pub mod cccf_check;
 pub mod cccf_diff;
 pub mod cccf_host;
+pub mod cccf_scale;
 pub mod changes;
 pub mod compose_cccf;
 pub mod container_run;
