@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use leasepipe::cli::{self, Jobs, Show, Span};
-use leasepipe::error::{Error, Kind, Result};
+use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
 use leasepipe::record::Ifname;
 use leasepipe::stage::changes::serve;
@@ -13,22 +13,22 @@ use leasepipe::stage::unionize::{Addressing, Dad, Given, Options, Unionize, Upke
 
 /// Changes → the same, plugged in: a bridge port and an address for each
 ///
-/// Makes sure that each container has an interface in the bridge and an address on it, and writes
-/// it out with what is known of them. A removal takes the interface away and gives the address
-/// back. What failed is undone and goes on with status "failed" and an error.
+/// Makes sure that each container has an interface and an address in the bridge, or in each of those
+/// that its document names, and writes it out with what is known of them. A removal takes all of it
+/// away again. What failed is undone and goes on with status "failed" and an error.
 #[derive(Parser)]
 #[command(name = "unionize", version, after_long_help = EXAMPLE)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Plug containers into this bridge
-    #[arg(long, value_name = "NAME", required = true)]
+    /// Plug containers into this bridge, unless their documents name others in networks
+    #[arg(long, value_name = "NAME")]
     bridge: Option<Ifname>,
     /// Where an address comes from: dhcp6, none, or ADDRESS/LENGTH, with @ROUTER behind it for a default route
     #[arg(long, value_name = "SOURCE", default_value = "dhcp6")]
     address: Vec<Given>,
-    /// Name of the interface inside the container [default: eth0, beside a private network eth1]
+    /// Name of the first interface inside the container [default: eth0, or the next that is not Docker's]
     #[arg(long, value_name = "NAME")]
     interface: Option<Ifname>,
     /// Largest packet on the interface [default: the bridge's]
@@ -88,7 +88,7 @@ fn work(args: Args, report: &Report) -> Result<()> {
         return renew(&common.upkeep(), all, common.jobs.concurrency, output, report);
     }
     let options = Options {
-        bridge: args.bridge.ok_or_else(|| Error::new(Kind::Usage, "--bridge is missing"))?,
+        bridge: args.bridge,
         interface: args.interface,
         addressing: Addressing::of(&args.address)?,
         mtu: args.mtu,

@@ -24,9 +24,9 @@ function __fish_unionize_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c unionize -n "__fish_unionize_needs_command" -l bridge -d 'Plug containers into this bridge' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l bridge -d 'Plug containers into this bridge, unless their documents name others in networks' -r
 complete -c unionize -n "__fish_unionize_needs_command" -l address -d 'Where an address comes from: dhcp6, none, or ADDRESS/LENGTH, with @ROUTER behind it for a default route' -r
-complete -c unionize -n "__fish_unionize_needs_command" -l interface -d 'Name of the interface inside the container [default: eth0, beside a private network eth1]' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l interface -d 'Name of the first interface inside the container [default: eth0, or the next that is not Docker\'s]' -r
 complete -c unionize -n "__fish_unionize_needs_command" -l mtu -d 'Largest packet on the interface [default: the bridge\'s]' -r
 complete -c unionize -n "__fish_unionize_needs_command" -l dad -d 'How to find out whether another station has the address' -r -f -a "optimistic\t'Use it at once; a duplicate found later is declined and told (RFC 4429)'
 wait\t'Use it when it is clear that nobody else does, after one to two seconds'

@@ -30,6 +30,8 @@ pub struct Done {
     pub interface: Interface,
     /// Whether duplicate address detection goes on for one of its addresses.
     pub provisional: bool,
+    /// Whether it was not there before.
+    pub made: bool,
 }
 
 /// The work on one interface.
@@ -56,7 +58,7 @@ impl Unionize<'_> {
     pub(super) fn attach(&self, wish: &Wish, begun: Instant) -> Result<Done> {
         let host = Host::open()?;
         let bridge = host.bridge(&wish.bridge)?;
-        self.tell_of_bridge(&bridge);
+        self.tell_of_bridge(&wish.bridge, &bridge);
         let inside = Inside::open(wish.container.docker.as_ref())?;
         let known = self.keeper.attachments.get(&wish.link)?;
         let seen = look(wish, &host, &bridge, &inside, known)?;
@@ -69,7 +71,8 @@ impl Unionize<'_> {
             }
             let tentative = seen.addresses.iter().any(|found| found.tentative);
             let interface = interface(&known, wish.client.as_ref(), seen.router);
-            return Ok(Done { interface, provisional: tentative && self.options.dad != Dad::Off });
+            let provisional = tentative && self.options.dad != Dad::Off;
+            return Ok(Done { interface, provisional, made: false });
         }
         let job = Job {
             unionize: self,
@@ -97,7 +100,7 @@ impl Job<'_> {
             .and_then(|()| self.check())
             .and_then(|()| self.router(router));
         match outcome {
-            Ok(router) => Ok(self.done(router)),
+            Ok(router) => Ok(self.done(router, steps.contains(&Step::Make))),
             Err(why) => {
                 let why = explain_silence(why, &self.bridge);
                 if let Err(undone) = self.undo() {
@@ -119,11 +122,11 @@ impl Job<'_> {
         keeper.detach(&self.wish.container.id, &self.wish.link)
     }
 
-    fn done(self, router: Option<Ipv6Addr>) -> Done {
+    fn done(self, router: Option<Ipv6Addr>, made: bool) -> Done {
         let mut interface = interface(&self.known, self.wish.client.as_ref(), router);
         interface.ready_ms = Some((self.begun.elapsed().as_secs_f64() * 1e4).round() / 10.0);
         let provisional = !self.fresh.is_empty() && self.dad == Dad::Optimistic;
-        Done { interface, provisional }
+        Done { interface, provisional, made }
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {

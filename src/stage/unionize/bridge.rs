@@ -8,11 +8,10 @@ use crate::error::{Error, Kind};
 use crate::record::Ifname;
 
 impl Unionize<'_> {
-    /// Tells once what may make trouble.
-    pub(super) fn tell_of_bridge(&self, bridge: &Plugboard) {
-        let told = std::mem::replace(&mut *lock(&self.told), true);
-        if !told {
-            for odd in oddities(&self.options.bridge, bridge) {
+    /// Tells once of each bridge what may make trouble.
+    pub(super) fn tell_of_bridge(&self, name: &Ifname, bridge: &Plugboard) {
+        if lock(&self.told).insert(name.clone()) {
+            for odd in oddities(name, bridge) {
                 self.keeper.report.note(&odd);
             }
         }

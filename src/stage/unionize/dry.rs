@@ -17,7 +17,7 @@ impl Unionize<'_> {
     pub(super) fn pretend(&self, wish: &Wish) -> Result<()> {
         let host = Host::open()?;
         let bridge = host.bridge(&wish.bridge)?;
-        self.tell_of_bridge(&bridge);
+        self.tell_of_bridge(&wish.bridge, &bridge);
         let known = self.keeper.attachments.get(&wish.link)?;
         let seen = match &wish.container.docker {
             Some(docker) => look(wish, &host, &bridge, &Inside::open(Some(docker))?, known)?,

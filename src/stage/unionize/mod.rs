@@ -8,25 +8,27 @@ mod attach;
 mod bridge;
 mod detach;
 mod dry;
+mod entries;
 mod options;
 mod plan;
 mod renew;
 mod scene;
+mod several;
 mod verdict;
 mod wish;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 pub use options::{Addressing, Dad, Given, Options, Upkeep};
 pub use renew::renew;
 
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Report;
-use crate::record::{Action, Change, Checkpoint, Container, ContainerId, Ifname, Of, Record};
+use crate::record::{Action, Change, Checkpoint, ContainerId, Ifname, Of, Record};
 use crate::stage::changes::Work;
 use detach::Keeper;
+use entries::is_reserved;
 use wish::Wish;
 
 /// The work of one run.
@@ -37,16 +39,14 @@ pub struct Unionize<'a> {
     listed: Mutex<HashSet<Ifname>>,
     /// Containers with an address whose duplicate detection goes on.
     provisional: Mutex<HashSet<ContainerId>>,
-    /// Whether what is odd about the bridge has been told.
-    told: Mutex<bool>,
+    /// The bridges of which it has been told what is odd.
+    told: Mutex<HashSet<Ifname>>,
 }
 
 impl<'a> Unionize<'a> {
     /// Work with these options, which tells people through `report`.
     pub fn new(options: Options, upkeep: &Upkeep, report: &'a Report) -> Result<Unionize<'a>> {
-        let name = options.interface.as_ref().map_or("", Ifname::as_str);
-        if matches!(name, "all" | "default") {
-            // The directories of these names hold settings for no interface of its own.
+        if let Some(name) = options.interface.as_ref().filter(|name| is_reserved(name)) {
             let what = format!("the kernel takes no IPv6 interface called {name}");
             return Err(Error::new(Kind::Usage, what).remedy("choose another --interface"));
         }
@@ -58,46 +58,11 @@ impl<'a> Unionize<'a> {
             told: Mutex::default(),
         })
     }
-
-    /// Makes sure that the container has its interface, and puts what is known of it in.
-    fn ensure(&self, container: &mut Container) -> Result<()> {
-        let begun = Instant::now();
-        let wish = Wish::new(container, &self.options);
-        if self.keeper.dry_run {
-            return self.pretend(&wish);
-        }
-        let _held = self.keeper.attachments.lock(&wish.link)?;
-        let done = self.attach(&wish, begun)?;
-        if done.provisional {
-            lock(&self.provisional).insert(container.id.clone());
-        }
-        container.interfaces.retain(|known| known.name != wish.interface);
-        container.interfaces.push(done.interface);
-        Ok(())
-    }
-
-    /// Makes sure that nothing is left of the container's interface.
-    fn clear(&self, container: &mut Container) -> Result<()> {
-        let wish = Wish::new(container, &self.options);
-        let _held = match self.keeper.dry_run {
-            true => None,
-            false => Some(self.keeper.attachments.lock(&wish.link)?),
-        };
-        container.interfaces.retain(|known| known.name != wish.interface);
-        // A client with a new host name has a container of another name and the same key. When that
-        // one was quicker than the end of this one, the interface is its own by now.
-        let known = self.keeper.attachments.get(&wish.link)?;
-        if known.is_some_and(|known| known.container.id != container.id) {
-            return Ok(());
-        }
-        self.keeper.detach(&container.id, &wish.link)
-    }
 }
 
 impl Work for Unionize<'_> {
     fn change(&self, change: &mut Change) -> Result<()> {
-        let link = Wish::link_of(&change.container, &self.options);
-        lock(&self.listed).insert(link);
+        lock(&self.listed).extend(Wish::links_of(&change.container, &self.options));
         if let Some(url) = change.container.host.as_ref().and_then(|host| host.url.as_deref())
             && !url.starts_with("unix:")
         {
@@ -121,7 +86,7 @@ impl Work for Unionize<'_> {
             Record::Container(container) => container,
             _ => return,
         };
-        lock(&self.listed).insert(Wish::link_of(container, &self.options));
+        lock(&self.listed).extend(Wish::links_of(container, &self.options));
     }
 
     fn is_provisional(&self, change: &Change) -> bool {

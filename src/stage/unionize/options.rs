@@ -6,30 +6,22 @@ use std::time::Duration;
 
 use crate::adapter::netlink;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Container, Fixed, Ifname, NotA};
+use crate::record::{self, Fixed, Ifname, NotA};
 
 /// How containers are attached.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The bridge.
-    pub bridge: Ifname,
-    /// The interface's name inside; absent means what [`Options::interface_of`] says.
+    /// The bridge of containers whose document names none.
+    pub bridge: Option<Ifname>,
+    /// The first interface's name inside, where the document gives it none; absent means the first
+    /// `eth` that is not Docker's.
     pub interface: Option<Ifname>,
-    /// Where addresses come from.
+    /// Where addresses come from, where the document does not say.
     pub addressing: Addressing,
     /// The largest packet in bytes; the bridge's own when absent.
     pub mtu: Option<u32>,
     /// How leased and given addresses are checked for duplicates.
     pub dad: Dad,
-}
-
-impl Options {
-    /// The name of a container's interface: as it was given, or else `eth0`. Docker's interface of
-    /// a private network has that name already, and the other one is then `eth1`.
-    pub fn interface_of(&self, container: &Container) -> Ifname {
-        let usual = if container.private_network.is_some() { "eth1" } else { "eth0" };
-        self.interface.clone().unwrap_or_else(|| usual.parse().expect("a short word"))
-    }
 }
 
 /// What attaching and renewing have in common.
@@ -91,6 +83,18 @@ impl Addressing {
             }
         }
         Ok(all)
+    }
+
+    /// What the addresses of a document mean together.
+    pub fn named(given: &[record::Addressing]) -> Addressing {
+        let mut all = Addressing::default();
+        for given in given {
+            match given {
+                record::Addressing::Dhcp6 => all.dhcp6 = true,
+                record::Addressing::Fixed(fixed) => all.fixed.push(*fixed),
+            }
+        }
+        all
     }
 
     /// Whether there is any address at all.

@@ -95,7 +95,9 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     let pair = pair(wish, seen)?;
     let unwanted = seen.known.as_ref().filter(|known| {
-        known.bridge != wish.bridge || (known.lease.is_some() && wish.client.is_none())
+        known.bridge != wish.bridge
+            || known.mac != wish.mac
+            || (known.lease.is_some() && wish.client.is_none())
     });
     let known = seen.known.as_ref().filter(|_| unwanted.is_none());
     match (unwanted, pair) {
@@ -142,6 +144,7 @@ fn pair<'a>(wish: &Wish, seen: &'a Seen) -> Result<Pair<'a>> {
         Some(outer) if outer.sort != Sort::Veth => return Err(taken(&wish.link, "host")),
         outer => outer.as_ref(),
     };
+    let before = seen.known.as_ref().map(|known| known.mac);
     match (outer, &seen.inner) {
         (None, None) => Ok(Pair::Absent),
         (Some(_), None) => Ok(Pair::Stale),
@@ -149,13 +152,13 @@ fn pair<'a>(wish: &Wish, seen: &'a Seen) -> Result<Pair<'a>> {
             if inner.sort == Sort::Veth
                 && outer.peer == Some(inner.index)
                 && inner.peer == Some(outer.index)
-                && inner.mac == Some(wish.mac) =>
+                && (inner.mac == Some(wish.mac)
+                    || (inner.mac.is_some() && inner.mac == before)) =>
         {
             Ok(Pair::Whole(outer, inner))
         }
-        (_, Some(_)) => {
-            Err(taken(&wish.interface, "container").remedy("choose another name with --interface"))
-        }
+        (_, Some(_)) => Err(taken(&wish.interface, "container")
+            .remedy("choose another name in networks or with --interface")),
     }
 }
 
@@ -234,14 +237,14 @@ mod tests {
 
     fn wish() -> Wish {
         let options = super::super::Options {
-            bridge: "br1".parse().unwrap(),
+            bridge: "br1".parse().ok(),
             interface: None,
             addressing: super::super::Addressing { dhcp6: true, fixed: vec![] },
             mtu: None,
             dad: super::super::Dad::Optimistic,
         };
         let container = serde_json::from_str(r#"{"id":"web","image":"busybox"}"#).unwrap();
-        Wish::new(&container, &options)
+        Wish::all(&container, &options).unwrap().remove(0)
     }
 
     fn veth(index: u32, peer: u32, wish: &Wish) -> Link {

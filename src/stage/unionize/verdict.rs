@@ -19,7 +19,19 @@ impl Unionize<'_> {
     /// Waits for the verdict on the addresses of a container. A lease that turns out to be a
     /// duplicate is declined and another asked for; whether that was so.
     pub(super) fn judge(&self, container: &mut Container) -> Result<bool> {
-        let wish = Wish::new(container, &self.options);
+        let mut outcome = Ok(false);
+        for wish in Wish::all(container, &self.options)? {
+            match (self.judge_one(&wish, container), &mut outcome) {
+                (Ok(became_another), Ok(changed)) => *changed |= became_another,
+                (Ok(_), Err(_)) => (),
+                (Err(why), Ok(_)) => outcome = Err(why),
+                (Err(why), Err(_)) => self.keeper.report.failed(&why.at(&container.id)),
+            }
+        }
+        outcome
+    }
+
+    fn judge_one(&self, wish: &Wish, container: &mut Container) -> Result<bool> {
         // A container that has gone meanwhile has no address that could be a duplicate.
         let Ok(inside) = Inside::open(wish.container.docker.as_ref()) else {
             return Ok(false);
@@ -30,7 +42,7 @@ impl Unionize<'_> {
             known.lease.iter().flat_map(|l| &l.addresses).map(|a| a.address).collect();
         let all: Vec<IpAddr> =
             leased.iter().copied().chain(known.addresses.iter().map(|a| a.address)).collect();
-        let taken = duplicates(&inside, &wish, link.index, &all)?;
+        let taken = duplicates(&inside, wish, link.index, &all)?;
         let Some(first) = taken.first() else { return Ok(false) };
 
         let _held = self.keeper.attachments.lock(&wish.link)?;
@@ -54,7 +66,7 @@ impl Unionize<'_> {
         let job = Job {
             unionize: self,
             bridge: host.bridge(&wish.bridge)?,
-            wish: &wish,
+            wish,
             host,
             inside,
             known,

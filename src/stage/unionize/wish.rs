@@ -3,9 +3,11 @@
 use std::net::Ipv6Addr;
 
 use crate::adapter::attachments::{Attachment, Leased, VERSION};
+use crate::error::{Error, Kind, Result};
 use crate::record::{Address, Container, Duid, Fixed, Ifname, Interface, Key, Mac, Origin};
 
-use super::{Dad, Options};
+use super::entries::{Entry, check, entries};
+use super::{Addressing, Dad, Options};
 
 /// The interface that a container is to have. All identities follow from the container's own, so
 /// they are the same on every run and every host.
@@ -30,26 +32,50 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// What `options` mean for `container`.
-    pub fn new(container: &Container, options: &Options) -> Wish {
-        let interface = options.interface_of(container);
+    /// The interfaces that `container` is to have, in their order.
+    ///
+    /// # Errors
+    /// `BadInput` when its document does not say what can be, or neither it nor `options` names a
+    /// bridge.
+    pub fn all(container: &Container, options: &Options) -> Result<Vec<Wish>> {
+        let entries = entries(container, options);
+        check(&entries)?;
+        let one = |(at, entry)| Wish::one(container, options, entry, at == 0);
+        entries.into_iter().enumerate().map(one).collect()
+    }
+
+    /// One of them. The addresses that the document gives to no interface are the first one's.
+    fn one(container: &Container, options: &Options, entry: Entry, first: bool) -> Result<Wish> {
+        let Entry { interface, network } = entry;
+        let bridge = network.map(|network| &network.bridge).or(options.bridge.as_ref());
+        let bridge = bridge.ok_or_else(|| {
+            Error::new(Kind::BadInput, "find its bridge")
+                .why("its document names none in networks, and there is no --bridge")
+                .remedy("add the one or the other")
+        })?;
         let key = link_key(container, &interface);
-        let mut fixed = options.addressing.fixed.clone();
-        for own in &container.addresses {
-            if !fixed.contains(own) {
-                fixed.push(*own);
+        let given = network.map(|network| &network.addresses).filter(|given| !given.is_empty());
+        let addressing = match given {
+            Some(given) => Addressing::named(given),
+            None => options.addressing.clone(),
+        };
+        let own = container.addresses.iter().filter(|_| first);
+        let mut fixed: Vec<Fixed> = Vec::new();
+        for address in addressing.fixed.iter().chain(own) {
+            if !fixed.contains(address) {
+                fixed.push(*address);
             }
         }
-        Wish {
+        Ok(Wish {
             container: identity(container),
             interface,
             link: name(key),
-            bridge: options.bridge.clone(),
-            mac: key.mac(),
-            client: options.addressing.dhcp6.then(|| client(container, key)),
+            bridge: bridge.clone(),
+            mac: network.and_then(|network| network.mac).unwrap_or_else(|| key.mac()),
+            client: addressing.dhcp6.then(|| client(container, key)),
             fixed,
             dad: options.dad,
-        }
+        })
     }
 
     /// The wish that led to what is remembered, as far as its lease goes.
@@ -68,9 +94,10 @@ impl Wish {
         }
     }
 
-    /// The name of the host's end of a container's interface.
-    pub fn link_of(container: &Container, options: &Options) -> Ifname {
-        name(link_key(container, &options.interface_of(container)))
+    /// The names of the host's ends of a container's interfaces, whatever else is wrong with them.
+    pub fn links_of(container: &Container, options: &Options) -> Vec<Ifname> {
+        let link = |entry: Entry| name(link_key(container, &entry.interface));
+        entries(container, options).into_iter().map(link).collect()
     }
 
     /// The hardware address of the host's end. A bridge whose address is not fixed takes the
@@ -191,7 +218,7 @@ mod tests {
     fn options(interface: Option<&str>, given: &[&str]) -> Options {
         let given: Vec<_> = given.iter().map(|given| given.parse().unwrap()).collect();
         Options {
-            bridge: "br1".parse().unwrap(),
+            bridge: "br1".parse().ok(),
             interface: interface.map(|name| name.parse().unwrap()),
             addressing: crate::stage::unionize::Addressing::of(&given).unwrap(),
             mtu: None,
@@ -200,15 +227,47 @@ mod tests {
     }
 
     #[test]
-    fn docker_s_interface_of_a_private_network_keeps_its_name() {
-        let plain = container(r#"{"id":"web","image":"busybox"}"#);
-        let private = container(
-            r#"{"id":"web","image":"busybox","private_network":{"name":"n","alias":"web"}}"#,
+    fn a_document_says_what_each_of_its_interfaces_is() {
+        let container = container(
+            r#"{"id":"web","image":"b","addresses":["fd00::9/64"],"networks":[
+                {"bridge":"br7"},
+                {"bridge":"br8","interface":"lan","mac":"02:00:00:00:00:09",
+                 "addresses":["fd00::5/64","fd00::5/64"]},
+                {"bridge":"br9","addresses":["dhcp6"]}]}"#,
         );
-        let name = |container, given| Wish::new(container, &options(given, &[])).interface;
-        assert_eq!(name(&plain, None).as_str(), "eth0");
-        assert_eq!(name(&private, None).as_str(), "eth1");
-        assert_eq!(name(&private, Some("lan")).as_str(), "lan");
+        let options = options(None, &["dhcp6", "fd00::1/64"]);
+        let wishes = Wish::all(&container, &options).unwrap();
+        let told: Vec<String> = wishes
+            .iter()
+            .map(|wish| {
+                let fixed: Vec<String> = wish.fixed.iter().map(ToString::to_string).collect();
+                let asks = wish.client.is_some();
+                format!("{} {} {asks} {}", wish.bridge, wish.interface, fixed.join(","))
+            })
+            .collect();
+        assert_eq!(
+            told,
+            ["br7 eth0 true fd00::1/64,fd00::9/64", "br8 lan false fd00::5/64", "br9 eth1 true "]
+        );
+        assert_eq!(wishes[1].mac.to_string(), "02:00:00:00:00:09");
+        assert_ne!(wishes[0].mac, wishes[2].mac);
+        let (first, third) = (wishes[0].client.as_ref(), wishes[2].client.as_ref());
+        let ((duid, iaid), (other, association)) = (first.unwrap(), third.unwrap());
+        assert!(duid == other && iaid != association, "one client, an association for each");
+        let links: Vec<_> = wishes.iter().map(|wish| wish.link.clone()).collect();
+        assert_eq!(Wish::links_of(&container, &options), links);
+    }
+
+    #[test]
+    fn someone_names_the_bridge() {
+        let none = Options { bridge: None, ..options(None, &[]) };
+        let plain = container(r#"{"id":"web","image":"busybox"}"#);
+        let why = Wish::all(&plain, &none).unwrap_err();
+        assert_eq!(why.kind(), Kind::BadInput);
+        assert!(why.to_string().contains("there is no --bridge"), "{why}");
+        assert_eq!(Wish::links_of(&plain, &none).len(), 1);
+        let own = container(r#"{"id":"web","image":"b","networks":[{"bridge":"br7"}]}"#);
+        assert_eq!(Wish::all(&own, &none).unwrap().len(), 1);
     }
 
     #[test]
@@ -217,7 +276,7 @@ mod tests {
             r#"{"id":"web","image":"busybox","addresses":["fd00::5/64","fd00::6/64","fd00::6/64"]}"#,
         );
         let options = options(None, &["dhcp6", "fd00::5/64"]);
-        let wish = Wish::new(&container, &options);
+        let wish = Wish::all(&container, &options).unwrap().remove(0);
         let fixed: Vec<String> = wish.fixed.iter().map(ToString::to_string).collect();
         assert_eq!(fixed, ["fd00::5/64", "fd00::6/64"]);
         assert!(wish.client.is_some());
@@ -226,10 +285,10 @@ mod tests {
     #[test]
     fn names_and_addresses_follow_from_the_identity() {
         let container = container(r#"{"id":"web","image":"busybox","env":["PASSWORD=x"]}"#);
-        let link = Wish::link_of(&container, &options(None, &[]));
-        assert_eq!(link.as_str().len(), 15);
-        assert_eq!(link, Wish::link_of(&container, &options(Some("eth0"), &[])));
-        assert_ne!(link, Wish::link_of(&container, &options(Some("eth1"), &[])));
+        let link = |name| Wish::links_of(&container, &options(name, &[])).remove(0);
+        assert_eq!(link(None).as_str().len(), 15);
+        assert_eq!(link(None), link(Some("eth0")));
+        assert_ne!(link(None), link(Some("eth1")));
         let mac = link_key(&container, &"eth0".parse().unwrap()).mac();
         assert_eq!(Wish::outer_mac(mac).as_bytes()[0], 0xfe);
         assert_ne!(Wish::outer_mac(mac), mac);
