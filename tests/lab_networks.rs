@@ -232,6 +232,46 @@ fn a_container_has_all_its_interfaces_or_none_that_is_new() {
 }
 
 #[test]
+fn a_duplicate_on_one_bridge_is_a_matter_of_the_whole_container() {
+    let test = "a_duplicate_on_one_bridge_is_a_matter_of_the_whole_container";
+    let Some(mut site) = Site::or_skip(test) else { return };
+    let (mut web, space) = site.container("c1", both());
+    let first = site.done(&[], &web);
+    site.done(&[], &change("remove", &web));
+    site.nothing_is_left();
+    let of = |interfaces: &Value, at: usize| interfaces[at]["addresses"][0]["address"].clone();
+    let (mine, taken) = (of(&json!(first), 0), of(&json!(first), 1));
+    let other = site.lab.namespace("sq");
+    let other = Namespace::left_behind(other.file_name().unwrap().to_str().unwrap());
+    site.lab.ip(&format!("link add sq type veth peer name eth0 netns {}", other.name()));
+    site.lab.ip("link set sq master br2 up");
+    other.ip("link set eth0 up");
+    other.ip(&format!("addr add {}/64 dev eth0 nodad", taken.as_str().unwrap()));
+
+    // A leased one is declined and another leased; the first interface keeps its own.
+    let done = site.unionize(&[], std::slice::from_ref(&web));
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    let last = done.records().pop().unwrap();
+    assert_eq!(all(last["interfaces"].as_array().unwrap(), "name"), ["eth0", "eth1"]);
+    assert_eq!(of(&last["interfaces"], 0), mine);
+    assert_ne!(of(&last["interfaces"], 1), taken);
+    site.done(&[], &change("remove", &web));
+    site.nothing_is_left();
+
+    // A given one cannot be another: what was made with it goes too, now or a second later.
+    web["networks"][1]["addresses"] = json!([format!("{}/64", taken.as_str().unwrap())]);
+    for mode in ["wait", "optimistic"] {
+        let done = site.unionize(&["--dad", mode], std::slice::from_ref(&web));
+        let last = done.records().pop().unwrap();
+        assert_eq!((done.status, &last["error_kind"]), (Some(1), &json!("refused")), "{mode}");
+        let told = last["interfaces"].as_array().cloned().unwrap_or_default();
+        assert!(told.iter().all(|one| one.get("addresses").is_none()), "{mode}: {told:?}");
+        assert_eq!(indices(&space), [0; 0], "{mode}");
+        site.nothing_is_left();
+    }
+}
+
+#[test]
 fn an_interface_that_the_document_names_no_more_goes() {
     let test = "an_interface_that_the_document_names_no_more_goes";
     let Some(mut site) = Site::or_skip(test) else { return };

@@ -17,7 +17,7 @@ mod several;
 mod verdict;
 mod wish;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use options::{Addressing, Dad, Given, Options, Upkeep};
@@ -37,8 +37,9 @@ pub struct Unionize<'a> {
     keeper: Keeper<'a>,
     /// The links of the containers that were listed since the last checkpoint.
     listed: Mutex<HashSet<Ifname>>,
-    /// Containers with an address whose duplicate detection goes on.
-    provisional: Mutex<HashSet<ContainerId>>,
+    /// Containers with an address whose duplicate detection goes on, and the links that were made
+    /// for them with it.
+    provisional: Mutex<HashMap<ContainerId, Vec<Ifname>>>,
     /// The bridges of which it has been told what is odd.
     told: Mutex<HashSet<Ifname>>,
 }
@@ -90,7 +91,7 @@ impl Work for Unionize<'_> {
     }
 
     fn is_provisional(&self, change: &Change) -> bool {
-        lock(&self.provisional).remove(&change.container.id)
+        lock(&self.provisional).contains_key(&change.container.id)
     }
 
     fn verdict(&self, change: &mut Change) -> Result<bool> {

@@ -24,26 +24,40 @@ impl Unionize<'_> {
         for link in &former {
             self.leave(container, link)?;
         }
-        let mut done = Vec::new();
+        let (mut done, mut made) = (Vec::new(), Vec::new());
         for wish in &wishes {
             match self.attach(wish, begun) {
-                Ok(one) => done.push(one),
+                Ok(one) => {
+                    made.extend(one.made.then(|| wish.link.clone()));
+                    done.push(one);
+                }
                 Err(why) => {
-                    let made = done.iter().filter(|done| done.made);
-                    let made: Vec<&Ifname> = made.map(|done| &done.interface.link).collect();
                     self.take_back(container, &made);
                     let alone = wishes.len() == 1;
                     return Err(if alone { why } else { why.at(&wish.interface) });
                 }
             }
         }
+        if done.iter().any(|done| done.provisional) {
+            lock(&self.provisional).insert(container.id.clone(), made);
+        }
         for done in done {
-            if done.provisional {
-                lock(&self.provisional).insert(container.id.clone());
-            }
             container.interfaces.retain(|known| known.name != done.interface.name);
             container.interfaces.push(done.interface);
         }
+        Ok(())
+    }
+
+    /// Undoes what was made with an interface that turned out to have another station's address.
+    /// The interfaces stay in the record: so a reader can tell them from such as are not known yet.
+    pub(super) fn take_back_later(&self, container: &mut Container, made: &[Ifname]) -> Result<()> {
+        for interface in &mut container.interfaces {
+            if made.contains(&interface.link) {
+                interface.addresses.clear();
+            }
+        }
+        let _held = self.hold(made)?;
+        self.take_back(container, made);
         Ok(())
     }
 
@@ -69,6 +83,10 @@ impl Unionize<'_> {
     /// Takes one interface away, unless it is another container's by now.
     fn leave(&self, container: &mut Container, link: &Ifname) -> Result<()> {
         container.interfaces.retain(|known| known.link != *link);
+        self.detach(container, link)
+    }
+
+    fn detach(&self, container: &Container, link: &Ifname) -> Result<()> {
         // A client with a new host name has a container of another name and the same key. When that
         // one was quicker than the end of this one, the interface is its own by now.
         let known = self.keeper.attachments.get(link)?;
@@ -102,11 +120,11 @@ impl Unionize<'_> {
         links.into_iter().map(|link| self.keeper.attachments.lock(link)).collect()
     }
 
-    /// Undoes what was done of a container before another of its interfaces failed.
-    fn take_back(&self, container: &Container, made: &[&Ifname]) {
+    /// Undoes what was made of a container when another of its interfaces has failed.
+    fn take_back(&self, container: &Container, made: &[Ifname]) {
         let told = |why: Error| self.keeper.report.failed(&why.at("undo").at(&container.id));
         for link in made {
-            self.keeper.detach(&container.id, link).unwrap_or_else(told);
+            self.detach(container, link).unwrap_or_else(told);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::attach::Job;
 use super::plan::{Step, in_use};
 use super::scene::{Host, Inside};
 use super::wish::Wish;
-use super::{Dad, Unionize};
+use super::{Dad, Unionize, lock};
 use crate::adapter::netlink::Found;
 use crate::error::Result;
 use crate::record::Container;
@@ -19,6 +19,7 @@ impl Unionize<'_> {
     /// Waits for the verdict on the addresses of a container. A lease that turns out to be a
     /// duplicate is declined and another asked for; whether that was so.
     pub(super) fn judge(&self, container: &mut Container) -> Result<bool> {
+        let made = lock(&self.provisional).remove(&container.id).unwrap_or_default();
         let mut outcome = Ok(false);
         for wish in Wish::all(container, &self.options)? {
             match (self.judge_one(&wish, container), &mut outcome) {
@@ -27,6 +28,9 @@ impl Unionize<'_> {
                 (Err(why), Ok(_)) => outcome = Err(why),
                 (Err(why), Err(_)) => self.keeper.report.failed(&why.at(&container.id)),
             }
+        }
+        if outcome.is_err() {
+            self.take_back_later(container, &made)?;
         }
         outcome
     }
@@ -77,8 +81,9 @@ impl Unionize<'_> {
             solicited: None,
         };
         let done = job.work(&[Step::Decline, Step::Lease], None)?;
-        container.interfaces.retain(|known| known.name != wish.interface);
-        container.interfaces.push(done.interface);
+        if let Some(known) = container.interfaces.iter_mut().find(|k| k.name == wish.interface) {
+            *known = done.interface;
+        }
         Ok(true)
     }
 }
