@@ -36,7 +36,7 @@ pub struct Up {
     limits: Limits,
     members: HashMap<Box<str>, Member>,
     /// Replicas that were told for themselves, by the base that none was seen of.
-    orphans: HashMap<Box<str>, Vec<Box<str>>>,
+    orphans: HashMap<Box<str>, BTreeSet<Box<str>>>,
     /// The base whose end was told last, until something else is.
     ended: Option<Box<str>>,
     /// The number of the listing that the next checkpoint closes.
@@ -59,6 +59,16 @@ enum Told {
     Base(Base),
     /// A replica without a base; it names the base.
     Orphan(Box<str>),
+}
+
+impl Told {
+    /// How many containers it stands for.
+    fn count(&self) -> u64 {
+        match self {
+            Told::Base(base) => base.count(),
+            Told::Orphan(_) => 1,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -140,11 +150,8 @@ impl Up {
     pub fn checkpoint(&mut self, mut checkpoint: Checkpoint) -> Checkpoint {
         let listing = self.listing;
         let now = self.members.values().filter(|member| member.listing == listing);
-        let told = now.map(|member| match &member.told {
-            Told::Base(base) => base.count(),
-            Told::Orphan(_) => 1,
-        });
-        checkpoint.count = told.sum::<u64>() + self.failed;
+        let told: u64 = now.map(|member| member.told.count()).sum();
+        checkpoint.count = told + self.failed;
         if !checkpoint.partial && self.failed == 0 {
             self.members.retain(|_, member| member.listing == listing);
             self.orphans.retain(|_, ids| {
@@ -173,10 +180,7 @@ impl Up {
 
     /// Whether there is a container of this name that is no base's replica.
     fn is_told(&self, id: &str) -> bool {
-        self.members.get(id).is_some_and(|member| match &member.told {
-            Told::Base(base) => base.shown,
-            Told::Orphan(_) => true,
-        })
+        self.members.get(id).is_some_and(|member| member.told.count() > 0)
     }
 
     /// What failed before is left alone. A base tells by itself which of its replicas it refuses.
@@ -209,7 +213,7 @@ impl Up {
         };
         let old = self.succeed(id, before);
         if !absent {
-            self.orphans.entry(from.into()).or_default().push(id.into());
+            self.orphans.entry(from.into()).or_default().insert(id.into());
         }
         self.ended = (old.replicas > 0).then(|| id.into());
         let record = Record::Container(container);
@@ -223,7 +227,7 @@ impl Up {
             Some(Told::Base(base)) => base,
             Some(Told::Orphan(of)) => {
                 if let Some(ids) = self.orphans.get_mut(&of) {
-                    ids.retain(|other| **other != *id);
+                    ids.remove(id);
                     if ids.is_empty() {
                         self.orphans.remove(&of);
                     }

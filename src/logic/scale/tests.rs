@@ -208,7 +208,7 @@ fn a_replica_goes_by_its_base() {
     let early = [one, replica("web-scale-1", "web", ""), scaled("web", 2), checkpoint(false)];
     assert_eq!(
         brief(&up(&early)),
-        "web-scale-7 web-scale-1 -web-scale-7 -web-scale-1 web web-scale-1 #2"
+        "web-scale-7 web-scale-1 -web-scale-1 -web-scale-7 web web-scale-1 #2"
     );
 }
 
