@@ -48,7 +48,7 @@ impl Joins {
         if let Some(private) = &container.private_network {
             refuse_beside_private(container, &private.name, &further)?;
             let alias = DockerNetwork {
-                aliases: vec![private.alias.clone()],
+                aliases: vec![private.alias.clone().into()],
                 ..DockerNetwork::named(private.name.clone())
             };
             let mode = private.name.to_string();

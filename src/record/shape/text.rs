@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::{
-    Addressing, Affinity, Constraint, ContainerId, Device, DomainName, Duid, EnvVar, Expose,
+    Addressing, Affinity, Alias, Constraint, ContainerId, Device, DomainName, Duid, EnvVar, Expose,
     ExtraHost, Fixed, Hostname, Ifname, Image, IpcMode, Key, Link, Mac, NetworkName, Owner,
     PidMode, Platform, Port, Restart, Signal, Volume, VolumesFrom,
 };
@@ -141,6 +141,7 @@ texts! {
         format!("none|private|shareable|host|container:{ID}")
     };
     PidMode "host or container:NAME" format!("host|container:{ID}");
+    Alias "Name in a network of Docker's" CALLED.to_owned();
     ExtraHost "name:address, or name:host-gateway" {
         format!("{CALLED}:(?:host-gateway|{}|{})", ipv4(), ipv6())
     };
