@@ -16,12 +16,15 @@ use leasepipe::adapter::sources::spool::order::Order;
 use leasepipe::adapter::sources::{Remark, dnsmasq, isc, kea as memfile, odhcpd, spool};
 use leasepipe::adapter::{dhcp6 as client, kea as control};
 use leasepipe::error::{Error, Kind, OneLine};
+use leasepipe::logic::check::check;
 use leasepipe::logic::clients::Clients;
 use leasepipe::logic::leases::{KeyBy, Leases, Manner, Now};
 use leasepipe::logic::rules::Rules;
 use leasepipe::logic::template::{self, Template};
 use leasepipe::pipe::{Found, Reader};
-use leasepipe::record::{Checkpoint, Holder, LeaseType, Object, Of, Record, Said};
+use leasepipe::record::{
+    Checkpoint, Container, Faults, Holder, LeaseType, Network, Object, Of, Record, Said, Shape,
+};
 
 /// When it is, as far as that matters: before the ends of the leases in the corpus.
 const NOW: Timestamp = Timestamp::constant(1_790_000_000, 0);
@@ -177,6 +180,64 @@ pub fn records(bytes: &[u8]) {
     let pieces = if bytes.len() < 64 { &[1, 2, 3][..] } else { &[29, 64] };
     for &piece in pieces {
         assert_eq!(whole, found(bytes, piece), "in pieces of {piece}");
+    }
+}
+
+/// One container document: it is refused when something in it is told to be wrong, and only then, and
+/// what is told is short and little.
+pub fn container(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut faults = Faults::default();
+    Container::faults(text, &mut faults);
+    match serde_json::from_str::<Container>(text) {
+        // Read alone it is a container whatever kind it names.
+        Err(why) => assert!(!faults.is_empty(), "{why}"),
+        Ok(container) => {
+            assert!(faults.fields().all(|field| field == "kind"), "{faults:?}");
+            let found = check(&container);
+            let mut unknown = Faults::default();
+            container.unknown(&mut unknown);
+            assert_eq!(unknown.is_empty(), container == known(&container), "{unknown:?}");
+            let written = serde_json::to_string(&container).unwrap();
+            assert_eq!(serde_json::from_str::<Container>(&written).ok(), Some(container));
+            [found.faults, found.remarks, unknown].into_iter().for_each(is_told_briefly);
+        }
+    }
+    is_told_briefly(faults);
+}
+
+/// The same container without the fields that are not known, but for its kind.
+fn known(container: &Container) -> Container {
+    let mut known = container.clone();
+    known.rest =
+        Object::of(container.rest.iter().filter(|field| *field == ("kind", r#""container""#)));
+    let nested = [
+        known.private_network.as_mut().map(|one| &mut one.rest),
+        known.healthcheck.as_mut().map(|one| &mut one.rest),
+        known.requires.as_mut().map(|one| &mut one.rest),
+        known.host.as_mut().map(|one| &mut one.rest),
+        known.lease.as_mut().map(|one| &mut one.rest),
+        known.docker.as_mut().map(|one| &mut one.rest),
+    ];
+    nested.into_iter().flatten().for_each(|rest| *rest = Object::default());
+    for network in &mut known.networks {
+        match network {
+            Network::Docker(one) => one.rest = Object::default(),
+            Network::Bridge(one) => one.rest = Object::default(),
+        }
+    }
+    for interface in &mut known.interfaces {
+        interface.rest = Object::default();
+        interface.addresses.iter_mut().for_each(|one| one.rest = Object::default());
+    }
+    known
+}
+
+fn is_told_briefly(faults: Faults) {
+    let (kept, count) = faults.finish();
+    assert!(kept.len() <= Faults::MOST && kept.len() <= count);
+    for fault in kept {
+        is_for_people(&Error::new(Kind::BadInput, fault).to_string());
     }
 }
 

@@ -62,6 +62,7 @@ macro_rules! doors {
 }
 
 doors! {
+    container "container";
     dhcp6 "dhcp6";
     dnsmasq "dnsmasq";
     hook "hook";
