@@ -1,6 +1,7 @@
 //! compose-cccf: compose files → the containers of their services.
 
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Doing, Error, Kind, Result};
@@ -16,7 +17,8 @@ const LONGEST: u64 = 4 << 20;
 pub struct Options {
     /// The compose files; `-` is standard input.
     pub files: Vec<PathBuf>,
-    /// The directory of their relative paths; absent means that of the first file.
+    /// The directory of their relative paths; absent means that of the first file, or the working
+    /// directory where that is a stream.
     pub directory: Option<PathBuf>,
     /// The project's name, where it is given.
     pub project: Option<String>,
@@ -87,7 +89,7 @@ impl Options {
         }
         let directory = match (&self.directory, self.files.first()) {
             (Some(directory), _) => absolute(directory)?,
-            (None, Some(first)) if !is_stdin(first) => {
+            (None, Some(first)) if !is_stdin(first) && !is_pipe(first) => {
                 absolute(first)?.parent().unwrap_or(Path::new("/")).to_owned()
             }
             _ => absolute(Path::new("."))?,
@@ -126,6 +128,11 @@ impl Options {
         }
         Ok(all)
     }
+}
+
+/// Whether it is a stream that is in no directory, though its path may look so.
+fn is_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo())
 }
 
 /// The text of a file, or of standard input. One of the command line that is not there was named

@@ -247,7 +247,8 @@ fn same_driver(base: &Node, over: &Node) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::{Budget, documents};
+    use super::super::tree::Budget;
+    use super::super::yaml::documents;
     use super::*;
 
     fn service(text: &str) -> Map {

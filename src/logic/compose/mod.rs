@@ -7,6 +7,8 @@
 
 mod amounts;
 mod dotenv;
+mod extends;
+mod include;
 mod interpolate;
 mod load;
 mod merge;
@@ -14,6 +16,7 @@ mod order;
 mod service;
 mod told;
 mod tree;
+mod yaml;
 
 use std::path::{Path, PathBuf};
 

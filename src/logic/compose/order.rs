@@ -165,7 +165,8 @@ impl<'a> Walk<'a, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::{Budget, documents};
+    use super::super::tree::Budget;
+    use super::super::yaml::documents;
     use super::*;
 
     fn services(text: &str) -> Map {

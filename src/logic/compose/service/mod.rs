@@ -153,7 +153,7 @@ fn no_counterpart(what: impl std::fmt::Display) -> Error {
     Error::new(Kind::Refused, what).why("there is no counterpart")
 }
 
-/// A service that declares nothing.
+/// A field of a mapping that says something.
 fn field<'a>(map: &'a Map, name: &str) -> Option<&'a Node> {
     map.get(name).filter(|node| !node.is_null())
 }

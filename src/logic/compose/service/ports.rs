@@ -8,7 +8,7 @@ use serde_json::json;
 use super::super::amounts::ports as numbers;
 use super::super::tree::{Map, Node, Value};
 use super::draft::Draft;
-use crate::error::{Error, Kind};
+use super::no_counterpart;
 
 /// What a port is, for people.
 const PORT: &str = "a port ([[address:]host:]container[/protocol], numbers or ranges from-to)";
@@ -67,28 +67,36 @@ impl Draft<'_, '_, '_> {
             );
             return self.wrong("ports", node, format!("\"{text}\" is not {PORT}"));
         };
-        let count = u32::from(last - first) + 1;
-        if !self.spend("ports", node, count as usize) {
+        if !self.spend("ports", node, usize::from(last - first) + 1) {
             return;
         }
-        let host = match published.flatten() {
-            None => None,
-            Some((from, to)) if u32::from(to - from) + 1 == count => Some(from),
-            Some((from, to)) if count == 1 => {
-                let why = Error::new(Kind::Refused, format_args!("one of {from} to {to}"));
-                let why = why.why("there is no counterpart");
-                self.lost("ports", node, why.remedy(format_args!("{from} is published")));
-                Some(from)
-            }
-            Some((from, to)) => {
-                let why = format!("{from}-{to} are not as many ports as {first}-{last}");
-                return self.wrong("ports", node, why);
-            }
-        };
+        let Some(host) = self.host_port(node, published.flatten(), (first, last)) else { return };
         for at in 0..=last - first {
             let host = host.map_or(0, |host| host + at);
             all.insert(format!("{address}{host}:{}{protocol}", first + at));
         }
+    }
+
+    /// The first port of the host, or nothing for one that Docker chooses. Nothing at all when the
+    /// two ranges do not go together, which is told.
+    fn host_port(
+        &mut self,
+        node: &Node,
+        published: Option<(u16, u16)>,
+        (first, last): (u16, u16),
+    ) -> Option<Option<u16>> {
+        let Some((from, to)) = published else { return Some(None) };
+        if to - from == last - first {
+            return Some(Some(from));
+        }
+        if first != last {
+            let why = format!("{from}-{to} are not as many ports as {first}-{last}");
+            self.wrong("ports", node, why);
+            return None;
+        }
+        let why = no_counterpart(format_args!("one of {from} to {to}"));
+        self.lost("ports", node, why.remedy(format_args!("{from} is published")));
+        Some(Some(from))
     }
 
     fn long<'n>(&mut self, node: &Node, map: &'n Map) -> Option<Entry<'n>> {

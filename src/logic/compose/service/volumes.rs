@@ -130,34 +130,15 @@ impl Draft<'_, '_, '_> {
         let Some(target) = text("target") else {
             return self.wrong(FIELD, node, "there is no target");
         };
-        let inner = |name: &str| field(map, name).and_then(Node::as_map);
         let mut options = Vec::new();
         if self.yes(map, "read_only") {
             options.push("ro");
         }
         let source = match text("type") {
-            Some("bind") => {
-                let Some(path) = text("source") else {
-                    return self.wrong(FIELD, node, "there is no source");
-                };
-                self.bind_options(node, inner("bind"), &mut options);
-                self.host_path(node, path)
-            }
-            Some("volume") => {
-                if let Some(volume) = inner("volume") {
-                    self.only("volumes.volume", volume, &["nocopy", "subpath", "labels"]);
-                    if self.yes(volume, "nocopy") {
-                        options.push("nocopy");
-                    }
-                    self.foreign_options(node, volume, &["subpath", "labels"]);
-                }
-                match text("source").filter(|name| !name.is_empty()) {
-                    Some(name) => self.volume(node, name),
-                    None => Some(String::new()),
-                }
-            }
+            Some("bind") => self.bind(node, map, &mut options),
+            Some("volume") => self.named(node, map, &mut options),
             Some("tmpfs") => {
-                let options = self.memory_options(inner("tmpfs"));
+                let options = self.memory_options(field(map, "tmpfs").and_then(Node::as_map));
                 memory.insert(target.to_owned(), json!(options));
                 return;
             }
@@ -173,6 +154,31 @@ impl Draft<'_, '_, '_> {
         };
         if let Some(source) = source {
             mount(mounts, &source, target, &options);
+        }
+    }
+
+    /// A file or directory of the host; gives its path.
+    fn bind<'n>(&mut self, node: &Node, map: &'n Map, to: &mut Vec<&'n str>) -> Option<String> {
+        let Some(path) = map.get("source").and_then(Node::as_text) else {
+            self.wrong(FIELD, node, "there is no source");
+            return None;
+        };
+        self.bind_options(node, field(map, "bind").and_then(Node::as_map), to);
+        self.host_path(node, path)
+    }
+
+    /// A volume; gives its name, or nothing for one without.
+    fn named(&mut self, node: &Node, map: &Map, to: &mut Vec<&str>) -> Option<String> {
+        if let Some(volume) = field(map, "volume").and_then(Node::as_map) {
+            self.only("volumes.volume", volume, &["nocopy", "subpath", "labels"]);
+            if self.yes(volume, "nocopy") {
+                to.push("nocopy");
+            }
+            self.foreign_options(node, volume, &["subpath", "labels"]);
+        }
+        match map.get("source").and_then(Node::as_text).filter(|name| !name.is_empty()) {
+            Some(name) => self.volume(node, name),
+            None => Some(String::new()),
         }
     }
 
