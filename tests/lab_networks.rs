@@ -173,6 +173,28 @@ fn a_real_container_gets_an_interface_for_each_bridge_of_its_document() {
 }
 
 #[test]
+fn docker_s_own_networks_come_first() {
+    let test = "docker_s_own_networks_come_first";
+    let Some(site) = Site::or_skip(test) else { return };
+    let Some(docker) = Docker::or_skip(test) else { return };
+    let network = format!("{}-net", docker.owner());
+    let label = format!("bystander-of={}", docker.owner());
+    docker.docker(&["network", "create", "--internal", "--label", &label, &network]);
+    let wanted = json!({"id": format!("{}-web", docker.owner()), "image": "leasepipe/example",
+        "networks": [{"bridge": "br1"}, network]});
+    let mut container_run = Command::new(bin!("container-run"));
+    let made = run(container_run.args(["--owner", docker.owner()]), lines(&[wanted]));
+    assert_eq!(made.status, Some(0), "{}", made.stderr);
+    let web = made.records().remove(0);
+    assert_eq!(all(&site.done(&[], &web), "name"), ["eth1"]);
+    let id = web["id"].as_str().unwrap();
+    docker.docker(&["exec", id, "ip", "link", "show", "eth0"]);
+    docker.docker(&["exec", id, "ping", "-6", "-c1", "-W2", "fd00:1::1"]);
+    site.done(&[], &change("remove", &web));
+    docker.docker(&["exec", id, "ip", "link", "show", "eth0"]);
+}
+
+#[test]
 fn the_command_line_says_what_the_document_does_not() {
     let test = "the_command_line_says_what_the_document_does_not";
     let Some(mut site) = Site::or_skip(test) else { return };

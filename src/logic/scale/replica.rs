@@ -8,6 +8,9 @@ use crate::record::{
 /// What stands between the name of a base and the number of its replica.
 const MARK: &str = "-scale-";
 
+/// The longest host name that the kernel takes (HOST_NAME_MAX).
+const LONGEST_HOST_NAME: usize = 64;
+
 /// What may be scaled.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -111,7 +114,8 @@ pub fn name(base: &ContainerId, number: u32) -> Option<ContainerId> {
 fn host_name(base: &Hostname, number: u32) -> Option<Hostname> {
     let text = base.as_str();
     let (label, domain) = text.split_at(text.find('.').unwrap_or(text.len()));
-    format!("{label}{MARK}{number}{domain}").parse().ok()
+    let text = format!("{label}{MARK}{number}{domain}");
+    if text.len() <= LONGEST_HOST_NAME { text.parse().ok() } else { None }
 }
 
 /// An identity of the replica's own, the same on every run.

@@ -232,6 +232,7 @@ fn what_replicas_cannot_share_is_refused_and_named() {
             r#""networks[0].addresses": each would have "fd00::5/64""#,
         ),
         (&format!(r#""hostname":"{}""#, "x".repeat(60)), r#""hostname""#),
+        (&format!(r#""hostname":"www.{}.org""#, "x".repeat(53)), r#""hostname""#),
     ] {
         let told = with(more);
         assert!(told.starts_with("scale to 2: ") && told.contains(field), "{told}");

@@ -3,7 +3,7 @@
 
 use super::Options;
 use crate::error::{Error, Kind, Result};
-use crate::record::{BridgeNetwork, Container, Ifname, Network};
+use crate::record::{BridgeNetwork, Container, DockerNetwork, Ifname, Network};
 
 /// One interface of a container.
 #[derive(Clone, Debug)]
@@ -26,6 +26,7 @@ pub fn entries<'a>(container: &'a Container, options: &Options) -> Vec<Entry<'a>
         let interface = options.interface.clone().unwrap_or_else(|| usual(number));
         return vec![Entry { interface, network: None }];
     }
+    number += usize::from(has_interface_of_mode(container));
     let given = |at: usize, network: &BridgeNetwork| {
         let first = options.interface.as_ref().filter(|_| at == 0);
         network.interface.as_ref().or(first).cloned()
@@ -83,9 +84,28 @@ fn bridges(container: &Container) -> impl Iterator<Item = &BridgeNetwork> {
 
 /// How many interfaces Docker gives to a container for its networks: these are eth0 and so on.
 fn docker_interfaces(container: &Container) -> usize {
-    let networks = container.networks.iter();
-    let of_docker = networks.filter(|network| matches!(network, Network::Docker(_))).count();
-    of_docker + usize::from(container.private_network.is_some())
+    of_docker(container).count() + usize::from(container.private_network.is_some())
+}
+
+fn of_docker(container: &Container) -> impl Iterator<Item = &DockerNetwork> {
+    container.networks.iter().filter_map(|network| match network {
+        Network::Docker(network) => Some(network),
+        Network::Bridge(_) => None,
+    })
+}
+
+/// Whether Docker gives an interface for the network mode, beside those of the networks. What its
+/// absence means for a document that names bridges is in cccf(5).
+fn has_interface_of_mode(container: &Container) -> bool {
+    let known_as = match container.network_mode.as_deref() {
+        _ if container.private_network.is_some() => return false,
+        None => return !container.ports.is_empty() && of_docker(container).next().is_none(),
+        Some("none" | "host") => return false,
+        Some("default") => "bridge",
+        Some(mode) => mode,
+    };
+    !known_as.starts_with("container:")
+        && of_docker(container).all(|network| network.network.as_str() != known_as)
 }
 
 #[cfg(test)]
@@ -131,6 +151,20 @@ mod tests {
         assert_eq!(names("", private, None), "eth1");
         assert_eq!(names(mixed, private, None), "eth3 eth4");
         assert_eq!(names("", private, Some("lan")), "lan");
+
+        let bridge = r#"{"bridge":"br1"}"#;
+        assert_eq!(names(bridge, r#","ports":["0:80"]"#, None), "eth1", "beside Docker's bridge");
+        for (mode, mixed, name) in [
+            ("none", "", "eth0"),
+            ("bridge", "", "eth1"),
+            ("default", r#""bridge","#, "eth1"),
+            ("back", r#""back","front","#, "eth2"),
+            ("back", r#""front","#, "eth2"),
+            ("container:db", "", "eth0"),
+        ] {
+            let more = format!(r#","network_mode":"{mode}""#);
+            assert_eq!(names(&format!("{mixed}{bridge}"), &more, None), name, "{mode} {mixed}");
+        }
     }
 
     #[test]
