@@ -50,16 +50,17 @@ install_missing() {
 # Servers are installed for the tests' sake and not started as services, as long as the package
 # manager asks before it does.
 apt_install() {
-    local policy=/usr/sbin/policy-rc.d status=0
-    if [[ -e $policy || " $* " != *-server* ]]; then
+    local policy=/usr/sbin/policy-rc.d
+    if [[ -e $policy || " $* " != *-server* && " $* " != *-agent* ]]; then
         apt_install_as_is "$@"
         return
     fi
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod +x "$policy"
-    (apt_install_as_is "$@") || status=$?
-    rm -f "$policy"
-    ((status == 0)) || exit "$status"
+    (
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+        apt_install_as_is "$@"
+    ) || exit
 }
 
 apt_install_as_is() {

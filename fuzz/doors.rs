@@ -328,7 +328,6 @@ fn is_kept(all: Vec<Said>, is_table: bool) {
         source: "fuzz".to_owned(),
         key_by: KeyBy::DuidIaid,
         is_table,
-        time_ends: true,
         grace: Duration::ZERO,
     });
     let now = Now { wall: NOW, boot: Duration::from_secs(9) };

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// What `program` makes of `input`, which must work.
 #[track_caller]
 fn through(program: &str, words: &[&str], input: &str) -> String {
-    let done = run(Command::new(program).args(words), input.to_owned());
+    let done = run(Command::new(program).args(words), input);
     assert_eq!(done.status, Some(0), "{program}: {}", done.stderr);
     done.records().iter().map(|record| format!("{record}\n")).collect()
 }

@@ -54,6 +54,40 @@ pub struct Classes {
     pub user: Vec<String>,
 }
 
+impl Classes {
+    /// Most of one kind that a client is taken to have.
+    pub const MOST: usize = 16;
+
+    /// The text of a class: what people write rules with, 1 to 255 bytes of UTF-8 without control
+    /// characters. Nothing for anything else.
+    pub fn text(class: &[u8]) -> Option<&str> {
+        let text = std::str::from_utf8(class).ok()?;
+        let is_text = (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
+        is_text.then_some(text)
+    }
+
+    /// Adds a vendor class, if it is text that can be one.
+    pub fn add_vendor(&mut self, class: &[u8]) {
+        add(&mut self.vendor, class);
+    }
+
+    /// Adds a user class, if it is text that can be one.
+    pub fn add_user(&mut self, class: &[u8]) {
+        add(&mut self.user, class);
+    }
+
+    /// The classes, if there are any.
+    pub fn if_any(self) -> Option<Box<Classes>> {
+        (self != Classes::default()).then(|| Box::new(self))
+    }
+}
+
+fn add(classes: &mut Vec<String>, class: &[u8]) {
+    if let Some(text) = Classes::text(class).filter(|_| classes.len() < Classes::MOST) {
+        classes.push(text.to_owned());
+    }
+}
+
 /// What is leased, whoever has it: at any time one client has it at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -104,5 +138,24 @@ impl Ord for Place {
 impl PartialOrd for Place {
     fn partial_cmp(&self, other: &Place) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_text_is_a_class_and_not_too_much_of_it() {
+        let mut classes = Classes::default();
+        for class in [&b""[..], b"\xff", b"a\nb", b"\x1b[2J", &[b'x'; 256]] {
+            classes.add_vendor(class);
+        }
+        assert_eq!(classes.clone().if_any(), None);
+        for _ in 0..100 {
+            classes.add_user("docker ✓".as_bytes());
+        }
+        assert_eq!((classes.vendor.len(), classes.user.len()), (0, Classes::MOST));
+        assert!(classes.if_any().is_some());
     }
 }

@@ -25,10 +25,6 @@ use crate::record::{
 /// slower by the lease with longer ones.
 pub const AT_A_TIME: usize = 512;
 
-/// Most classes of one kind that a client is taken to have, and the longest of them in bytes.
-const MOST_CLASSES: usize = 16;
-const LONGEST_CLASS: usize = 255;
-
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
@@ -246,18 +242,15 @@ fn hostname(lease: &Lease) -> (Option<Hostname>, Option<String>) {
 /// What a user context says of the client: the strings, or lists of strings, that are called
 /// `vendor-class` and `user-class`. Kea itself notes neither; a hook or an operator may.
 fn classes(context: &Value) -> Option<Box<Classes>> {
-    let of = |name: &str| -> Vec<String> {
-        let texts = match context.get(name) {
-            Some(Value::Array(texts)) => texts.iter().collect(),
-            Some(text) => vec![text],
-            None => Vec::new(),
-        };
-        let texts = texts.into_iter().filter_map(Value::as_str);
-        let texts = texts.filter(|text| (1..=LONGEST_CLASS).contains(&text.len()));
-        texts.take(MOST_CLASSES).map(str::to_owned).collect()
+    let of = |name: &str| match context.get(name) {
+        Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),
+        Some(text) => text.as_str().into_iter().collect(),
+        None => Vec::new(),
     };
-    let classes = Classes { vendor: of("vendor-class"), user: of("user-class") };
-    (classes != Classes::default()).then(|| Box::new(classes))
+    let mut classes = Classes::default();
+    of("vendor-class").iter().for_each(|text| classes.add_vendor(text.as_bytes()));
+    of("user-class").iter().for_each(|text| classes.add_user(text.as_bytes()));
+    classes.if_any()
 }
 
 /// The bytes of `00:1f:…`.
@@ -327,7 +320,8 @@ mod tests {
     #[test]
     fn classes_are_what_a_user_context_says_within_bounds() {
         let classes = |context: Value| held(lease(json!({"user-context": context}))).classes;
-        let both = classes(json!({"vendor-class": "acme", "user-class": ["a", 7, "", "b"]}));
+        let both =
+            classes(json!({"vendor-class": "acme", "user-class": ["a", 7, "", "\u{1b}[2J", "b"]}));
         let both = both.unwrap();
         assert_eq!((both.vendor, both.user), (vec!["acme".into()], vec!["a".into(), "b".into()]));
         let long = "x".repeat(256);

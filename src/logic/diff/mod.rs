@@ -8,7 +8,9 @@ use serde_json::Value;
 
 pub use glance::{Glance, Looker, Print};
 
-use crate::record::{Container, State, Why, Words, is_default};
+use crate::record::{
+    Container, DockerNetwork, Network, NetworkName, State, Why, Words, is_default,
+};
 
 /// Fields that say where a container is and what became of it.
 const ADDED: [&str; 7] = ["host", "state", "docker", "interfaces", "status", "error", "error_kind"];
@@ -56,8 +58,8 @@ impl Ignored {
 /// What would have to change for `current` to be as `wanted` says, field by field; empty when the
 /// two ask for the same container.
 ///
-/// Sets (`env`, `ports`, `expose`, `volumes`, capabilities) have no order, `latest` is the tag of
-/// an image without one, a command line equals its words. Where a container runs, what became of
+/// Sets (`env`, `ports`, `expose`, `volumes`, capabilities …) have no order, `latest` is the tag of
+/// an image without one, a command line equals its words, a mode that names a network that network. Where a container runs, what became of
 /// it and whose lease it is for are not compared.
 pub fn compare(wanted: &Container, current: &Container, ignored: &Ignored) -> Vec<Why> {
     let (wanted, current) = (fields(wanted), fields(current));
@@ -106,8 +108,14 @@ fn normal(container: &Container) -> Container {
     set(&mut plain.volumes_from);
     set(&mut plain.extra_hosts);
     set(&mut plain.links);
-    set(&mut plain.devices);
     set(&mut plain.addresses);
+    for device in &mut plain.devices {
+        let (host, inside, may) = device.parts();
+        let may: String = ['r', 'w', 'm'].into_iter().filter(|c| may.contains(*c)).collect();
+        *device = format!("{host}:{inside}:{may}").parse().expect("it is one, written in full");
+    }
+    set(&mut plain.devices);
+    networks(&mut plain);
     for names in [&mut plain.cap_add, &mut plain.cap_drop] {
         for name in names.iter_mut() {
             *name = name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned();
@@ -119,6 +127,43 @@ fn normal(container: &Container) -> Container {
     }
     plain.image = plain.image.canonical();
     plain
+}
+
+/// A network that is named as the mode is the first of those of Docker's. The others of Docker's have
+/// no order, and neither have the names that the container has in one; the bridges have.
+fn networks(plain: &mut Container) {
+    let networks = std::mem::take(&mut plain.networks);
+    let (mut docker, mut bridges) = (Vec::new(), Vec::new());
+    for network in networks {
+        match network {
+            Network::Docker(mut network) => {
+                set(&mut network.aliases);
+                docker.push(network);
+            }
+            bridge => bridges.push(bridge),
+        }
+    }
+    let mut first = 0;
+    if let Some(name) = plain.network_mode.as_ref().and_then(|mode| made(mode)) {
+        plain.network_mode = None;
+        let there = docker.iter().position(|network| network.network == name);
+        let network = match there {
+            Some(at) => docker.remove(at),
+            None => DockerNetwork::named(name),
+        };
+        docker.insert(0, network);
+    }
+    if plain.network_mode.is_none() {
+        first = docker.len().min(1);
+    }
+    docker[first..].sort_by(|a, b| a.network.cmp(&b.network));
+    plain.networks = docker.into_iter().map(Network::Docker).chain(bridges).collect();
+}
+
+/// The network that a mode names, if it is one that somebody made.
+fn made(mode: &str) -> Option<NetworkName> {
+    let is_built_in = matches!(mode, "none" | "host" | "bridge" | "default");
+    (!is_built_in).then(|| mode.parse().ok()).flatten()
 }
 
 fn set<T: Ord>(members: &mut Vec<T>) {
@@ -166,6 +211,14 @@ mod tests {
                 r#"{"id":"a","image":"b","cmd":["sleep","1 2"],"cap_add":["CAP_net_admin"]}"#,
             ),
             (
+                r#"{"id":"a","image":"b","network_mode":"n","devices":["/dev/fuse"]}"#,
+                r#"{"id":"a","image":"b","networks":["n"],"devices":["/dev/fuse:/dev/fuse:mrw"]}"#,
+            ),
+            (
+                r#"{"id":"a","image":"b","networks":["n","p",{"network":"o","aliases":["x","y"]}]}"#,
+                r#"{"id":"a","image":"b","network_mode":"n","networks":[{"network":"o","aliases":["y","x"]},"p"]}"#,
+            ),
+            (
                 r#"{"id":"a","image":"b","x":{"p":1,"q":[2]},"host":{"id":"h"}}"#,
                 r#"{"id":"a","image":"b","x":{"q":[2],"p":1},"state":"running","owner":"me"}"#,
             ),
@@ -184,6 +237,13 @@ mod tests {
                 r#"{"id":"a","image":"b","cmd":"y x"}"#
             ),
             ["cmd"]
+        );
+        assert_eq!(
+            differ(
+                r#"{"id":"a","image":"b","networks":["n","o"]}"#,
+                r#"{"id":"a","image":"b","networks":["o","n"]}"#
+            ),
+            ["networks"]
         );
         assert_eq!(
             differ(r#"{"id":"a","image":"b","x":1}"#, r#"{"id":"a","image":"b","y":1}"#),

@@ -46,8 +46,6 @@ pub struct Manner {
     /// Whether of two leases of one place in one reading the one counts that lasts longer, or else
     /// the one that was said first. In a log the one that was said last does.
     pub is_table: bool,
-    /// Whether time ends them; otherwise only the server does.
-    pub time_ends: bool,
     /// How long an end is held back, for its client to come back.
     pub grace: Duration,
 }
@@ -283,13 +281,13 @@ impl Leases {
     /// The reading is complete: what it did not say has ended. Gives what became of leases.
     pub fn whole(&mut self, now: Now) -> News {
         let may_hide = self.unreadable.difference(&self.harmless).next().is_some();
-        let (reading, manner, touched) = (self.reading, &self.manner, &mut self.touched);
+        let (reading, touched) = (self.reading, &mut self.touched);
         let mut spared = false;
         self.known.retain(|place, kept| {
             if kept.reading == reading {
                 return true;
             }
-            if kept.told && may_hide && !(manner.time_ends && kept.has_ended(now)) {
+            if kept.told && may_hide && !kept.has_ended(now) {
                 spared = true;
                 kept.reading = reading;
                 return true;
@@ -314,7 +312,7 @@ impl Leases {
         if self.is_fresh {
             self.touched.clear();
             for kept in self.known.values_mut() {
-                kept.told = !(self.manner.time_ends && kept.has_ended(now));
+                kept.told = !kept.has_ended(now);
             }
             self.told = self.known.values().filter(|kept| kept.told).count();
             self.is_fresh = self.reading == 0;
@@ -332,7 +330,7 @@ impl Leases {
         let back = self.back.remove(&place);
         let until = back.as_ref().map(|back| back.until);
         let known = self.known.get_mut(&place);
-        let known = known.filter(|kept| !(self.manner.time_ends && kept.has_ended(now)));
+        let known = known.filter(|kept| !kept.has_ended(now));
         let ended = |(kept, event): (Kept, Option<LeaseEvent>)| Ended {
             event: event.unwrap_or_else(|| why(&kept, now)),
             is_said: event.is_some(),
@@ -404,7 +402,7 @@ impl Leases {
     pub fn pass_time(&mut self, now: Now) -> News {
         let mut news = News { before: self.told, ..News::default() };
         let stepped = (now.apart() - self.apart).abs() > 1500;
-        if self.manner.time_ends && (stepped || self.next_end.is_some_and(|end| end <= now.boot)) {
+        if stepped || self.next_end.is_some_and(|end| end <= now.boot) {
             self.apart = now.apart();
             self.end_by_time(now, &mut news);
         }

@@ -38,7 +38,6 @@ fn manner() -> Manner {
         source: "dnsmasq:test".to_owned(),
         key_by: KeyBy::DuidIaid,
         is_table: true,
-        time_ends: true,
         grace: Duration::ZERO,
     }
 }
@@ -174,16 +173,6 @@ fn a_step_of_the_clock_ends_nothing_that_the_server_has() {
     assert_eq!(pass(&mut leases, both(4400, 8000)), NOTHING);
     assert_eq!(pass(&mut leases, both(7999, 11599)), NOTHING);
     assert_eq!(pass(&mut leases, both(8000, 11600)), ["expire 2"]);
-}
-
-#[test]
-fn where_only_the_server_ends_leases_time_does_not() {
-    let mut leases = with(Manner { time_ends: false, ..manner() });
-    take(&mut leases, &[held(1, 1, 100)], 10);
-    assert_eq!(pass(&mut leases, moment(1000)), NOTHING);
-    leases.say(Said::Ended(held(1, 1, 0).place(), LeaseEvent::Release), moment(1001));
-    let news = leases.news(moment(1001));
-    assert_eq!(words(&leases, news), ["release 1"]);
 }
 
 #[test]

@@ -130,7 +130,6 @@ impl SourceName {
             source: self.text.clone(),
             key_by: options.key_by,
             is_table: matches!(self.database, Database::Dnsmasq(_) | Database::Odhcpd(_)),
-            time_ends: true,
             grace: options.grace,
         }
     }

@@ -75,7 +75,7 @@ fn every_flag_of_docker_run_that_has_a_field_is_told() {
                 {"network": "n1", "aliases": ["api", "www"],
                  "ipv4_address": "10.231.5.10", "ipv6_address": "fd00:dead::10"},
                 "bridge",
-                {"network": "n2", "aliases": ["x"]}
+                {"network": "n2", "aliases": ["x", "x_y"]}
             ],
             "links": ["c", "c:sql"],
             "dns": ["9.9.9.9"], "dns_search": ["example.org", "."],

@@ -74,9 +74,8 @@ impl Event {
 /// The environment that a script is called with.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Most of a client's classes that are kept, and their greatest length in characters.
+/// Most of a client's classes that are kept.
 const MOST: usize = 8;
-const LONGEST: usize = 255;
 
 /// Of what a client says of itself, what is fit to be kept. A word says how much was not.
 pub fn classes(
@@ -98,12 +97,9 @@ pub fn classes(
     (classes != Classes::default()).then(|| Box::new(classes))
 }
 
-/// The text of a class, if it is short text without control characters.
+/// The text of a class, if it is one.
 fn fit(value: OsString) -> Option<String> {
-    let text = value.into_string().ok()?;
-    let is_fit =
-        !text.is_empty() && text.chars().count() <= LONGEST && !text.chars().any(char::is_control);
-    is_fit.then_some(text)
+    Classes::text(value.as_encoded_bytes()).map(str::to_owned)
 }
 
 /// The values of `NAME0`, `NAME1` and so on, up to the first that is not there.
