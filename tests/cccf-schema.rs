@@ -496,7 +496,7 @@ macro_rules! texts {
 #[test]
 fn each_sort_of_text_is_the_same_for_both() {
     let sorts = texts! {
-        Addressing Affinity Constraint ContainerId Device DomainName Duid EnvVar Expose ExtraHost
+        Addressing Affinity Alias Constraint ContainerId Device DomainName Duid EnvVar Expose ExtraHost
         Fixed Hostname Ifname Image IpcMode Key Link Mac NetworkName Owner PidMode Platform Port
         Restart Signal Volume VolumesFrom
     };

@@ -116,12 +116,12 @@ macro_rules! texts {
 }
 
 texts! {
-    ContainerId "Name of a container" ID.to_owned();
+    ContainerId "Name of a container" ID;
     Owner "Name of a pipe" format!("{NAME}{{0,62}}");
     NetworkName "Name of a network of Docker's" format!("{NAME}{{0,62}}");
-    Key "Identity of a client" "[a-z2-7]{13}".to_owned();
+    Key "Identity of a client" "[a-z2-7]{13}";
     Image "[registry/]name[:tag][@digest]" image();
-    EnvVar "NAME=value" r"[a-zA-Z_.-][a-zA-Z0-9_.-]*=[^\u0000]*".to_owned();
+    EnvVar "NAME=value" r"[a-zA-Z_.-][a-zA-Z0-9_.-]*=[^\u0000]*";
     Port "[address:]host:container[/tcp|udp|sctp]" {
         let address = format!("(?:{}|\\[{}\\]):", ipv4(), ipv6());
         format!("(?:{address})?{PORT}:{INSIDE}{PROTOCOL}")
@@ -141,7 +141,7 @@ texts! {
         format!("none|private|shareable|host|container:{ID}")
     };
     PidMode "host or container:NAME" format!("host|container:{ID}");
-    Alias "Name in a network of Docker's" CALLED.to_owned();
+    Alias "Name in a network of Docker's" CALLED;
     ExtraHost "name:address, or name:host-gateway" {
         format!("{CALLED}:(?:host-gateway|{}|{})", ipv4(), ipv6())
     };
