@@ -194,11 +194,10 @@ mod tests {
         one(json!({"network_mode": "container:db", "hostname": "x"}), &["\"hostname\""]);
         one(json!({"network_mode": "container:db", "ports": ["80:80"]}), &["\"ports\""]);
         one(json!({"network_mode": "host", "links": ["db"]}), &["\"links\""]);
-        one(json!({"network_mode": "none", "ports": ["80:80"]}), &["remark", "\"ports\""]);
-        one(
-            json!({"network_mode": "host", "networks": [{"bridge": "b"}]}),
-            &["not the container's"],
-        );
+        one(json!({"network_mode": "none", "ports": ["80:80"]}), &["\"ports\""]);
+        one(json!({"network_mode": "none", "networks": ["a"]}), &["\"networks\""]);
+        one(json!({"network_mode": "host", "networks": [{"bridge": "b"}]}), &["\"networks\""]);
+        one(json!({"network_mode": "host", "addresses": ["fd00::1/64"]}), &["\"addresses\""]);
         none(json!({"network_mode": "none", "networks": [{"bridge": "b"}]}));
         one(json!({"hostname": format!("{}.b", "a".repeat(63))}), &["\"hostname\"", "64"]);
         assert_eq!(found(json!({"network_mode": ""})).len(), 1);
