@@ -9,6 +9,7 @@ PATH=$PATH:/usr/sbin:/sbin
 readonly -A package_of=(
     [dockerd]=docker.io
     [docker]=docker-cli
+    [docker-compose]=docker-compose
     [dnsmasq]=dnsmasq-base
     [dhclient]=isc-dhcp-client
     [ip]=iproute2

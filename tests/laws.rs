@@ -9,6 +9,8 @@ struct Program {
     name: &'static str,
     path: &'static str,
     args: Vec<String>,
+    /// A record of which it makes one line, and that line.
+    example: (&'static str, &'static str),
 }
 
 impl Program {
@@ -46,6 +48,18 @@ fn scratch(name: &str, text: &str) -> String {
 }
 
 /// Every program that reads records.
+fn readers() -> Vec<Program> {
+    let mut all = filters();
+    all.push(Program {
+        name: "cccf-docker-instructions",
+        path: env!("CARGO_BIN_EXE_cccf-docker-instructions"),
+        args: Vec::new(),
+        example: (r#"{"id":"web","image":"busybox"}"#, "docker run -d --name web busybox"),
+    });
+    all
+}
+
+/// Those that write records, too, and pass on what they do not act on.
 fn filters() -> Vec<Program> {
     let template = scratch("laws-app.json", r#"{"id":"web","image":"busybox"}"#);
     let current = scratch("laws-current.json", "[]");
@@ -55,6 +69,7 @@ fn filters() -> Vec<Program> {
         name,
         path,
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        example: (FOREIGN, FOREIGN),
     };
     vec![
         program("lease-cccf", env!("CARGO_BIN_EXE_lease-cccf"), &["--template", &template]),
@@ -93,9 +108,10 @@ fn what_a_program_does_not_act_on_comes_out_as_it_went_in() {
 
 #[test]
 fn a_bad_line_is_told_with_its_number_and_costs_itself_alone() {
-    for program in filters().iter().filter(|program| program.name != "cccf-diff") {
-        let hostile = b"{\"kind\":\"weather\",\"n\":1}\n{\"id\":\"$(touch /tmp/x)\",\"image\":\"b\"}\n\xff\xfe\n{\"kind\":\"weather\",\"n\":2}\n";
-        let output = program.feed(hostile);
+    for program in readers().iter().filter(|program| program.name != "cccf-diff") {
+        let good = format!("{}\n", program.example.0);
+        let hostile = b"{\"id\":\"$(touch /tmp/x)\",\"image\":\"b\"}\n\xff\xfe\n";
+        let output = program.feed(&[good.as_bytes(), hostile, good.as_bytes()].concat());
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         for line in ["stdin:2: ", "stdin:3: "] {
             assert!(told.contains(line), "{}: {told}", program.name);
@@ -111,7 +127,7 @@ fn a_bad_line_is_told_with_its_number_and_costs_itself_alone() {
 
 #[test]
 fn input_of_which_nothing_can_be_used_is_bad_input() {
-    for program in filters() {
+    for program in readers() {
         let output = program.feed(b"no record at all\n");
         assert_eq!(code(&output), 65, "{}", program.name);
     }
@@ -119,13 +135,13 @@ fn input_of_which_nothing_can_be_used_is_bad_input() {
 
 #[test]
 fn a_record_is_out_before_the_next_is_in() {
-    for program in filters() {
+    for program in readers() {
         let mut child = program.command().spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         for _ in 0..3 {
-            writeln!(stdin, "{FOREIGN}").unwrap();
-            assert_eq!(lines.next().unwrap().unwrap(), FOREIGN, "{}", program.name);
+            writeln!(stdin, "{}", program.example.0).unwrap();
+            assert_eq!(lines.next().unwrap().unwrap(), program.example.1, "{}", program.name);
         }
         drop(stdin);
         assert!(child.wait().unwrap().success(), "{}", program.name);
@@ -134,12 +150,12 @@ fn a_record_is_out_before_the_next_is_in() {
 
 #[test]
 fn a_reader_that_leaves_is_no_error() {
-    for program in filters() {
+    for program in readers() {
         let mut child = program.command().spawn().unwrap();
         drop(child.stdout.take());
         let mut stdin = child.stdin.take().unwrap();
         for _ in 0..10_000 {
-            if writeln!(stdin, "{FOREIGN}").is_err() {
+            if writeln!(stdin, "{}", program.example.0).is_err() {
                 break;
             }
         }
@@ -152,7 +168,7 @@ fn a_reader_that_leaves_is_no_error() {
 
 #[test]
 fn a_program_that_waits_ends_when_its_reader_leaves() {
-    for program in filters() {
+    for program in readers() {
         let mut child = program.command().spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
         drop(child.stdout.take());
@@ -165,10 +181,10 @@ fn a_program_that_waits_ends_when_its_reader_leaves() {
 
 #[test]
 fn a_full_disk_is_told_once() {
-    for program in filters() {
+    for program in readers() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut child = program.command().stdout(full).spawn().unwrap();
-        let _ = writeln!(child.stdin.take().unwrap(), "{FOREIGN}");
+        let _ = writeln!(child.stdin.take().unwrap(), "{}", program.example.0);
         let output = wait(child);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(code(&output), 74, "{}: {told}", program.name);
@@ -179,7 +195,7 @@ fn a_full_disk_is_told_once() {
 
 #[test]
 fn a_record_without_end_is_refused_in_bounded_memory() {
-    for program in filters().iter().filter(|program| program.name != "cccf-diff") {
+    for program in readers().iter().filter(|program| program.name != "cccf-diff") {
         let mut child = program.command().spawn().unwrap();
         let pid = child.id();
         let mut stdin = child.stdin.take().unwrap();
@@ -194,9 +210,9 @@ fn a_record_without_end_is_refused_in_bounded_memory() {
             stdin.write_all(&vec![b'x'; 1024 * 1024]).unwrap();
         }
         stdin.write_all(b"\"}\n").unwrap();
-        writeln!(stdin, "{FOREIGN}").unwrap();
+        writeln!(stdin, "{}", program.example.0).unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert_eq!(lines.next().unwrap().unwrap(), FOREIGN, "{}", program.name);
+        assert_eq!(lines.next().unwrap().unwrap(), program.example.1, "{}", program.name);
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap().to_owned();
         let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
@@ -209,7 +225,7 @@ fn a_record_without_end_is_refused_in_bounded_memory() {
 
 #[test]
 fn help_is_0_and_bad_usage_is_64() {
-    for program in filters() {
+    for program in readers() {
         let run = |arg| Command::new(program.path).arg(arg).output().unwrap();
         for arg in ["--help", "-h", "--version"] {
             let output = run(arg);

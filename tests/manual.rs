@@ -29,6 +29,7 @@ macro_rules! programs {
 programs! {
     cccf_check = "../bin/cccf-check.rs",
     cccf_diff = "../bin/cccf-diff.rs",
+    cccf_docker_instructions = "../bin/cccf-docker-instructions.rs",
     cccf_host = "../bin/cccf-host.rs",
     cccf_scale = "../bin/cccf-scale.rs",
     compose_cccf = "../bin/compose-cccf.rs",

@@ -7,6 +7,7 @@ pub mod compose;
 pub mod diff;
 pub mod fleet;
 pub mod glob;
+pub mod instructions;
 pub mod leases;
 pub mod names;
 pub mod place;

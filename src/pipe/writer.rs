@@ -89,7 +89,17 @@ impl<W: Write> Writer<W> {
     /// Appends a record that is JSON already, in pieces.
     pub fn pieces(&mut self, pieces: &[&str]) -> Result<()> {
         pieces.iter().for_each(|piece| self.lines.extend_from_slice(piece.as_bytes()));
-        self.lines.push(b'\n');
+        self.ended(b'\n')
+    }
+
+    /// Appends text that is no record, and the byte that ends it.
+    pub fn text(&mut self, text: &str, end: u8) -> Result<()> {
+        self.lines.extend_from_slice(text.as_bytes());
+        self.ended(end)
+    }
+
+    fn ended(&mut self, end: u8) -> Result<()> {
+        self.lines.push(end);
         if self.lines.len() >= GATHER { self.flush() } else { Ok(()) }
     }
 

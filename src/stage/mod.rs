@@ -2,6 +2,7 @@
 
 pub mod cccf_check;
 pub mod cccf_diff;
+pub mod cccf_docker_instructions;
 pub mod cccf_host;
 pub mod cccf_scale;
 pub mod changes;

@@ -1,0 +1,48 @@
+//! What of a document docker's commands do not say.
+
+use crate::record::{Container, Network, Object, Test};
+
+/// What the line that makes the container does not say, or not as it stands, for people; nothing
+/// when it says all that matters to docker.
+pub(super) fn of_line(container: &Container) -> Option<String> {
+    let mut parts = unsaid(container);
+    let test = container.healthcheck.as_ref().and_then(|check| check.test.as_ref());
+    if matches!(test, Some(Test::Command(_))) {
+        parts.push("\"healthcheck\" is run by the shell of the image".to_owned());
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// What a compose file does not say.
+pub(super) fn of_service(container: &Container) -> Option<String> {
+    let parts = unsaid(container);
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn unsaid(container: &Container) -> Vec<String> {
+    let mut parts = Vec::new();
+    for network in &container.networks {
+        match network {
+            Network::Bridge(bridge) => {
+                parts.push(format!("bridge {} is unionize's", bridge.bridge))
+            }
+            Network::Docker(network) => unknown("networks", &network.rest, &mut parts),
+        }
+    }
+    if !container.addresses.is_empty() {
+        parts.push("\"addresses\" are unionize's".to_owned());
+    }
+    if let Some(check) = &container.healthcheck {
+        unknown("healthcheck", &check.rest, &mut parts);
+    }
+    for (name, _) in container.rest.iter() {
+        parts.push(format!("{name:?} is no field of docker's"));
+    }
+    parts
+}
+
+fn unknown(field: &str, rest: &Object, parts: &mut Vec<String>) {
+    let names =
+        rest.iter().map(|(name, _)| format!("{name:?} in {field:?} is no field of docker's"));
+    parts.extend(names);
+}
