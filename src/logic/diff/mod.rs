@@ -107,7 +107,6 @@ fn normal(container: &Container) -> Container {
     set(&mut plain.volumes);
     set(&mut plain.volumes_from);
     set(&mut plain.extra_hosts);
-    set(&mut plain.links);
     set(&mut plain.addresses);
     for device in &mut plain.devices {
         let (host, inside, may) = device.parts();
@@ -125,6 +124,21 @@ fn normal(container: &Container) -> Container {
     for words in [&mut plain.cmd, &mut plain.entrypoint].into_iter().flatten() {
         *words = Words::List(words.to_vec());
     }
+    if let (Some(Words::List(entrypoint)), cmd) = (&mut plain.entrypoint, &mut plain.cmd)
+        && entrypoint.len() > 1
+    {
+        // Whoever names an entry point does without the image's command, so where the one ends and
+        // the other begins makes no difference.
+        let mut words = entrypoint.split_off(1);
+        words.extend(cmd.take().iter().flat_map(Words::to_vec));
+        *cmd = Some(Words::List(words));
+    }
+    for link in &mut plain.links {
+        if !link.as_str().contains(':') {
+            *link = format!("{link}:{link}").parse().expect("a container's name is an alias");
+        }
+    }
+    set(&mut plain.links);
     plain.image = plain.image.canonical();
     plain
 }
@@ -209,6 +223,10 @@ mod tests {
             (
                 r#"{"id":"a","image":"b","cmd":"sleep  '1 2'","cap_add":["NET_ADMIN"]}"#,
                 r#"{"id":"a","image":"b","cmd":["sleep","1 2"],"cap_add":["CAP_net_admin"]}"#,
+            ),
+            (
+                r#"{"id":"a","image":"b","entrypoint":["sh","-c"],"cmd":["x"],"links":["c"]}"#,
+                r#"{"id":"a","image":"b","entrypoint":"sh","cmd":"-c x","links":["c:c"]}"#,
             ),
             (
                 r#"{"id":"a","image":"b","network_mode":"n","devices":["/dev/fuse"]}"#,
