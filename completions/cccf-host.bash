@@ -23,13 +23,25 @@ _cccf__host() {
 
     case "${cmd}" in
         cccf__host)
-            opts="-h -V --hosts --table --help --version"
+            opts="-h -V --hosts --strategy --seed --rebalance --max-moves --explain --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --hosts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --strategy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-moves)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

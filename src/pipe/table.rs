@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::Writer;
 use crate::error::{OneLine, Result};
-use crate::record::{Binding, Change, Container, Explanation, Lease, Record, State};
+use crate::record::{
+    Binding, Change, Container, Explanation, Lease, Passed, Placement, Record, State,
+};
 
 /// Rows that are gathered to find the width of the columns; later rows use the same widths.
 const SAMPLE: usize = 1000;
@@ -72,6 +74,7 @@ fn columns(record: &Record) -> Option<(&'static [&'static str], Vec<String>)> {
         Record::Binding(binding) => (BINDING, binding_row(binding)),
         Record::Host(host) => (HOST, vec![host.id.clone(), host.url.clone(), word(&host.state)]),
         Record::Explanation(explanation) => (EXPLANATION, explanation_row(explanation)),
+        Record::Placement(placement) => (PLACEMENT, placement_row(placement)),
         Record::Checkpoint(_) | Record::Other(_) => return None,
     };
     Some((head, cells.iter().map(|cell| OneLine(cell).to_string()).collect()))
@@ -83,6 +86,7 @@ const CHANGE: &[&str] = &["ACTION", "CONTAINER", "HOST", "STATUS", "ADDRESSES", 
 const BINDING: &[&str] = &["CLIENT", "HOSTNAME", "CONTAINER", "ADDRESS", "SINCE", "UNTIL"];
 const EXPLANATION: &[&str] =
     &["CLIENT", "ADDRESS", "HOSTNAME", "RULE", "TEMPLATE", "CONTAINERS", "WHY"];
+const PLACEMENT: &[&str] = &["CONTAINER", "ACTION", "HOST", "WHY", "OTHERS"];
 const HOST: &[&str] = &["HOST", "URL", "STATE"];
 
 fn lease_row(lease: &Lease) -> Vec<String> {
@@ -158,6 +162,18 @@ fn explanation_row(explanation: &Explanation) -> Vec<String> {
         text(&explanation.template),
         if names.is_empty() { "-".to_owned() } else { names.join(",") },
         why,
+    ]
+}
+
+fn placement_row(placement: &Placement) -> Vec<String> {
+    let passed = |passed: &Passed| format!("{} {}", passed.count, passed.why);
+    let others: Vec<String> = placement.passed_over.iter().map(passed).collect();
+    vec![
+        placement.container.to_string(),
+        word(&placement.action),
+        text(&placement.host),
+        placement.error.clone().unwrap_or_else(|| text(&placement.why)),
+        if others.is_empty() { "-".to_owned() } else { others.join(", ") },
     ]
 }
 

@@ -26,6 +26,7 @@ mod manner;
 mod name;
 mod network;
 mod object;
+mod placement;
 mod port;
 mod requires;
 mod shape;
@@ -58,6 +59,7 @@ pub use network::{
     PrivateNetwork,
 };
 pub use object::{Object, Split, Wrong, bare, is_default};
+pub use placement::{Passed, Placement};
 pub use port::{Expose, Port, Transport};
 pub use requires::{Affinity, Constraint, LabelTest, Peer, Requires};
 pub use shape::{Shape, schema_of};
@@ -85,6 +87,8 @@ pub enum Record {
     Checkpoint(Checkpoint),
     /// Which containers a client should have, and why.
     Explanation(Explanation),
+    /// Why a container is on its host.
+    Placement(Placement),
     /// A kind that this version does not know; every stage passes it on.
     Other(Object),
 }
@@ -111,6 +115,7 @@ impl Record {
             Some("host") => split.try_into().map(Record::Host),
             Some("binding") => split.try_into().map(Record::Binding),
             Some("explanation") => split.try_into().map(Record::Explanation),
+            Some("placement") => split.try_into().map(Record::Placement),
             Some("checkpoint") => split.try_into().map(Record::Checkpoint),
             Some("container") => Container::try_from(split).map(Record::from),
             None if split.has("id") || split.has("image") => {
@@ -158,6 +163,7 @@ impl Serialize for Record {
             Record::Binding(record) => record.serialize(to),
             Record::Checkpoint(record) => record.serialize(to),
             Record::Explanation(record) => record.serialize(to),
+            Record::Placement(record) => record.serialize(to),
             Record::Other(record) => record.serialize(to),
         }
     }
