@@ -2,7 +2,7 @@
 
 mod program;
 
-use program::{file, run};
+use program::{Running, file, run};
 
 const PATH: &str = env!("CARGO_BIN_EXE_cccf-host");
 
@@ -65,4 +65,393 @@ fn what_failed_before_is_left_alone() {
     let done = run(PATH, &[], failed);
     assert_eq!(serde_json::to_string(&done.records[0]).unwrap(), failed);
     assert_eq!(done.status, 0);
+}
+
+/// A file of hosts, one for each text of fields.
+fn hosts(name: &str, fields: &[&str]) -> String {
+    let host = |fields: &&str| {
+        let id = fields.split('"').nth(3).unwrap();
+        format!(r#"{{"kind":"host","url":"unix:///run/{id}.sock",{fields}}}"#) + "\n"
+    };
+    file(name, &fields.iter().map(host).collect::<String>())
+}
+
+fn container(id: &str, more: &str) -> String {
+    format!(r#"{{"id":"{id}","image":"i"{more}}}"#) + "\n"
+}
+
+fn change(action: &str, id: &str, more: &str) -> String {
+    let container = format!(r#"{{"id":"{id}","image":"i"{more}}}"#);
+    format!(r#"{{"kind":"change","action":"{action}","container":{container}}}"#) + "\n"
+}
+
+const CHECKPOINT: &str = "{\"kind\":\"checkpoint\",\"of\":\"change\",\"count\":1}\n";
+
+#[test]
+fn resources_are_hard_limits_and_the_reason_is_summed_up() {
+    let hosts = hosts(
+        "host-limits.json",
+        &[
+            r#""id":"a","labels":{"zone":"eu"},"capacity":{"cpus":2,"memory":"1g"}"#,
+            r#""id":"b","labels":{"zone":"us"},"capacity":{"cpus":8,"memory":"8g","gpus":1}"#,
+            r#""id":"c","labels":{"zone":"eu"},"state":"drain""#,
+        ],
+    );
+    let input = container("1", r#","cpus":2,"requires":{"constraints":["zone=eu"]}"#)
+        + &container("2", r#","cpus":0.5,"requires":{"constraints":["zone=eu"]}"#)
+        + &container("3", r#","gpus":1"#)
+        + &container("4", r#","gpus":1"#)
+        + &container("5", r#","requires":{"resources":{"fpga":1}}"#)
+        + &container("6", r#","memory":"9g","requires":{"resources":{"memory":"7g"}}"#);
+    let done = run(PATH, &["--hosts", &hosts], &input);
+    let host = |at: usize| done.records[at].pointer("/host/id").map(|id| id.as_str().unwrap());
+    assert_eq!(
+        (0..6).map(host).collect::<Vec<_>>(),
+        [Some("a"), None, Some("b"), None, None, Some("b")]
+    );
+    assert_eq!(done.at("/error_kind"), ["unavailable"; 3]);
+    assert_eq!(
+        done.at("/error"),
+        [
+            "no host fits: 1 drains, 1 is not zone=eu, 1 lacks cpus",
+            "no host fits: 2 lack gpus, 1 drains",
+            "no host fits: 2 lack fpga, 1 drains",
+        ]
+    );
+    assert_eq!(done.status, 1);
+}
+
+#[test]
+fn each_strategy_decides_in_its_own_way() {
+    let hosts = hosts(
+        "host-strategies.json",
+        &[
+            r#""id":"a","capacity":{"cpus":4}"#,
+            r#""id":"b","capacity":{"cpus":8}"#,
+            r#""id":"c","capacity":{"cpus":8},"used":{"containers":1,"resources":{"cpus":1}}"#,
+        ],
+    );
+    let place = |strategy: &str, more: &[&str]| -> String {
+        let input: String = (0..6).map(|n| container(&n.to_string(), r#","cpus":1"#)).collect();
+        let args = [&["--hosts", &hosts, "--strategy", strategy], more].concat();
+        let done = run(PATH, &args, &input);
+        assert_eq!(done.at("/id"), ["0", "1", "2", "3", "4", "5"]);
+        done.at("/host/id").concat()
+    };
+    assert_eq!(place("least-busy", &[]), "ababca");
+    assert_eq!(place("spread", &[]), "abbcab");
+    assert_eq!(place("round-robin", &[]), "abcabc");
+    assert_eq!(place("binpack", &[]), "cccccc");
+    assert_eq!(place("fixed", &[]), "");
+    let random = place("random", &["--seed", "7"]);
+    assert_eq!(random.len(), 6);
+    assert_eq!(random, place("random", &["--seed", "7"]));
+    let others: Vec<String> =
+        ["1", "2", "3", "4"].iter().map(|seed| place("random", &["--seed", seed])).collect();
+    assert!(others.iter().any(|other| *other != random), "{others:?}");
+}
+
+#[test]
+fn spread_evens_out_what_is_used_of_each_host() {
+    let hosts = hosts(
+        "host-spread.json",
+        &[r#""id":"small","capacity":{"cpus":2}"#, r#""id":"large","capacity":{"cpus":6}"#],
+    );
+    let input: String = (0..8).map(|n| container(&n.to_string(), r#","cpus":1"#)).collect();
+    let done = run(PATH, &["--hosts", &hosts, "--strategy", "spread"], &input);
+    let at = done.at("/host/id");
+    assert_eq!(at.iter().filter(|id| *id == "small").count(), 2);
+    assert_eq!(at[..4].iter().filter(|id| *id == "small").count(), 1, "{at:?}");
+}
+
+#[test]
+fn ports_of_a_host_are_given_once() {
+    let hosts = hosts(
+        "host-ports.json",
+        &[r#""id":"a""#, r#""id":"b","used":{"containers":9,"ports":["53/udp"]}"#],
+    );
+    let input = container("1", r#","ports":["192.0.2.1:80:80"]"#)
+        + &container("2", r#","ports":["80:8080"]"#)
+        + &container("3", r#","ports":["192.0.2.2:80:80","0:80"]"#)
+        + &container("4", r#","ports":["53:53/udp"]"#)
+        + &container("5", r#","ports":["53:53/udp"]"#);
+    let done = run(PATH, &["--hosts", &hosts], &input);
+    assert_eq!(done.at("/host/id"), ["a", "b", "a", "a"]);
+    assert_eq!(done.at("/error"), ["no host fits: 2 have port 53/udp taken"]);
+}
+
+#[test]
+fn containers_are_placed_by_their_neighbours() {
+    let hosts = hosts("host-neighbours.json", &[r#""id":"a""#, r#""id":"b""#, r#""id":"c""#]);
+    let requires = |text: &str| format!(r#","requires":{{{text}}}"#);
+    let input = container("follower", &requires(r#""affinity":["container=leader"]"#))
+        + &container("leader", &requires(r#""affinity":["host=c"]"#))
+        + &container("db", r#","labels":{"app":"db"}"#)
+        + &container("loner", &requires(r#""anti_affinity":["label=app=db","host=b"]"#))
+        + &container("db2", r#","labels":{"app":"db"}"#)
+        + &container("fan", &requires(r#""affinity":["~label=app"]"#))
+        + &container("lost", &requires(r#""affinity":["container=nobody"]"#));
+    let done = run(PATH, &["--hosts", &hosts], &input);
+    let at = |id: &str| {
+        let record = done.records.iter().find(|record| record["id"] == id).unwrap();
+        record.pointer("/host/id").map_or("-", |id| id.as_str().unwrap())
+    };
+    assert_eq!((at("leader"), at("follower")), ("c", "c"));
+    assert_ne!(at("loner"), at("db"));
+    assert_ne!(at("loner"), "b");
+    assert_ne!(at("db2"), at("loner"), "who refuses company is left alone");
+    assert!(at("fan") == at("db") || at("fan") == at("db2"));
+    assert_eq!(at("lost"), "-");
+    assert_eq!(done.at("/error"), ["no host fits: 3 are without container nobody"]);
+}
+
+#[test]
+fn a_group_is_spread_over_zones() {
+    let hosts = hosts(
+        "host-zones.json",
+        &[
+            r#""id":"a1","labels":{"zone":"a"}"#,
+            r#""id":"a2","labels":{"zone":"a"}"#,
+            r#""id":"a3","labels":{"zone":"a"}"#,
+            r#""id":"b1","labels":{"zone":"b"},"capacity":{"containers":2}"#,
+        ],
+    );
+    let more = r#","scaled_from":"web","requires":{"spread":"zone"}"#;
+    let input = container("web", r#","requires":{"spread":"zone"}"#)
+        + &(1..6).map(|n| container(&format!("web-{n}"), more)).collect::<String>();
+    for strategy in ["least-busy", "spread", "binpack", "round-robin", "random"] {
+        let done = run(PATH, &["--hosts", &hosts, "--strategy", strategy], &input);
+        let at = done.at("/host/id");
+        let b = at.iter().filter(|id| *id == "b1").count();
+        assert_eq!((at.len(), b), (6, 2), "{strategy} {at:?}");
+        assert_eq!(at[..4].iter().filter(|id| *id == "b1").count(), 2, "{strategy} {at:?}");
+    }
+}
+
+#[test]
+fn what_was_on_a_host_that_is_down_is_placed_anew_and_a_host_that_drains_is_left() {
+    let hosts = hosts(
+        "host-states.json",
+        &[r#""id":"a","state":"down""#, r#""id":"b","state":"drain""#, r#""id":"c""#],
+    );
+    let there = |host: &str| {
+        let docker = "1".repeat(64);
+        format!(r#","host":{{"id":"{host}"}},"state":"running","docker":{{"id":"{docker}"}}"#)
+    };
+    let replace = change("replace", "r", &there("b"))
+        .replace("}}}\n", &format!(r#"}}}},"current":{{"id":"r","image":"j"{}}}}}"#, there("b")))
+        + "\n";
+    let input = change("remove", "x", &there("a"))
+        + &change("keep", "1", &there("a"))
+        + &change("keep", "2", &there("b"))
+        + &change("keep", "3", &there("c"))
+        + &replace
+        + &change("add", "4", "")
+        + CHECKPOINT;
+    let done = run(PATH, &["--hosts", &hosts], &input);
+    let of = |id: &str| {
+        let mut found = done.records.iter().filter(|record| record["container"]["id"] == id);
+        (found.next().unwrap().clone(), found.next()).0
+    };
+    let (one, two, three) = (of("1"), of("2"), of("3"));
+    assert_eq!((&one["action"], &one["container"]["host"]["id"]), (&"add".into(), &"c".into()));
+    assert!(one["container"].get("docker").is_none() && one.get("current").is_none());
+    assert_eq!((&two["action"], &two["container"]["host"]["id"]), (&"replace".into(), &"c".into()));
+    assert_eq!(two["current"]["host"]["id"], "b");
+    assert!(two["current"].get("docker").is_some() && two["container"].get("state").is_none());
+    assert_eq!(two["why"], serde_json::json!([{"field": "host", "from": "b", "to": "c"}]));
+    assert_eq!(
+        (&three["action"], &three["container"]["host"]["id"]),
+        (&"keep".into(), &"c".into())
+    );
+    let replaced = of("r");
+    assert_eq!(replaced["container"]["host"]["id"], "c");
+    assert_eq!(
+        (&replaced["current"]["image"], &replaced["current"]["host"]["id"]),
+        (&"j".into(), &"b".into())
+    );
+    assert_eq!(of("x")["container"]["host"]["id"], "a");
+    assert_eq!(done.records.last().unwrap()["kind"], "checkpoint");
+    assert_eq!((done.records.len(), done.status), (7, 0), "{}", done.told);
+}
+
+#[test]
+fn what_cannot_leave_a_host_that_drains_stays_and_is_told() {
+    let hosts = hosts(
+        "host-stuck.json",
+        &[r#""id":"a","state":"drain""#, r#""id":"b","capacity":{"memory":10}"#],
+    );
+    let keep = change("keep", "1", r#","memory":"1g","host":{"id":"a"},"state":"running""#);
+    let done = run(PATH, &["--hosts", &hosts], &keep);
+    assert_eq!((done.at("/action"), done.at("/status")), (vec!["keep".to_owned()], vec![]));
+    assert_eq!(done.at("/container/host/id"), ["a"]);
+    assert!(
+        done.told.contains("1: it cannot leave host \"a\": no host fits: 1 drains, 1 lacks memory"),
+        "{}",
+        done.told
+    );
+    assert_eq!(done.status, 1);
+}
+
+#[test]
+fn a_container_that_has_grown_out_of_its_host_moves() {
+    let hosts = hosts(
+        "host-grown.json",
+        &[
+            r#""id":"a","capacity":{"memory":100},"used":{"containers":2,"resources":{"memory":80}}"#,
+            r#""id":"b","capacity":{"memory":100}"#,
+        ],
+    );
+    let replace = |id: &str, memory: u32| {
+        let of = |memory: u32| {
+            format!(r#"{{"id":"{id}","image":"i","memory":{memory},"host":{{"id":"a"}}}}"#)
+        };
+        format!(
+            r#"{{"kind":"change","action":"replace","container":{},"current":{}}}"#,
+            of(memory),
+            of(40)
+        ) + "\n"
+    };
+    let done = run(PATH, &["--hosts", &hosts], &(replace("1", 60) + &replace("2", 50)));
+    assert_eq!(done.at("/container/host/id"), ["a", "b"]);
+    assert_eq!(done.at("/current/host/id"), ["a", "a"]);
+    assert_eq!(done.at("/why"), [r#"[{"field":"host","from":"a","to":"b"}]"#]);
+}
+
+#[test]
+fn a_container_that_names_a_host_goes_there_or_nowhere() {
+    let hosts = hosts(
+        "host-named.json",
+        &[r#""id":"a","capacity":{"containers":1}"#, r#""id":"b","state":"drain""#, r#""id":"c""#],
+    );
+    let named = |id: &str, host: &str| container(id, &format!(r#","host":{{"id":"{host}"}}"#));
+    for strategy in ["least-busy", "fixed", "binpack"] {
+        let input = named("1", "a") + &named("2", "a") + &named("3", "b");
+        let done = run(PATH, &["--hosts", &hosts, "--strategy", strategy], &input);
+        assert_eq!(done.at("/status"), ["failed", "failed"]);
+        let wrong = done.at("/error");
+        assert_eq!(wrong[0], "host \"a\", which it names, does not fit: it lacks containers");
+        assert_eq!(wrong[1], "host \"b\", which it names, does not fit: it drains");
+    }
+}
+
+#[test]
+fn a_listing_that_is_packed_is_written_at_its_checkpoint_or_when_nothing_more_comes() {
+    let hosts = hosts(
+        "host-packed.json",
+        &[r#""id":"a","capacity":{"cpus":2}"#, r#""id":"b","capacity":{"cpus":2}"#],
+    );
+    let mut running = Running::start(PATH, &["--hosts", &hosts, "--strategy", "binpack"]);
+    running.tell(change("add", "1", r#","cpus":1"#).trim_end());
+    running.tell(change("add", "2", r#","cpus":1"#).trim_end());
+    let quiet: Vec<_> = (0..2).map(|_| running.next()).collect();
+    assert_eq!(quiet[0]["container"]["host"]["id"], quiet[1]["container"]["host"]["id"]);
+    running.tell(CHECKPOINT.trim_end());
+    assert_eq!(running.next()["kind"], "checkpoint");
+    running.tell(change("add", "3", r#","cpus":2"#).trim_end());
+    let third = running.next();
+    assert_ne!(third["container"]["host"]["id"], quiet[0]["container"]["host"]["id"]);
+    running.tell(change("add", "4", r#","cpus":1"#).trim_end());
+    assert_eq!(running.next()["status"], "failed");
+    running.tell(change("remove", "1", r#","cpus":1,"host":{"id":"a"}"#).trim_end());
+    running.next();
+    running.tell(change("add", "4", r#","cpus":1"#).trim_end());
+    assert_eq!(running.next()["container"]["host"]["id"], quiet[0]["container"]["host"]["id"]);
+}
+
+#[test]
+fn moves_are_made_when_asked_for_and_no_more_than_allowed() {
+    let hosts = hosts(
+        "host-moves.json",
+        &[r#""id":"a""#, r#""id":"b""#, r#""id":"c","labels":{"ssd":""}"#],
+    );
+    let there = r#","host":{"id":"a"},"state":"running""#;
+    let mut input: String = (0..9).map(|n| change("keep", &n.to_string(), there)).collect();
+    input += &change("keep", "picky", &format!(r#"{there},"requires":{{"constraints":["ssd"]}}"#));
+    input += CHECKPOINT;
+    let moved = |args: &[&str]| -> Vec<String> {
+        let done = run(PATH, &[&["--hosts", &hosts], args].concat(), &input);
+        assert_eq!((done.records.len(), done.status), (11, 0), "{}", done.told);
+        let moves = done.records.iter().filter(|record| record["action"] == "replace");
+        moves.map(|r| format!("{}{}", r["container"]["id"], r["container"]["host"]["id"])).collect()
+    };
+    assert_eq!(moved(&[]), [""; 0]);
+    assert_eq!(moved(&["--rebalance", "--max-moves", "1"]), [r#""picky""c""#]);
+    assert_eq!(moved(&["--rebalance", "--max-moves", "3"]).len(), 3);
+    let all = moved(&["--rebalance", "--max-moves", "100"]);
+    assert_eq!(all.len(), 6, "four stay where ten were: {all:?}");
+}
+
+#[test]
+fn a_host_is_emptied_when_the_others_have_room() {
+    let capacity = r#""capacity":{"cpus":4}"#;
+    let hosts = hosts(
+        "host-emptied.json",
+        &[
+            &format!(r#""id":"a",{capacity}"#),
+            &format!(r#""id":"b",{capacity}"#),
+            &format!(r#""id":"c",{capacity}"#),
+        ],
+    );
+    let keep = |id: &str, host: &str| {
+        change("keep", id, &format!(r#","cpus":1,"host":{{"id":"{host}"}}"#))
+    };
+    let input = keep("1", "a")
+        + &keep("2", "b")
+        + &keep("3", "b")
+        + &keep("4", "c")
+        + &keep("5", "c")
+        + &keep("6", "c")
+        + CHECKPOINT;
+    let done = run(PATH, &["--hosts", &hosts, "--strategy", "binpack", "--rebalance"], &input);
+    let moves = |record: &&serde_json::Value| record["action"] == "replace";
+    let moved: Vec<_> =
+        done.records.iter().filter(moves).map(|r| r["container"]["id"].clone()).collect();
+    assert_eq!(moved, ["1"], "one from a to c; b has more than c has room for");
+}
+
+#[test]
+fn each_decision_is_explained() {
+    let hosts = hosts(
+        "host-explained.json",
+        &[
+            r#""id":"a","labels":{"zone":"eu"},"capacity":{"memory":100}"#,
+            r#""id":"b","labels":{"zone":"eu"},"used":{"containers":3}"#,
+            r#""id":"c","state":"drain""#,
+            r#""id":"d""#,
+        ],
+    );
+    let input = change("add", "1", r#","memory":200,"requires":{"constraints":["zone=eu"]}"#)
+        + &change("add", "2", r#","requires":{"constraints":["zone=as"]}"#)
+        + &change("keep", "3", r#","host":{"id":"d"}"#)
+        + CHECKPOINT;
+    let done = run(PATH, &["--hosts", &hosts, "--explain"], &input);
+    assert_eq!(done.at("/kind"), ["placement", "placement", "placement", "checkpoint"]);
+    let one = &done.records[0];
+    assert_eq!((&one["host"], &one["why"]), (&"b".into(), &"the only host that fits".into()));
+    let passed = |record: &serde_json::Value| -> Vec<String> {
+        let text = |p: &serde_json::Value| {
+            format!("{} {} {}", p["count"], p["why"].as_str().unwrap(), p["hosts"])
+        };
+        record["passed_over"].as_array().unwrap().iter().map(text).collect()
+    };
+    assert_eq!(
+        passed(one),
+        [r#"1 lacks memory ["a"]"#, r#"1 drains ["c"]"#, r#"1 is not zone=eu ["d"]"#]
+    );
+    assert!(
+        done.records[1]["error"].as_str().unwrap().starts_with("no host fits: 3 are not zone=as")
+    );
+    assert!(done.records[1].get("host").is_none());
+    assert_eq!(done.records[2]["why"], "it is there");
+    assert_eq!(done.status, 1);
+    let table = std::process::Command::new(PATH)
+        .args(["--hosts", &hosts, "--explain", "--table"])
+        .stdin(std::fs::File::open(file("host-explained.in", &input)).unwrap())
+        .output()
+        .unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    let head: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(head, ["CONTAINER", "ACTION", "HOST", "WHY", "OTHERS"]);
+    assert!(table.contains("1 lacks memory, 1 drains, 1 is not zone=eu"), "{table}");
 }

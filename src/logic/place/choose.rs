@@ -38,9 +38,13 @@ impl Ground {
         let class = self.classes.get(need.class);
         let limits = self.limits(id, being);
         if need.is_plain() && limits.unwelcome.is_empty() {
-            return self.pick(being, &class.ranges, random, |_| true);
+            return match self.closed.is_empty() {
+                true => self.pick(being, &class.ranges, random, |_| true),
+                false => self.pick(being, &class.ranges, random, |h| !self.closed.contains(&h)),
+            };
         }
-        let allowed = |host| self.limited(being, &limits, host).is_none();
+        let allowed =
+            |host| !self.closed.contains(&host) && self.limited(being, &limits, host).is_none();
         if !limits.with.is_empty() {
             let mut only: Vec<u32> = limits.with[0].1.hosts().collect();
             only.sort_unstable();

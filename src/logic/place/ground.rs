@@ -1,6 +1,6 @@
 //! All that is known of the hosts and of what is on them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Strategy;
 use super::classes::{Classes, ordered};
@@ -39,6 +39,12 @@ pub(super) struct Ground {
     /// Where the containers are that went through here.
     places: HashMap<ContainerId, (u32, Being)>,
     scratch: Vec<u64>,
+    /// How often room was given back.
+    pub(super) freed: u64,
+    /// Hosts that are not chosen for now, because something leaves them.
+    pub(super) closed: BTreeSet<u32>,
+    /// Hosts that something was moved to.
+    pub(super) received: BTreeSet<u32>,
 }
 
 impl Ground {
@@ -75,6 +81,9 @@ impl Ground {
             by_url,
             places: HashMap::new(),
             scratch: vec![0; rooms.width()],
+            freed: 0,
+            closed: BTreeSet::new(),
+            received: BTreeSet::new(),
             rooms,
             hosts,
         };
@@ -132,11 +141,6 @@ impl Ground {
         self.place(&name.parse().ok()?)
     }
 
-    /// The containers that are known to be on hosts, in no order.
-    pub(super) fn everyone(&self) -> impl Iterator<Item = (&ContainerId, u32, Being)> {
-        self.places.iter().map(|(id, (host, being))| (id, *host, *being))
-    }
-
     /// Where the peers are.
     pub(super) fn peers(&self, peer: &Peer) -> Places<'_> {
         match peer {
@@ -171,6 +175,18 @@ impl Ground {
         self.places.insert(id.clone(), (host, being));
     }
 
+    /// Puts many containers, which are on no host and of which nothing but what they take matters.
+    pub(super) fn put_all<'a>(&mut self, all: impl Iterator<Item = (&'a ContainerId, Being, u32)>) {
+        for (id, being, host) in all {
+            let need = self.needs.get(being.need);
+            self.rooms.take(host as usize, &need.demand, Known::New);
+            let zone = |label| self.classes.zones(label).of[host as usize];
+            self.neighbours.join(host, being.traits, self.needs.company(need), zone);
+            self.places.insert(id.clone(), (host, being));
+        }
+        (0..self.hosts.len()).for_each(|host| self.weigh(host));
+    }
+
     /// Takes the container from its host; gives where it was.
     pub(super) fn lift(&mut self, id: &ContainerId) -> Option<(u32, Being)> {
         let (host, being) = self.places.remove(id)?;
@@ -191,6 +207,7 @@ impl Ground {
     /// Gives back the room of a container of this kind.
     pub(super) fn vacate(&mut self, host: u32, being: Being) {
         let need = self.needs.get(being.need);
+        self.freed += 1;
         self.rooms.give(host as usize, &need.demand);
         self.ports.give(host, self.needs.ports(need), true);
         let zone = |label| self.classes.zones(label).of[host as usize];
@@ -201,6 +218,7 @@ impl Ground {
     /// Takes off a container that was never heard of, where the host has told that it counts it.
     pub(super) fn lift_unknown(&mut self, being: Being, host: u32) {
         let need = self.needs.get(being.need);
+        self.freed += 1;
         self.rooms.give_told(host as usize, &need.demand);
         self.ports.give(host, self.needs.ports(need), false);
         self.weigh(host as usize);

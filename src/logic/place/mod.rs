@@ -11,8 +11,10 @@ mod company;
 mod explain;
 mod ground;
 mod needs;
+mod pack;
 mod ports;
 mod reason;
+mod rebalance;
 mod rooms;
 mod strategy;
 #[cfg(test)]
@@ -20,6 +22,8 @@ mod tests;
 mod tree;
 mod verdict;
 mod waiting;
+
+use std::collections::HashMap;
 
 pub use strategy::Strategy;
 pub use verdict::{Outcome, Verdict};
@@ -53,6 +57,8 @@ pub struct Placer {
     random: Random,
     how: How,
     waiting: Vec<Waiting>,
+    /// For needs that no host met: how often room had been given back by then, and why.
+    failed: HashMap<u32, (u64, Error)>,
     /// Whether the first listing is complete.
     listed: bool,
 }
@@ -68,6 +74,7 @@ impl Placer {
             random: Random::seeded(how.seed),
             how,
             waiting: Vec::new(),
+            failed: HashMap::new(),
             listed: false,
         })
     }

@@ -24,6 +24,8 @@ pub(super) struct Rooms {
     used: Vec<u64>,
     /// One over the capacity; 0 where it is not counted.
     per: Vec<f64>,
+    /// For each resource one over the largest capacity.
+    largest: Vec<f64>,
     /// Whether what was there from the start is in `used` already.
     told: Vec<bool>,
     count: Vec<u64>,
@@ -66,8 +68,14 @@ impl Rooms {
             }
         }
         let counted = |of: &u64| if matches!(*of, 0 | UNCOUNTED) { 0.0 } else { 1.0 / *of as f64 };
+        let per: Vec<f64> = capacity.iter().map(counted).collect();
+        let largest = |r: usize| {
+            let all = per.iter().skip(r).step_by(names.len()).filter(|per| **per > 0.0);
+            all.copied().reduce(f64::min).unwrap_or(0.0)
+        };
         Rooms {
-            per: capacity.iter().map(counted).collect(),
+            largest: (0..names.len()).map(largest).collect(),
+            per,
             capacity,
             used,
             told,
@@ -89,9 +97,10 @@ impl Rooms {
         self.count[host]
     }
 
-    /// What the host has in all.
-    pub(super) fn capacity(&self, host: usize) -> &[u64] {
-        &self.capacity[host * self.width()..][..self.width()]
+    /// Whether anything is on the host.
+    pub(super) fn is_used(&self, host: usize) -> bool {
+        let at = host * self.width();
+        self.count[host] > 0 || self.used[at..at + self.width()].iter().any(|used| *used > 0)
     }
 
     /// What is free on the host, resource by resource.
@@ -115,10 +124,10 @@ impl Rooms {
         (0..demand.len()).find(|r| demand[*r] > 0 && self.free_of(at + r) < demand[*r])
     }
 
-    /// The first resource of which more is taken than the host has.
-    pub(super) fn overfull(&self, host: usize) -> Option<usize> {
-        let at = host * self.width();
-        (0..self.width()).find(|r| self.used[at + r] > self.capacity[at + r])
+    /// The greatest share that this is of what the largest host has.
+    pub(super) fn most(&self, demand: &[u64]) -> f64 {
+        let share = |(demand, least): (&u64, &f64)| *demand as f64 * least;
+        demand.iter().zip(&self.largest).map(share).fold(0.0, f64::max)
     }
 
     /// Puts a container on the host, fit or not.

@@ -1,6 +1,9 @@
 //! Containers whose place depends on others: they wait until all are known.
 
+use indexmap::{IndexMap, IndexSet};
+
 use super::ground::Being;
+use super::pack::{Problem, pack};
 use super::reason::nowhere;
 use super::rooms::Known;
 use super::{Placer, Strategy, Verdict};
@@ -43,8 +46,11 @@ impl Placer {
     pub fn settle(&mut self, complete: bool) -> Vec<Verdict> {
         self.decide_displaced();
         self.decide_new();
+        let mut waiting = std::mem::take(&mut self.waiting);
+        if let (Some(moves), true, false) = (self.how.moves, complete, self.listed) {
+            self.rebalance(&mut waiting, moves);
+        }
         self.listed |= complete;
-        let waiting = std::mem::take(&mut self.waiting);
         waiting.into_iter().map(|waiting| waiting.verdict.unwrap_or(Verdict::Stays)).collect()
     }
 
@@ -63,22 +69,34 @@ impl Placer {
         self.waiting = waiting;
     }
 
+    /// Decides for those that are new.
     fn decide_new(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
         let is_open = |one: &Waiting| one.verdict.is_none() && one.errand == Errand::New;
         let mut open: Vec<usize> = (0..waiting.len()).filter(|at| is_open(&waiting[*at])).collect();
-        // Each round places those whose company is there by then.
+        if self.how.strategy == Strategy::Binpack {
+            let (plain, particular) = open.into_iter().partition(|at| self.is_plain(&waiting[*at]));
+            self.decide_in_turn(&mut waiting, particular);
+            self.pack_all(&mut waiting, &plain);
+            open = plain;
+            open.retain(|at| waiting[*at].verdict.is_none());
+        }
+        self.decide_in_turn(&mut waiting, open);
+        self.waiting = waiting;
+    }
+
+    /// Chooses for one after the other; each round for those whose company is there by then.
+    fn decide_in_turn(&mut self, waiting: &mut [Waiting], mut open: Vec<usize>) {
         loop {
             let before = open.len();
             let mut left = Vec::new();
             for at in open {
                 let Waiting { id, being, .. } = &waiting[at];
-                let (id, being) = (id.clone(), *being);
-                self.ground.learn(&id, being);
-                if self.ground.lacks_company(&id, being) {
+                self.ground.learn(id, *being);
+                if self.ground.lacks_company(id, *being) {
                     left.push(at);
                 } else {
-                    waiting[at].verdict = Some(self.decide(&id, being, Errand::New));
+                    waiting[at].verdict = Some(self.decide(id, *being, Errand::New));
                 }
             }
             open = left;
@@ -88,21 +106,85 @@ impl Placer {
         }
         for at in open {
             let Waiting { id, being, .. } = &waiting[at];
-            waiting[at].verdict = Some(self.nowhere(&id.clone(), *being, Errand::New));
+            waiting[at].verdict = Some(self.nowhere(id, *being, Errand::New));
         }
-        self.waiting = waiting;
+    }
+
+    /// Whether nothing matters for it but resources and labels.
+    fn is_plain(&self, one: &Waiting) -> bool {
+        let need = self.ground.need(one.being);
+        need.is_plain()
+            && self.ground.needs.missing(need).is_none()
+            && self.ground.neighbours.refusals(&one.id, one.being.traits).is_empty()
+    }
+
+    /// Packs these on as few hosts as can be found. What fits nowhere is left open.
+    fn pack_all(&mut self, waiting: &mut [Waiting], plain: &[usize]) {
+        if plain.is_empty() {
+            return;
+        }
+        let ground = &self.ground;
+        let (mut kinds, mut classes) = (IndexMap::<u32, u32>::new(), IndexSet::<u32>::new());
+        plain.iter().for_each(|at| *kinds.entry(waiting[*at].being.need).or_insert(0) += 1);
+        let width = ground.rooms.width();
+        let mut problem = Problem {
+            width,
+            free: vec![0; ground.hosts.len() * width],
+            open: (0..ground.hosts.len()).map(|host| ground.rooms.is_used(host)).collect(),
+            demand: Vec::with_capacity(kinds.len() * width),
+            count: kinds.values().copied().collect(),
+            class: Vec::with_capacity(kinds.len()),
+            classes: Vec::new(),
+        };
+        for host in 0..ground.hosts.len() {
+            ground.rooms.free(host, &mut problem.free[host * width..][..width]);
+        }
+        for kind in kinds.keys() {
+            let need = ground.needs.get(*kind);
+            problem.demand.extend_from_slice(&need.demand);
+            problem.class.push(classes.insert_full(need.class).0 as u32);
+        }
+        let ranges = |class: &u32| ground.classes.get(*class).ranges.to_vec();
+        problem.classes = classes.iter().map(ranges).collect();
+        let mut to = pack(&problem).to;
+        let mut put = Vec::with_capacity(plain.len());
+        for at in plain {
+            let kind = kinds.get_index_of(&waiting[*at].being.need).unwrap_or(0);
+            let Some((host, count)) = to[kind].last_mut() else { continue };
+            let host = *host;
+            *count -= 1;
+            if *count == 0 {
+                to[kind].pop();
+            }
+            waiting[*at].verdict = Some(Verdict::On(host));
+            put.push((*at, host));
+        }
+        let put = put.into_iter().map(|(at, host)| (&waiting[at].id, waiting[at].being, host));
+        self.ground.put_all(put);
     }
 
     /// Chooses a host now.
     pub(super) fn decide(&mut self, id: &ContainerId, being: Being, errand: Errand) -> Verdict {
         self.ground.learn(id, being);
         let was = self.ground.lift(id);
+        if errand == Errand::New
+            && let Some((freed, why)) = self.failed.get(&being.need)
+            && *freed == self.ground.freed
+        {
+            return Verdict::Nowhere(Box::new(why.clone()));
+        }
         let chosen = match self.how.strategy {
             Strategy::Fixed => None,
             _ => self.ground.choose(id, being, &mut self.random),
         };
         let Some(to) = chosen else {
             let verdict = self.nowhere(id, being, errand);
+            if let Verdict::Nowhere(why) = &verdict
+                && self.ground.need(being).is_plain()
+                && self.ground.neighbours.refusals(id, being.traits).is_empty()
+            {
+                self.failed.insert(being.need, (self.ground.freed, (**why).clone()));
+            }
             if let Some((host, being)) = was {
                 self.ground.put(id, being, host, Known::New);
             }
