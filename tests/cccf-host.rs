@@ -455,3 +455,234 @@ fn each_decision_is_explained() {
     assert_eq!(head, ["CONTAINER", "ACTION", "HOST", "WHY", "OTHERS"]);
     assert!(table.contains("1 lacks memory, 1 drains, 1 is not zone=eu"), "{table}");
 }
+
+/// What is asked of the hosts and what came out, counted again from the records alone.
+mod recount {
+    use std::collections::HashMap;
+
+    use serde_json::Value;
+
+    fn amount(of: &Value, name: &str) -> u64 {
+        of.get(name).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    fn list<'a>(of: &'a Value, pointer: &str) -> Vec<&'a str> {
+        let list = of.pointer(pointer).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// Whether a port `[address:]host:container` meets another on the same host.
+    fn clash(one: &str, other: &str) -> bool {
+        let parts = |port: &'_ str| {
+            let (transport, port) = (port.ends_with("/udp"), port.trim_end_matches("/udp"));
+            let mut words: Vec<String> = port.split(':').map(str::to_owned).collect();
+            words.pop();
+            let number = words.pop().unwrap();
+            (transport, number, words.pop().unwrap_or_else(|| "0.0.0.0".to_owned()))
+        };
+        let ((udp, number, address), (other_udp, other_number, other_address)) =
+            (parts(one), parts(other));
+        let wild = |address: &str| address == "0.0.0.0";
+        udp == other_udp
+            && number == other_number
+            && number != "0"
+            && (wild(&address) || wild(&other_address) || address == other_address)
+    }
+
+    fn meets(host: &Value, constraint: &str) -> bool {
+        let label = |name: &str| host["labels"].get(name).and_then(Value::as_str);
+        match constraint.split_once("!=") {
+            Some((name, value)) => label(name) != Some(value),
+            None => match constraint.split_once('=') {
+                Some((name, value)) => label(name) == Some(value),
+                None => label(constraint).is_some(),
+            },
+        }
+    }
+
+    /// What speaks against one more container on a host that has these.
+    pub fn against(host: &Value, there: &[&Value], one: &Value) -> Option<String> {
+        if host.get("state").is_some_and(|state| state != "active") {
+            return Some("state".to_owned());
+        }
+        let mut all = there.to_vec();
+        all.push(one);
+        for name in ["cpus", "memory", "containers", "fpga"] {
+            let needs = |of: &&Value| match name {
+                "containers" => 1,
+                "fpga" => amount(&of["requires"]["resources"], name),
+                name => amount(of, name),
+            };
+            let sum: u64 = all.iter().map(needs).sum();
+            let capacity = host["capacity"].get(name).and_then(Value::as_u64);
+            let capacity = capacity.unwrap_or(if name == "fpga" { 0 } else { u64::MAX });
+            let needed = needs(&one) > 0;
+            if needed && sum > capacity {
+                return Some(format!("{name}: {sum} of {capacity}"));
+            }
+        }
+        let unmet = list(one, "/requires/constraints").into_iter().find(|c| !meets(host, c));
+        if let Some(unmet) = unmet {
+            return Some(unmet.to_owned());
+        }
+        for other in there {
+            for port in list(one, "/ports") {
+                if list(other, "/ports").iter().any(|taken| clash(port, taken)) {
+                    return Some(format!("port {port}"));
+                }
+            }
+            if refuses(one, other) || refuses(other, one) {
+                return Some(format!("beside {}", other["id"]));
+            }
+        }
+        None
+    }
+
+    fn refuses(one: &Value, other: &Value) -> bool {
+        list(one, "/requires/anti_affinity").iter().any(|peer| match peer.split_once('=') {
+            Some(("container", id)) => other["id"] == id,
+            Some(("label", label)) => {
+                let (name, value) = label.split_once('=').unwrap();
+                other["labels"].get(name).is_some_and(|own| own == value)
+            }
+            _ => false,
+        })
+    }
+
+    /// Checks that no limit of any host is broken, and that what failed fits nowhere.
+    pub fn check(hosts: &[Value], records: &[Value]) -> Result<(), String> {
+        let mut there: HashMap<&str, Vec<&Value>> = HashMap::new();
+        for record in records.iter().filter(|record| record.get("status").is_none()) {
+            let id = record["host"]["id"].as_str().ok_or("a container without a host")?;
+            there.entry(id).or_default().push(record);
+        }
+        let none = Vec::new();
+        for host in hosts {
+            let on = there.get(host["id"].as_str().unwrap()).unwrap_or(&none);
+            for (at, one) in on.iter().enumerate() {
+                let mut others = on.clone();
+                others.remove(at);
+                if let Some(why) = against(host, &others, one) {
+                    return Err(format!("{} is on {}: {why}", one["id"], host["id"]));
+                }
+            }
+            for failed in records.iter().filter(|record| record.get("status").is_some()) {
+                if against(host, on, failed).is_none() {
+                    return Err(format!("{} would fit {}", failed["id"], host["id"]));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+mod limits {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{PATH, file, recount, run};
+
+    fn host() -> impl Strategy<Value = Value> {
+        let amount = |most| prop_oneof![1 => Just(None), 4 => (0..most).prop_map(Some)];
+        let label = prop_oneof![Just(None), Just(Some("a")), Just(Some("b"))];
+        let state = prop_oneof![6 => Just("active"), 1 => Just("drain"), 1 => Just("down")];
+        (amount(9u64), amount(9), amount(6), 0..3u64, label, state).prop_map(
+            |(cpus, memory, containers, fpga, zone, state)| {
+                let mut host =
+                    json!({"kind": "host", "state": state, "capacity": {}, "labels": {}});
+                for (name, has) in [("cpus", cpus), ("memory", memory), ("containers", containers)]
+                {
+                    if let Some(has) = has {
+                        host["capacity"][name] = has.into();
+                    }
+                }
+                if fpga > 0 {
+                    host["capacity"]["fpga"] = fpga.into();
+                }
+                if let Some(zone) = zone {
+                    host["labels"]["zone"] = zone.into();
+                }
+                host
+            },
+        )
+    }
+
+    fn container() -> impl Strategy<Value = Value> {
+        let port = prop_oneof![
+            Just("80:80"),
+            Just("127.0.0.1:80:80"),
+            Just("127.0.0.2:80:81"),
+            Just("0:80"),
+            Just("80:80/udp")
+        ];
+        let constraint = prop_oneof![Just("zone=a"), Just("zone!=a"), Just("zone")];
+        let refused = prop_oneof![Just("label=app=x"), Just("label=app=y"), Just("container=c3")];
+        let some = |of, most| prop::collection::vec(of, 0..most);
+        (
+            (1..4u64, 0..4u64, 0..5u64),
+            some(port.boxed(), 2),
+            some(constraint.boxed(), 2),
+            some(refused.boxed(), 2),
+            prop_oneof![Just(None), Just(Some("x")), Just(Some("y"))],
+            any::<bool>(),
+        )
+            .prop_map(
+                |((cpus, memory, fpga), ports, constraints, refused, app, spread)| {
+                    let fpga = fpga.saturating_sub(3);
+                    let mut container = json!({
+                        "image": "i", "cpus": cpus, "memory": memory, "ports": ports,
+                        "labels": {}, "requires": {
+                            "resources": {"fpga": fpga}, "constraints": constraints,
+                            "anti_affinity": refused,
+                        },
+                    });
+                    if let Some(app) = app {
+                        container["labels"]["app"] = app.into();
+                    }
+                    if spread {
+                        container["requires"]["spread"] = "zone".into();
+                        container["requires"]["group"] = "g".into();
+                    }
+                    container
+                },
+            )
+    }
+
+    fn lines(all: &mut [Value], prefix: &str) -> String {
+        for (at, one) in all.iter_mut().enumerate() {
+            one["id"] = format!("{prefix}{at}").into();
+            if prefix == "h" {
+                one["url"] = format!("unix:///{at}").into();
+            }
+        }
+        all.iter().map(|one| format!("{one}\n")).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: 60,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn no_placement_breaks_a_hard_limit_and_the_same_input_has_the_same_answer(
+            mut hosts in prop::collection::vec(host(), 1..7),
+            mut containers in prop::collection::vec(container(), 1..25),
+            seed in 0..1000u32,
+        ) {
+            let list = file(&format!("host-prop-{seed}.json"), &lines(&mut hosts, "h"));
+            let input = lines(&mut containers, "c");
+            for strategy in ["least-busy", "spread", "binpack", "random", "round-robin"] {
+                let seed = seed.to_string();
+                let args = ["--hosts", &list, "--strategy", strategy, "--seed", &seed];
+                let done = run(PATH, &args, &input);
+                prop_assert_eq!(done.records.len(), containers.len());
+                let checked = recount::check(&hosts, &done.records);
+                prop_assert!(checked.is_ok(), "{}: {}", strategy, checked.unwrap_err());
+                prop_assert_eq!(done.records, run(PATH, &args, &input).records);
+            }
+            std::fs::remove_file(list).unwrap();
+        }
+    }
+}

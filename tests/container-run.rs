@@ -54,6 +54,93 @@ fn without_an_engine_records_go_on_as_failed() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("\"elsewhere\""));
 }
 
+/// Two engines that note what is asked of them: one that has `web` already, and one that makes it.
+fn engines(name: &str, new: &str, starts: bool) -> (Engine, Engine, Arc<Mutex<Vec<String>>>) {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let said = |id: &str| {
+        let mut web = inspected("web", id);
+        web["Config"]["Labels"] = json!({
+            "leasepipe.owner": "edge",
+            "leasepipe.declared": r#"{"id":"web","image":"x"}"#,
+        });
+        ok(web)
+    };
+    let (there, old) = (log.clone(), "a".repeat(64));
+    let first = Engine::new(&format!("{name}-old"), move |path| {
+        there.lock().unwrap().push(format!("old {path}"));
+        match path {
+            "/containers/web/json" => said(&old),
+            path if path == format!("/containers/{old}") => Some((204, String::new())),
+            "/_ping" => Some((200, "OK".into())),
+            _ => ok(json!({})),
+        }
+    });
+    let (there, new) = (log.clone(), new.to_owned());
+    let second = Engine::new(&format!("{name}-new"), move |path| {
+        there.lock().unwrap().push(format!("new {path}"));
+        match path {
+            "/containers/create" => Some((201, json!({"Id": new, "Warnings": []}).to_string())),
+            path if path.ends_with("/start") && !starts => {
+                Some((500, r#"{"message":"no room"}"#.into()))
+            }
+            path if path.ends_with("/start") => Some((204, String::new())),
+            path if path == format!("/containers/{new}/json") => said(&new),
+            path if path.starts_with("/images/") => image(),
+            "/_ping" => Some((200, "OK".into())),
+            _ => ok(json!({})),
+        }
+    });
+    (first, second, log)
+}
+
+fn moved(old: &Engine, new: &Engine, docker: &str) -> String {
+    let of = |engine: &Engine, id: &str| {
+        let host = json!({"id": id, "url": engine.url()});
+        json!({"id": "web", "image": "x", "owner": "edge", "host": host})
+    };
+    let mut current = of(old, "old");
+    current["docker"] = json!({"id": docker});
+    let container = of(new, "new");
+    json!({"kind": "change", "action": "replace", "container": container, "current": current})
+        .to_string()
+}
+
+#[test]
+fn a_container_leaves_its_host_when_it_runs_on_the_other() {
+    let (old, new) = ("a".repeat(64), "b".repeat(64));
+    let (first, second, log) = engines("moves", &new, true);
+    let output = container_run(&["--owner", "edge"], &moved(&first, &second, &old));
+    let asked = log.lock().unwrap().clone();
+    let at = |what: String| asked.iter().position(|asked| *asked == what);
+    let started = at(format!("new /containers/{new}/start"));
+    let removed = at(format!("old /containers/{old}"));
+    assert!(started.is_some() && started < removed, "{asked:#?} {output:?}");
+    let record = &records(&output)[0];
+    assert_eq!(
+        (&record["status"], &record["container"]["host"]["id"]),
+        (&"done".into(), &"new".into())
+    );
+    assert_eq!(record["container"]["docker"]["id"], *new);
+}
+
+#[test]
+fn a_container_that_does_not_start_on_the_other_host_stays_where_it_is() {
+    let old = "a".repeat(64);
+    let (first, second, log) = engines("stays", &"b".repeat(64), false);
+    let output = container_run(&["--owner", "edge"], &moved(&first, &second, &old));
+    assert_eq!(records(&output)[0]["status"], "failed", "{output:?}");
+    let asked = log.lock().unwrap().clone();
+    assert!(!asked.contains(&format!("old /containers/{old}")), "{asked:#?}");
+}
+
+#[test]
+fn two_hosts_that_are_one_engine_keep_the_new_container() {
+    let old = "a".repeat(64);
+    let (first, second, log) = engines("one", &old, true);
+    let output = container_run(&["--owner", "edge"], &moved(&first, &second, &old));
+    assert_eq!(records(&output)[0]["status"], "done", "{output:?}");
+    let asked = log.lock().unwrap().clone();
+    assert!(!asked.contains(&format!("old /containers/{old}")), "{asked:#?}");
 /// What an engine is asked for, in its order, when a container with these fields is to be made. The
 /// engine has the image or gets it when it is fetched; it makes containers with this warning.
 fn asked(has_image: bool, warning: &str, fields: Value) -> (Output, Vec<String>) {

@@ -75,10 +75,13 @@ impl Placer {
         let is_open = |one: &Waiting| one.verdict.is_none() && one.errand == Errand::New;
         let mut open: Vec<usize> = (0..waiting.len()).filter(|at| is_open(&waiting[*at])).collect();
         if self.how.strategy == Strategy::Binpack {
-            let (plain, particular) = open.into_iter().partition(|at| self.is_plain(&waiting[*at]));
+            let need = |at: &usize| self.ground.need(waiting[*at].being);
+            let (plain, particular) = open.into_iter().partition(|at| need(at).is_plain());
             self.decide_in_turn(&mut waiting, particular);
-            self.pack_all(&mut waiting, &plain);
             open = plain;
+            let free: Vec<usize> =
+                open.iter().filter(|at| self.is_free(&waiting[**at])).copied().collect();
+            self.pack_all(&mut waiting, &free);
             open.retain(|at| waiting[*at].verdict.is_none());
         }
         self.decide_in_turn(&mut waiting, open);
@@ -110,11 +113,9 @@ impl Placer {
         }
     }
 
-    /// Whether nothing matters for it but resources and labels.
-    fn is_plain(&self, one: &Waiting) -> bool {
-        let need = self.ground.need(one.being);
-        need.is_plain()
-            && self.ground.needs.missing(need).is_none()
+    /// Whether what it needs is to be had, and nobody refuses it.
+    fn is_free(&self, one: &Waiting) -> bool {
+        self.ground.needs.missing(self.ground.need(one.being)).is_none()
             && self.ground.neighbours.refusals(&one.id, one.being.traits).is_empty()
     }
 

@@ -131,6 +131,15 @@ impl Hand<'_> {
         self.leave_network(found.as_ref().map_or(gone, |found| &found.container))
     }
 
+    /// Makes sure that the container is gone from a host that it has left. Two hosts may turn out to
+    /// be one engine: the new container stays.
+    pub(super) fn leave(&self, gone: &Container, new: &str) -> Result<()> {
+        match self.engine.find(&gone.id)? {
+            Some(found) if found.docker_id == new => Ok(()),
+            _ => self.remove(gone),
+        }
+    }
+
     /// Makes sure that the container is gone; gives it if it was there.
     pub(super) fn clear(&self, gone: &Container) -> Result<Option<Found>> {
         let Some(found) = self.engine.find(&gone.id)? else {

@@ -41,6 +41,15 @@ impl Work for Runner {
         let found = match action {
             Action::Add => Some(hand.add(container)?),
             Action::Keep => Some(hand.keep(container)?),
+            Action::Replace if is_elsewhere(current, &url) => {
+                let new = hand.add(container)?;
+                if let Some(old) = current {
+                    let left = |hand: &Hand| hand.leave(old, &new.docker_id);
+                    let outcome = self.hand_of(old, &url, &owner, left);
+                    outcome.map_err(|why| why.at("the new one runs, the old one"))?;
+                }
+                Some(new)
+            }
             Action::Replace => {
                 hand.prepare(container)?;
                 if let Some(current) = current {
@@ -97,6 +106,12 @@ impl Runner {
         };
         act(&Hand { engine: &*self.engines.of(&url)?, owner })
     }
+}
+
+/// Whether the container that is replaced is on another host. It goes when the new one runs.
+fn is_elsewhere(current: &Option<Container>, url: &str) -> bool {
+    let old = current.as_ref().filter(|old| old.host.is_some()).map(host);
+    matches!(old, Some(Ok((_, old))) if old != url)
 }
 
 /// The host that a container is to be on, this machine when none is named, and its engine's URL.

@@ -55,7 +55,7 @@ impl Problem {
 
     /// How much of a resource is asked for in all.
     fn asked(&self, resource: usize) -> f64 {
-        let demand = self.demand.iter().skip(resource).step_by(self.width);
+        let demand = self.demand.iter().skip(resource).step_by(self.width.max(1));
         demand.zip(&self.count).map(|(demand, count)| *demand as f64 * f64::from(*count)).sum()
     }
 
@@ -70,7 +70,7 @@ impl Problem {
     /// One over the most that is free of each resource in a bin; 0 where no bin counts it.
     fn scale(&self) -> Vec<f64> {
         let most = |r: usize| {
-            let all = self.free.iter().skip(r).step_by(self.width);
+            let all = self.free.iter().skip(r).step_by(self.width.max(1));
             all.filter(|free| **free < u64::MAX).max().copied().unwrap_or(0)
         };
         (0..self.width).map(most).map(|m| if m == 0 { 0.0 } else { 1.0 / m as f64 }).collect()
@@ -121,6 +121,9 @@ const MANY: u64 = 20_000;
 /// Packs everything into as few bins as it can find.
 pub(super) fn pack(problem: &Problem) -> Packing {
     let order = problem.order();
+    if problem.width == 0 {
+        return first_fit::pack(problem, &order);
+    }
     let bound = problem.bound();
     let mut best: Option<Packing> = None;
     let better = |best: &Option<Packing>, other: &Packing| match best {
@@ -153,7 +156,7 @@ mod tests {
     fn random(seed: u64) -> Problem {
         let mut random = Random::seeded(seed);
         let (width, bins, kinds) =
-            (1 + random.below(3), 1 + random.below(12), 1 + random.below(20));
+            (random.below(4), 1 + random.below(12), 1 + random.below(20));
         let mut numbers = |count: usize, below: usize| -> Vec<u64> {
             (0..count).map(|_| random.below(below) as u64).collect()
         };
