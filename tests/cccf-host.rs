@@ -424,9 +424,11 @@ fn each_decision_is_explained() {
     let input = change("add", "1", r#","memory":200,"requires":{"constraints":["zone=eu"]}"#)
         + &change("add", "2", r#","requires":{"constraints":["zone=as"]}"#)
         + &change("keep", "3", r#","host":{"id":"d"}"#)
+        + &change("remove", "4", r#","host":{"id":"d"}"#)
         + CHECKPOINT;
     let done = run(PATH, &["--hosts", &hosts, "--explain"], &input);
     assert_eq!(done.at("/kind"), ["placement", "placement", "placement", "checkpoint"]);
+    assert_eq!(done.at("/count")[0], "3");
     let one = &done.records[0];
     assert_eq!((&one["host"], &one["why"]), (&"b".into(), &"the only host that fits".into()));
     let passed = |record: &serde_json::Value| -> Vec<String> {

@@ -18,8 +18,9 @@ wire! {
         opt state: HostState,
         /// What the operator says of it.
         many labels: BTreeMap<String, String>,
-        /// What it has for containers in all; `containers` is how many of them it takes. What is
-        /// not named here is not counted.
+        /// What it has for containers in all; `containers` is how many of them it takes. `cpus`,
+        /// `memory` and `containers` that are not named are not counted, and of anything else that
+        /// is not named it has none.
         many capacity: Amounts,
         /// What is in use on it.
         opt used: Used,

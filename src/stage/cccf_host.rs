@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::logic::place::{Outcome, Placer, Verdict};
 use crate::pipe::{Found, Output, Reader, Report, Stdio, input_within};
 use crate::record::{
-    Change, Checkpoint, Container, Host, HostRef, Object, Of, Placement, Record, Status,
+    Action, Change, Checkpoint, Container, Host, HostRef, Object, Of, Placement, Record, Status,
 };
 
 /// What waits for the end of a listing is placed when nothing has come for so long: a listing that
@@ -116,6 +116,9 @@ impl Serving {
     fn tell_change(&mut self, change: Change, had_host: bool, outcome: Outcome) -> Result<()> {
         self.warn(&change.container, &outcome);
         if self.tell == Tell::Reasons {
+            if change.action == Action::Remove && !matches!(outcome, Outcome::Failed(_)) {
+                return Ok(());
+            }
             let placement = self.placer.explain_change(&change, had_host, &outcome);
             return self.explain(placement);
         }

@@ -10,14 +10,24 @@ use super::pool::Pool;
 use super::{Packing, Problem};
 use crate::logic::random::Random;
 
-/// About how many items are put somewhere, on trial or for good, in one packing.
-const EFFORT: u64 = 1_000_000;
+/// About how many items are put somewhere, on trial or for good, in one packing. With less than
+/// [`FEW`] fillings of each bin it is not worth it.
+const EFFORT: u64 = 300_000;
+
+/// The fewest fillings of one bin that are tried, if not one alone.
+const FEW: u64 = 4;
+
+/// About how many items are compared with the room in a bin, beyond those that are put there.
+const OFFERS: u64 = 1_000_000;
 
 /// The most fillings of one bin that are tried.
 const FILLINGS: u64 = 200;
 
 /// How many items of a sector are looked at for one that there is room for.
 const LOOKS: usize = 12;
+
+/// The share of a resource that is free where it is not counted: more than anything takes.
+const UNCOUNTED: f64 = 1e12;
 
 /// A bin is full when what is left of it is worth no more than this share.
 const FULL: f64 = 1e-6;
@@ -34,10 +44,10 @@ pub(super) struct Way {
 /// The ways that are worth their time for a problem of this size.
 pub(super) fn ways(problem: &Problem) -> Vec<Way> {
     let items = problem.items().max(1);
-    let fillings = (EFFORT / items).clamp(1, FILLINGS);
-    let offers = (EFFORT / items).clamp(1, 40) as usize;
+    let fillings = (EFFORT / items).min(FILLINGS);
+    let offers = (OFFERS / items).clamp(1, 40) as usize;
     let plain = Way { fillings: 1, offers };
-    if fillings == 1 { vec![plain] } else { vec![plain, Way { fillings, offers: offers.min(4) }] }
+    if fillings < FEW { vec![plain] } else { vec![plain, Way { fillings, offers: offers.min(4) }] }
 }
 
 /// A way to fill one bin.
@@ -123,12 +133,11 @@ impl Filler<'_> {
         let mut taken = Vec::with_capacity(16);
         let mut free = vec![0.0; room.len()];
         loop {
-            let mut all = 0.0;
             for (r, free) in free.iter_mut().enumerate() {
-                *free = if room[r] == u64::MAX { 1.0 } else { room[r] as f64 * self.scale[r] };
-                all += if room[r] == u64::MAX { f64::MAX } else { *free };
+                let counted = room[r] < u64::MAX;
+                *free = if counted { room[r] as f64 * self.scale[r] } else { UNCOUNTED };
             }
-            let Some(place) = self.next(&room, &free, all, taken.is_empty(), luck) else { break };
+            let Some(place) = self.next(&room, &free, taken.is_empty(), luck) else { break };
             for (room, demand) in room.iter_mut().zip(self.pool.demand(place)) {
                 *room -= if *room == u64::MAX { 0 } else { *demand };
             }
@@ -141,19 +150,12 @@ impl Filler<'_> {
     }
 
     /// The item that comes next into the room.
-    fn next(
-        &mut self,
-        room: &[u64],
-        free: &[f64],
-        all: f64,
-        is_first: bool,
-        luck: f64,
-    ) -> Option<usize> {
+    fn next(&mut self, room: &[u64], free: &[f64], is_first: bool, luck: f64) -> Option<usize> {
         let (mut best, mut most) = (None, -1.0);
         for at in 0..self.sectors.len() {
             let (sector, begin) = self.sectors[at];
             let end = self.pool.places(sector).end;
-            let mut place = self.pool.seek(sector, begin, free, all);
+            let mut place = self.pool.seek(sector, begin, room, free);
             self.sectors[at].1 = place;
             let (mut looks, mut offers) = (0, 0);
             while place < end && looks < LOOKS + self.offers && offers < self.offers {

@@ -155,8 +155,7 @@ mod tests {
 
     fn random(seed: u64) -> Problem {
         let mut random = Random::seeded(seed);
-        let (width, bins, kinds) =
-            (random.below(4), 1 + random.below(12), 1 + random.below(20));
+        let (width, bins, kinds) = (random.below(4), 1 + random.below(12), 1 + random.below(20));
         let mut numbers = |count: usize, below: usize| -> Vec<u64> {
             (0..count).map(|_| random.below(below) as u64).collect()
         };

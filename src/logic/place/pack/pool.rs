@@ -17,6 +17,8 @@ pub(super) struct Pool<'a> {
     problem: &'a Problem,
     /// The kinds, sector after sector.
     kinds: Vec<u32>,
+    /// What they take, in the same order.
+    demand: Vec<u64>,
     left: Vec<u32>,
     /// How many items are left in all.
     pub(super) items: u64,
@@ -67,8 +69,10 @@ impl Pool<'_> {
             ranges.iter().flat_map(Clone::clone).for_each(|bin| members[bin] = true);
         }
         let kinds: Vec<u32> = keyed.iter().map(|(_, _, kind)| *kind).collect();
+        let demand = kinds.iter().flat_map(|kind| problem.demand_of(*kind as usize));
         Pool {
             problem,
+            demand: demand.copied().collect(),
             left: kinds.iter().map(|kind| problem.count[*kind as usize]).collect(),
             items: problem.items(),
             sums: keyed.iter().map(|(_, sum, _)| *sum).collect(),
@@ -102,14 +106,24 @@ impl Pool<'_> {
 
     /// What an item at a place takes.
     pub(super) fn demand(&self, place: usize) -> &[u64] {
-        self.problem.demand_of(self.kind(place))
+        &self.demand[place * self.problem.width..][..self.problem.width]
     }
 
-    /// The first place from `place` on in the sector that may hold an item there is room for, told
-    /// by the shares that are free; the sector's end when there is none.
-    pub(super) fn seek(&mut self, sector: usize, place: usize, free: &[f64], all: f64) -> usize {
+    /// The first place from `place` on in the sector that may hold an item there is room for; the
+    /// sector's end when there is none. `free` are the shares that the room is.
+    pub(super) fn seek(
+        &mut self,
+        sector: usize,
+        place: usize,
+        room: &[u64],
+        free: &[f64],
+    ) -> usize {
+        if place < self.sectors[sector].places.end && self.has(place) && self.goes(place, room) {
+            return place;
+        }
         let Sector { resource, least, others, places, .. } = &self.sectors[sector];
         let end = places.end;
+        let all = free.iter().sum::<f64>();
         let own = free[*resource];
         let mut most = all.min(own / least) + 1e-9;
         if *others > 1e-9 {
