@@ -166,9 +166,9 @@ impl Serving {
             Record::Container(container) => ("{", &container.id),
             _ => return Err(Error::new(Kind::Bug, "a record waits that has no host")),
         };
-        let gap = head.len() + r#""id":"""#.len() + id.as_str().len();
-        let is_plain = !had_host && self.tell == Tell::Records && text.starts_with(head);
-        let gap = is_plain.then_some(gap as u32);
+        let begin = format!(r#"{head}"id":"{id}""#);
+        let is_plain = !had_host && self.tell == Tell::Records && text.starts_with(&begin);
+        let gap = is_plain.then_some(begin.len() as u32);
         self.held.push(Held { text: text.into(), gap });
         Ok(())
     }
