@@ -141,6 +141,8 @@ fn two_hosts_that_are_one_engine_keep_the_new_container() {
     assert_eq!(records(&output)[0]["status"], "done", "{output:?}");
     let asked = log.lock().unwrap().clone();
     assert!(!asked.contains(&format!("old /containers/{old}")), "{asked:#?}");
+}
+
 /// What an engine is asked for, in its order, when a container with these fields is to be made. The
 /// engine has the image or gets it when it is fetched; it makes containers with this warning.
 fn asked(has_image: bool, warning: &str, fields: Value) -> (Output, Vec<String>) {

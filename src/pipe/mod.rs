@@ -71,6 +71,11 @@ impl Output {
         }
     }
 
+    /// Appends a record that is JSON already, in pieces. A table has no place for one.
+    pub fn pieces(&mut self, pieces: &[&str]) -> Result<()> {
+        self.writer.pieces(pieces)
+    }
+
     /// Appends a line of text for people.
     pub fn line(&mut self, text: &str) -> Result<()> {
         self.writer.line(text)

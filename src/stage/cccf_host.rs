@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::logic::place::{Outcome, Placer, Verdict};
 use crate::pipe::{Found, Output, Reader, Report, Stdio, input_within};
 use crate::record::{
-    Action, Change, Checkpoint, Container, Host, HostRef, Object, Of, Placement, Record, Status,
+    Action, Change, Checkpoint, Container, Host, HostRef, Of, Placement, Record, Status,
 };
 
 /// What waits for the end of a listing is placed when nothing has come for so long: a listing that
@@ -91,14 +91,14 @@ impl Serving {
                 let had_host = change.container.host.is_some();
                 match self.placer.change(&mut change) {
                     Outcome::Waits => self.hold(&Record::Change(change), had_host),
-                    outcome => self.tell_change(change, had_host, outcome),
+                    outcome => self.tell_change(*change, had_host, outcome),
                 }
             }
             Record::Container(mut container) if container.status != Some(Status::Failed) => {
                 let had_host = container.host.is_some();
                 match self.placer.container(&mut container) {
                     Outcome::Waits => self.hold(&Record::Container(container), had_host),
-                    outcome => self.tell_container(container, had_host, outcome),
+                    outcome => self.tell_container(*container, had_host, outcome),
                 }
             }
             Record::Checkpoint(checkpoint) => {
@@ -126,7 +126,7 @@ impl Serving {
             Outcome::Failed(why) => change.failed(why),
             _ => change,
         };
-        self.output.write(&Record::Change(change))
+        self.output.write(&change.into())
     }
 
     fn tell_container(
@@ -143,7 +143,7 @@ impl Serving {
         if let Outcome::Failed(why) = &outcome {
             container.fail(why);
         }
-        self.output.write(&Record::Container(container))
+        self.output.write(&container.into())
     }
 
     fn warn(&self, container: &Container, outcome: &Outcome) {
@@ -186,46 +186,34 @@ impl Serving {
     /// Writes what waits.
     fn settle(&mut self, complete: bool) -> Result<()> {
         let verdicts = self.placer.settle(complete);
-        let mut held = std::mem::take(&mut self.held);
-        let mut decided: Vec<(Held, u32)> = Vec::new();
-        for (held, verdict) in held.drain(..).zip(verdicts) {
+        for (held, verdict) in std::mem::take(&mut self.held).iter().zip(verdicts) {
             match (held.gap, &verdict) {
-                (Some(_), Verdict::On(host)) => decided.push((held, *host)),
-                _ => {
-                    self.fill(&decided)?;
-                    decided.clear();
-                    self.decided(&held, verdict)?;
-                }
+                (Some(gap), Verdict::On(host)) => self.fill(&held.text, gap, *host)?,
+                _ => self.decided(held, verdict)?,
             }
         }
-        self.fill(&decided)
+        Ok(())
     }
 
-    /// Writes records that have got nothing but a host.
-    fn fill(&mut self, decided: &[(Held, u32)]) -> Result<()> {
-        let placer = &self.placer;
-        let filled = |(held, host): &(Held, u32)| {
-            let (before, behind) = held.text.split_at(held.gap.unwrap_or(0) as usize);
-            let host = json(&placer.host(*host));
-            let text = [before, r#","host":"#, &host, behind].concat();
-            Record::Other(Object::parse(&text).unwrap_or_default())
-        };
-        self.output.write_each(decided, filled)
+    /// Writes a record that has got nothing but a host.
+    fn fill(&mut self, text: &str, gap: u32, host: u32) -> Result<()> {
+        let (before, behind) = text.split_at(gap as usize);
+        let host = json(&self.placer.host(host));
+        self.output.pieces(&[before, r#","host":"#, &host, behind])
     }
 
     /// Writes one that may have become another change.
     fn decided(&mut self, held: &Held, verdict: Verdict) -> Result<()> {
-        let record = Object::parse(&held.text).map_err(|why| why.to_string());
-        match record.and_then(Record::try_from) {
+        match Record::parse(&held.text) {
             Ok(Record::Change(mut change)) => {
                 let had_host = change.container.host.is_some();
                 let outcome = self.placer.carry_out(verdict, &mut change);
-                self.tell_change(change, had_host, outcome)
+                self.tell_change(*change, had_host, outcome)
             }
             Ok(Record::Container(mut container)) => {
                 let had_host = container.host.is_some();
                 let outcome = self.placer.carry_out_bare(verdict, &mut container);
-                self.tell_container(container, had_host, outcome)
+                self.tell_container(*container, had_host, outcome)
             }
             Ok(_) => Err(Error::new(Kind::Bug, "a record waited that has no host")),
             Err(why) => Err(Error::new(Kind::Bug, "read record that waited").why(why)),

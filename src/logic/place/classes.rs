@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(number, classes.number(&[asked], &hosts));
             classes.get(number).clone()
         };
-        assert_eq!(&*class("zone=1").ranges, [6..12]);
+        assert_eq!(&*class("zone=1").ranges, vec![6..12]);
         assert_eq!(class("rack=1").ranges.len(), 2);
         let one = class("name=7");
         assert_eq!(one.hosts().count(), 1);

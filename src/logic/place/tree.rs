@@ -138,7 +138,7 @@ mod tests {
                 let demand = [random.below(10) as u64, random.below(10) as u64];
                 let start = random.below(hosts + 1);
                 let range = start..start + random.below(hosts + 1 - start);
-                let odd = |host: &usize| host % 3 != 0;
+                let odd = |host: &usize| !host.is_multiple_of(3);
                 let fits = |host: &usize| {
                     let (key, free) = plain[*host];
                     key < Key::MAX && free[0] >= demand[0] && free[1] >= demand[1]
