@@ -64,6 +64,8 @@ struct Filler<'a> {
     /// What a share of each resource is worth: the scarcer, the more.
     worth: Vec<f64>,
     offers: usize,
+    /// Whether there is one filling of each bin, so that what it takes is taken for good.
+    once: bool,
     /// The sectors of the bin, and the first place of each that there may be room for.
     sectors: Vec<(usize, usize)>,
 }
@@ -77,6 +79,7 @@ pub(super) fn pack(problem: &Problem, order: &[u32], way: Way) -> Packing {
         worth: worth(problem, &scale),
         scale,
         offers: way.offers,
+        once: way.fillings == 1,
         sectors: Vec::new(),
     };
     let mut packing = Packing { to: vec![Vec::new(); problem.kinds()], ..Packing::default() };
@@ -90,7 +93,9 @@ pub(super) fn pack(problem: &Problem, order: &[u32], way: Way) -> Packing {
         }
         packing.opened += usize::from(!problem.open[*bin as usize]);
         for place in filling.taken {
-            filler.pool.remove(place as usize);
+            if way.fillings > 1 {
+                filler.pool.remove(place as usize);
+            }
             packing.put(filler.pool.kind(place as usize), *bin, 1);
         }
     }
@@ -141,10 +146,15 @@ impl Filler<'_> {
             for (room, demand) in room.iter_mut().zip(self.pool.demand(place)) {
                 *room -= if *room == u64::MAX { 0 } else { *demand };
             }
-            self.pool.take(place);
+            match self.once {
+                true => self.pool.remove(place),
+                false => self.pool.take(place),
+            }
             taken.push(place as u32);
         }
-        taken.iter().for_each(|place| self.pool.put_back(*place as usize));
+        if !self.once {
+            taken.iter().for_each(|place| self.pool.put_back(*place as usize));
+        }
         let slack = |r: usize| if room[r] == u64::MAX { 0.0 } else { free[r] * self.worth[r] };
         Filling { slack: (0..room.len()).map(slack).sum(), taken }
     }
