@@ -57,6 +57,8 @@ pub struct Placer {
     random: Random,
     how: How,
     waiting: Vec<Waiting>,
+    /// Whether one of them has to leave its host and is not decided.
+    displaced: bool,
     /// For needs that no host met: how often room had been given back by then, and why.
     failed: HashMap<u32, (u64, Error)>,
     /// Whether the first listing is complete.
@@ -74,6 +76,7 @@ impl Placer {
             random: Random::seeded(how.seed),
             how,
             waiting: Vec::new(),
+            displaced: false,
             failed: HashMap::new(),
             listed: false,
         })
@@ -196,6 +199,7 @@ impl Placer {
         if self.listed {
             return Ok(Some(self.decide(id, being, errand)));
         }
+        self.displaced = true;
         self.waiting.push(Waiting::new(id, being, errand));
         Ok(None)
     }

@@ -57,7 +57,7 @@ impl Placer {
     /// Decides for those that had to leave. All that stays is known by now, and what is new has not
     /// been placed.
     pub(super) fn decide_displaced(&mut self) {
-        if self.waiting.is_empty() {
+        if !std::mem::take(&mut self.displaced) {
             return;
         }
         let mut waiting = std::mem::take(&mut self.waiting);
