@@ -38,6 +38,11 @@ impl<'a> Split<'a> {
     pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
+
+    /// Leaves out every field but those of these names.
+    pub fn keep(&mut self, names: &[&str]) {
+        self.fields.retain(|(name, _)| names.contains(&&**name));
+    }
 }
 
 impl<'a> IntoIterator for Split<'a> {

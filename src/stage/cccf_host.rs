@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+use crate::logic::diff::Looker;
 use crate::logic::place::{Outcome, Placer, Verdict};
 use crate::pipe::{Found, Output, Reader, Report, Stdio, input_within};
 use crate::record::{
-    Action, Change, Checkpoint, Container, Host, HostRef, Of, Placement, Record, Status,
+    Action, Change, Checkpoint, Container, Host, HostRef, Of, Placement, Record, Split, Status,
 };
 
 /// What waits for the end of a listing is placed when nothing has come for so long: a listing that
@@ -52,11 +53,16 @@ pub enum Tell {
 pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
     let Stdio { mut reader, output, report } = stdio;
     let mut serving = Serving { placer, output, report, tell, held: Vec::new(), told: 0 };
+    let looker = Looker::default();
+    let mut parse = |text: &str| match tell {
+        Tell::Records => Taken::parse(text, &looker),
+        _ => Record::parse(text).map(|record| Taken { record, plain: None }),
+    };
     loop {
-        match reader.read(&mut || serving.before_wait())? {
-            Found::Record(_, record) => {
+        match reader.read_as(&mut || serving.before_wait(), &mut parse)? {
+            Found::Record(_, taken) => {
                 serving.report.used();
-                serving.record(record)?;
+                serving.record(taken)?;
             }
             Found::Bad(why) => serving.report.failed(&why),
             Found::End => break,
@@ -77,28 +83,96 @@ struct Serving {
     told: u64,
 }
 
-/// A record that waits, as JSON: a million of them must not weigh much.
-struct Held {
+/// A record of the input.
+struct Taken {
+    record: Record,
+    /// Its text, if it lacks nothing but a host.
+    plain: Option<Plain>,
+}
+
+/// The JSON of a record that lacks nothing but a host: a million of them must not weigh much.
+struct Plain {
     text: Box<str>,
-    /// Where its host can be put in; nothing when the record has one, or may become another change.
-    gap: Option<u32>,
+    /// Where the host can be put in.
+    gap: u32,
+}
+
+/// A record that waits.
+enum Held {
+    Plain(Plain),
+    /// One that has a host, or may become another change.
+    Other(Box<str>),
+}
+
+impl Taken {
+    fn parse(text: &str, looker: &Looker) -> Result<Taken, String> {
+        match Taken::glance(text, looker) {
+            Some(taken) => Ok(taken),
+            None => Ok(Taken { record: Record::parse(text)?, plain: None }),
+        }
+    }
+
+    /// A new container that has no host and of which all can be seen at a glance: of such a one no
+    /// more is built than what decides where it goes.
+    fn glance(text: &str, looker: &Looker) -> Option<Taken> {
+        let added = text.strip_prefix(ADD).and_then(|rest| rest.strip_suffix('}'));
+        let document = added.unwrap_or(text);
+        let seen = looker.glance(document)?;
+        if seen.is_placed || seen.has_failed {
+            return None;
+        }
+        let mut fields = Split::parse(document).ok()?;
+        fields.keep(&DECIDING);
+        let container = Container::try_from(fields).ok()?;
+        let behind_id = seen.id.as_ptr() as usize - text.as_ptr() as usize + seen.id.len() + 1;
+        let plain = Plain { text: text.into(), gap: u32::try_from(behind_id).ok()? };
+        let record = match added {
+            Some(_) => Change::new(Action::Add, container).into(),
+            None => container.into(),
+        };
+        Some(Taken { record, plain: Some(plain) })
+    }
+}
+
+/// What an `add` of which no more is said stands before its container.
+const ADD: &str = r#"{"kind":"change","action":"add","container":"#;
+
+/// The fields that decide where a container goes.
+const DECIDING: [&str; 9] =
+    ["id", "image", "cpus", "memory", "gpus", "ports", "labels", "requires", "scaled_from"];
+
+impl Plain {
+    /// The whole of it, as it came.
+    fn record(&self) -> Result<Record> {
+        Record::parse(&self.text)
+            .map_err(|why| Error::new(Kind::Bug, "read record that was taken").why(why))
+    }
 }
 
 impl Serving {
-    fn record(&mut self, record: Record) -> Result<()> {
+    fn record(&mut self, taken: Taken) -> Result<()> {
+        let Taken { record, plain } = taken;
         match record {
             Record::Change(mut change) if !change.has_failed() => {
                 let had_host = change.container.host.is_some();
                 match self.placer.change(&mut change) {
-                    Outcome::Waits => self.hold(&Record::Change(change), had_host),
-                    outcome => self.tell_change(*change, had_host, outcome),
+                    Outcome::Waits => self.hold(&Record::Change(change), plain),
+                    outcome => match plain {
+                        None => self.tell_change(*change, had_host, outcome),
+                        Some(plain) => {
+                            self.tell_plain(plain, change.container.host.as_ref(), outcome)
+                        }
+                    },
                 }
             }
             Record::Container(mut container) if container.status != Some(Status::Failed) => {
                 let had_host = container.host.is_some();
                 match self.placer.container(&mut container) {
-                    Outcome::Waits => self.hold(&Record::Container(container), had_host),
-                    outcome => self.tell_container(*container, had_host, outcome),
+                    Outcome::Waits => self.hold(&Record::Container(container), plain),
+                    outcome => match plain {
+                        None => self.tell_container(*container, had_host, outcome),
+                        Some(plain) => self.tell_plain(plain, container.host.as_ref(), outcome),
+                    },
                 }
             }
             Record::Checkpoint(checkpoint) => {
@@ -127,6 +201,18 @@ impl Serving {
             _ => change,
         };
         self.output.write(&change.into())
+    }
+
+    /// Tells what became of a record whose text is known.
+    fn tell_plain(&mut self, plain: Plain, at: Option<&HostRef>, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Done => self.fill(&plain, at),
+            outcome => match plain.record()? {
+                Record::Change(change) => self.tell_change(*change, false, outcome),
+                Record::Container(container) => self.tell_container(*container, false, outcome),
+                _ => Err(Error::new(Kind::Bug, "a record was taken that has no host")),
+            },
+        }
     }
 
     fn tell_container(
@@ -158,18 +244,16 @@ impl Serving {
     }
 
     /// Keeps a record until it is decided where its container goes.
-    fn hold(&mut self, record: &Record, had_host: bool) -> Result<()> {
-        let text = serde_json::to_string(record)
-            .map_err(|e| Error::new(Kind::Bug, "write record as JSON").why(e))?;
-        let (head, id) = match record {
-            Record::Change(change) => (CHANGE, &change.container.id),
-            Record::Container(container) => ("{", &container.id),
-            _ => return Err(Error::new(Kind::Bug, "a record waits that has no host")),
+    fn hold(&mut self, record: &Record, plain: Option<Plain>) -> Result<()> {
+        let held = match plain {
+            Some(plain) => Held::Plain(plain),
+            None => Held::Other(
+                serde_json::to_string(record)
+                    .map_err(|e| Error::new(Kind::Bug, "write record as JSON").why(e))?
+                    .into(),
+            ),
         };
-        let begin = format!(r#"{head}"id":"{id}""#);
-        let is_plain = !had_host && self.tell == Tell::Records && text.starts_with(&begin);
-        let gap = is_plain.then_some(begin.len() as u32);
-        self.held.push(Held { text: text.into(), gap });
+        self.held.push(held);
         Ok(())
     }
 
@@ -186,25 +270,32 @@ impl Serving {
     /// Writes what waits.
     fn settle(&mut self, complete: bool) -> Result<()> {
         let verdicts = self.placer.settle(complete);
-        for (held, verdict) in std::mem::take(&mut self.held).iter().zip(verdicts) {
-            match (held.gap, &verdict) {
-                (Some(gap), Verdict::On(host)) => self.fill(&held.text, gap, *host)?,
-                _ => self.decided(held, verdict)?,
+        for (held, verdict) in std::mem::take(&mut self.held).into_iter().zip(verdicts) {
+            match (held, verdict) {
+                (Held::Plain(plain), Verdict::On(host)) => {
+                    let host = self.placer.host(host);
+                    self.fill(&plain, Some(&host))?;
+                }
+                (Held::Plain(Plain { text, .. }) | Held::Other(text), verdict) => {
+                    self.decided(&text, verdict)?;
+                }
             }
         }
         Ok(())
     }
 
     /// Writes a record that has got nothing but a host.
-    fn fill(&mut self, text: &str, gap: u32, host: u32) -> Result<()> {
-        let (before, behind) = text.split_at(gap as usize);
-        let host = json(&self.placer.host(host));
-        self.output.pieces(&[before, r#","host":"#, &host, behind])
+    fn fill(&mut self, plain: &Plain, host: Option<&HostRef>) -> Result<()> {
+        let (before, behind) = plain.text.split_at(plain.gap as usize);
+        match host {
+            Some(host) => self.output.pieces(&[before, r#","host":"#, &json(host), behind]),
+            None => self.output.pieces(&[&plain.text]),
+        }
     }
 
     /// Writes one that may have become another change.
-    fn decided(&mut self, held: &Held, verdict: Verdict) -> Result<()> {
-        match Record::parse(&held.text) {
+    fn decided(&mut self, text: &str, verdict: Verdict) -> Result<()> {
+        match Record::parse(text) {
             Ok(Record::Change(mut change)) => {
                 let had_host = change.container.host.is_some();
                 let outcome = self.placer.carry_out(verdict, &mut change);
@@ -220,9 +311,6 @@ impl Serving {
         }
     }
 }
-
-/// How an `add` begins, up to the fields of its container.
-const CHANGE: &str = r#"{"kind":"change","action":"add","container":{"#;
 
 fn json(host: &HostRef) -> String {
     serde_json::to_string(host).unwrap_or_default()

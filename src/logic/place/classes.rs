@@ -5,6 +5,8 @@
 //! those which meet a constraint mostly stand side by side.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use foldhash::quality::RandomState;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -54,7 +56,7 @@ pub(super) struct Zones {
 /// The sets of constraints that have been asked for, and the labels that are spread over.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Classes {
-    numbers: HashMap<Box<[Constraint]>, u32>,
+    numbers: HashMap<Box<[Constraint]>, u32, RandomState>,
     all: Vec<Class>,
     labels: HashMap<Box<str>, u32>,
     zones: Vec<Zones>,

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::quality::RandomState;
+
 use indexmap::IndexSet;
 
 use super::classes::Zones;
@@ -39,9 +41,9 @@ struct Asked {
 /// Who is where, by groups and labels.
 #[derive(Clone, Debug)]
 pub(super) struct Neighbours {
-    names: HashMap<Box<str>, u32>,
+    names: HashMap<Box<str>, u32, RandomState>,
     groups: Vec<Group>,
-    sets: IndexSet<Labels>,
+    sets: IndexSet<Labels, RandomState>,
     /// The labels that somebody has asked about.
     asked: HashMap<Box<str>, Asked>,
     /// Whom containers must not be with, and where these are.
@@ -74,9 +76,9 @@ impl Places<'_> {
 impl Neighbours {
     pub(super) fn new() -> Neighbours {
         Neighbours {
-            names: HashMap::new(),
+            names: HashMap::default(),
             groups: vec![Group::default()],
-            sets: IndexSet::from([Labels::new()]),
+            sets: IndexSet::from_iter([Labels::new()]),
             asked: HashMap::new(),
             unwelcome: HashMap::new(),
         }

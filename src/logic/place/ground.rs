@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use foldhash::quality::RandomState;
+
 use super::Strategy;
 use super::classes::{Classes, ordered};
 use super::company::{Neighbours, Places, Traits};
@@ -37,7 +39,7 @@ pub(super) struct Ground {
     by_id: HashMap<String, u32>,
     by_url: HashMap<String, u32>,
     /// Where the containers are that went through here.
-    places: HashMap<ContainerId, (u32, Being)>,
+    places: HashMap<ContainerId, (u32, Being), RandomState>,
     scratch: Vec<u64>,
     /// How often room was given back.
     pub(super) freed: u64,
@@ -79,7 +81,7 @@ impl Ground {
             tree: Tree::new(hosts.len(), rooms.width()),
             by_id,
             by_url,
-            places: HashMap::new(),
+            places: HashMap::default(),
             scratch: vec![0; rooms.width()],
             freed: 0,
             closed: BTreeSet::new(),

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::quality::RandomState;
+
 use indexmap::IndexSet;
 
 use super::classes::Classes;
@@ -38,11 +40,11 @@ pub(super) struct Company {
 /// All that has been asked for so far.
 #[derive(Clone, Debug)]
 pub(super) struct Needs {
-    all: IndexSet<Need>,
-    ports: IndexSet<Vec<Slot>>,
-    companies: IndexSet<Company>,
+    all: IndexSet<Need, RandomState>,
+    ports: IndexSet<Vec<Slot>, RandomState>,
+    companies: IndexSet<Company, RandomState>,
     missing: IndexSet<Box<str>>,
-    resources: HashMap<String, usize>,
+    resources: HashMap<String, usize, RandomState>,
     scratch: Need,
 }
 
@@ -50,9 +52,9 @@ impl Needs {
     /// Nothing yet, of resources of these names.
     pub(super) fn new(names: &[String]) -> Needs {
         Needs {
-            all: IndexSet::new(),
-            ports: IndexSet::from([Vec::new()]),
-            companies: IndexSet::from([Company::default()]),
+            all: IndexSet::default(),
+            ports: IndexSet::from_iter([Vec::new()]),
+            companies: IndexSet::from_iter([Company::default()]),
             missing: IndexSet::new(),
             resources: names.iter().cloned().zip(0..).collect(),
             scratch: Need { demand: vec![0; names.len()].into(), ..Need::default() },

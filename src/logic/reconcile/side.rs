@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use indexmap::IndexMap;
+use indexmap::map::Entry;
 use jiff::Timestamp;
 
 use super::super::diff::{Looker, Print};
@@ -131,7 +133,7 @@ pub enum Listing {
 #[derive(Debug, Default)]
 pub(super) struct Side {
     /// What is known of each container.
-    pub(super) members: IndexMap<ContainerId, Member>,
+    pub(super) members: IndexMap<ContainerId, Member, RandomState>,
     /// Containers that have the name of a member and are on another host.
     pub(super) doubles: BTreeMap<(ContainerId, Arc<str>), Member>,
     /// The number of the listing that the next checkpoint closes.
@@ -167,6 +169,10 @@ impl Side {
             (member.listing, member.place) = (self.listing, self.told);
             self.members.insert(id, member)
         };
+        self.before(before)
+    }
+
+    fn before(&self, before: Option<Member>) -> Before {
         match before {
             None => Before::New,
             Some(before) if before.listing == self.listing => Before::Twice(before),
@@ -177,32 +183,61 @@ impl Side {
     /// Takes in one member of a side that can have a name on several hosts. The first that is told
     /// of on a host that was not known to have the name takes its place; the others are doubles.
     pub(super) fn update_on_host(&mut self, seen: Seen) -> Before {
-        let Some(member) = self.members.get(&seen.id) else { return self.update(seen) };
-        let (Some(there), Some(here)) = (member.host.clone(), seen.member.host.clone()) else {
-            return self.update(seen);
-        };
-        if there == here {
-            let gone = seen.member.state == Some(State::Absent);
-            let id = seen.id.clone();
-            let before = self.update(seen);
-            if gone {
-                self.promote(&id);
-            }
-            return before;
-        }
-        let double = (seen.id.clone(), here);
         if seen.member.state == Some(State::Absent) {
-            self.doubles.remove(&double);
-        } else if let Some(known) = self.doubles.get_mut(&double) {
-            let before = std::mem::replace(known, Member { listing: self.listing, ..seen.member });
-            if before.listing == self.listing {
-                return Before::Twice(before);
-            }
-        } else if let Some(before) = self.members.swap_remove(&double.0) {
-            self.doubles.insert((seen.id.clone(), there), before);
-            return self.update(seen);
+            return self.leave_host(seen);
         }
-        Before::New
+        let Seen { id, mut member } = seen;
+        (member.listing, member.place) = (self.listing, self.told + 1);
+        self.told += 1;
+        let mut known = match self.members.entry(id) {
+            Entry::Vacant(new) => {
+                new.insert(member);
+                return Before::New;
+            }
+            Entry::Occupied(known) => known,
+        };
+        let there = known
+            .get()
+            .host
+            .clone()
+            .filter(|there| member.host.as_ref().is_some_and(|here| here != there));
+        let Some(there) = there else {
+            let before = known.insert(member);
+            return self.before(Some(before));
+        };
+        let id = known.key().clone();
+        let double = member.host.clone().and_then(|here| self.doubles.get_mut(&(id.clone(), here)));
+        match double {
+            Some(double) => {
+                let before = std::mem::replace(double, member);
+                match self.before(Some(before)) {
+                    Before::Known(_) => Before::New,
+                    twice => twice,
+                }
+            }
+            None => {
+                let before = known.insert(member);
+                self.doubles.insert((id, there), before);
+                Before::New
+            }
+        }
+    }
+
+    /// A container is gone from its host.
+    fn leave_host(&mut self, seen: Seen) -> Before {
+        let there = self.members.get(&seen.id).and_then(|member| member.host.clone());
+        match (there, &seen.member.host) {
+            (Some(there), Some(here)) if there != *here => {
+                self.doubles.remove(&(seen.id, here.clone()));
+                Before::New
+            }
+            _ => {
+                let id = seen.id.clone();
+                let before = self.update(seen);
+                self.promote(&id);
+                before
+            }
+        }
     }
 
     /// One of the doubles of a member that is gone takes its place.
