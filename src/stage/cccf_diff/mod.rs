@@ -64,8 +64,12 @@ pub fn run(stdio: Stdio, sides: &Sides, policy: Policy, format: Format) -> Resul
         unclear: false,
         ended: None,
     };
-    stage.serve(&receiver)?;
-    stage.out.end()
+    let served = stage.serve(&receiver);
+    let Stage { loop_, out, .. } = stage;
+    // The program ends here: millions of small pieces need not be given back one by one.
+    std::mem::forget(loop_);
+    served?;
+    out.end()
 }
 
 /// Whether a side said that it goes on behind its listing; nothing before it has listed.

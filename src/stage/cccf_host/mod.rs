@@ -1,14 +1,18 @@
 //! cccf-host: changes or containers → the same, each with the host it goes to.
 
+mod ahead;
+
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use ahead::{Ahead, Plain, Portion};
+
 use crate::error::{Error, Kind, Result};
-use crate::logic::diff::Looker;
 use crate::logic::place::{Outcome, Placer, Verdict};
-use crate::pipe::{Found, Output, Reader, Report, Stdio, input_within};
+use crate::pipe::{Found, Output, Reader, Report, Stdio};
 use crate::record::{
-    Action, Change, Checkpoint, Container, Host, HostRef, Of, Placement, Record, Split, Status,
+    Action, Change, Checkpoint, Container, Host, HostRef, Of, Placement, Record, Status,
 };
 
 /// What waits for the end of a listing is placed when nothing has come for so long: a listing that
@@ -51,25 +55,30 @@ pub enum Tell {
 
 /// Serves standard input to its end.
 pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
-    let Stdio { mut reader, output, report } = stdio;
+    let Stdio { reader, output, report } = stdio;
+    let portions = ahead::read(reader, tell == Tell::Records);
     let mut serving = Serving { placer, output, report, tell, held: Vec::new(), told: 0 };
-    let looker = Looker::default();
-    let mut parse = |text: &str| match tell {
-        Tell::Records => Taken::parse(text, &looker),
-        _ => Record::parse(text).map(|record| Taken { record, plain: None }),
-    };
     loop {
-        match reader.read_as(&mut || serving.before_wait(), &mut parse)? {
-            Found::Record(_, taken) => {
-                serving.report.used();
-                serving.record(taken)?;
+        let portion = match portions.try_recv() {
+            Ok(portion) => portion,
+            Err(_) => {
+                serving.output.flush()?;
+                serving.next(&portions)?
             }
-            Found::Bad(why) => serving.report.failed(&why),
-            Found::End => break,
+        };
+        for found in portion.found {
+            match found {
+                Ahead::Plain(plain) => serving.plain(&portion.text[plain.at.clone()], &plain)?,
+                Ahead::Record(record) => serving.record(*record)?,
+                Ahead::Bad(why) => serving.report.failed(&why),
+                Ahead::Failed(why) => return Err(why),
+                Ahead::End => {
+                    serving.settle(true)?;
+                    return serving.output.settle();
+                }
+            }
         }
     }
-    serving.settle(true)?;
-    serving.output.settle()
 }
 
 struct Serving {
@@ -83,96 +92,66 @@ struct Serving {
     told: u64,
 }
 
-/// A record of the input.
-struct Taken {
-    record: Record,
-    /// Its text, if it lacks nothing but a host.
-    plain: Option<Plain>,
-}
-
-/// The JSON of a record that lacks nothing but a host: a million of them must not weigh much.
-struct Plain {
-    text: Box<str>,
-    /// Where the host can be put in.
-    gap: u32,
-}
-
 /// A record that waits.
 enum Held {
-    Plain(Plain),
+    /// Its JSON lacks nothing but a host, which can be put in here: a million of them must not weigh
+    /// much.
+    Plain(Box<str>, usize),
     /// One that has a host, or may become another change.
     Other(Box<str>),
 }
 
-impl Taken {
-    fn parse(text: &str, looker: &Looker) -> Result<Taken, String> {
-        match Taken::glance(text, looker) {
-            Some(taken) => Ok(taken),
-            None => Ok(Taken { record: Record::parse(text)?, plain: None }),
-        }
-    }
-
-    /// A new container that has no host and of which all can be seen at a glance: of such a one no
-    /// more is built than what decides where it goes.
-    fn glance(text: &str, looker: &Looker) -> Option<Taken> {
-        let added = text.strip_prefix(ADD).and_then(|rest| rest.strip_suffix('}'));
-        let document = added.unwrap_or(text);
-        let seen = looker.glance(document)?;
-        if seen.is_placed || seen.has_failed {
-            return None;
-        }
-        let mut fields = Split::parse(document).ok()?;
-        fields.keep(&DECIDING);
-        let container = Container::try_from(fields).ok()?;
-        let behind_id = seen.id.as_ptr() as usize - text.as_ptr() as usize + seen.id.len() + 1;
-        let plain = Plain { text: text.into(), gap: u32::try_from(behind_id).ok()? };
-        let record = match added {
-            Some(_) => Change::new(Action::Add, container).into(),
-            None => container.into(),
-        };
-        Some(Taken { record, plain: Some(plain) })
-    }
-}
-
-/// What an `add` of which no more is said stands before its container.
-const ADD: &str = r#"{"kind":"change","action":"add","container":"#;
-
-/// The fields that decide where a container goes.
-const DECIDING: [&str; 9] =
-    ["id", "image", "cpus", "memory", "gpus", "ports", "labels", "requires", "scaled_from"];
-
-impl Plain {
-    /// The whole of it, as it came.
-    fn record(&self) -> Result<Record> {
-        Record::parse(&self.text)
-            .map_err(|why| Error::new(Kind::Bug, "read record that was taken").why(why))
-    }
-}
-
 impl Serving {
-    fn record(&mut self, taken: Taken) -> Result<()> {
-        let Taken { record, plain } = taken;
+    /// What comes next. When nothing comes for a while, what waits is written before.
+    fn next(&mut self, portions: &Receiver<Portion>) -> Result<Portion> {
+        if !self.held.is_empty() {
+            match portions.recv_timeout(QUIET) {
+                Ok(portion) => return Ok(portion),
+                Err(_) => {
+                    self.settle(false)?;
+                    self.output.flush()?;
+                }
+            }
+        }
+        portions.recv().map_err(|_| Error::new(Kind::Bug, "the reader ended without saying so"))
+    }
+
+    /// A new container that has no host, of which all was seen at a glance: no more of it is built
+    /// than what decides where it goes.
+    fn plain(&mut self, text: &str, plain: &Plain) -> Result<()> {
+        self.report.used();
+        let mut container = plain.container(text)?;
+        // Where a container that is new goes does not depend on whether a change says so.
+        let outcome = self.placer.container(&mut container);
+        match outcome {
+            Outcome::Done => self.fill(text, plain.gap, container.host.as_ref()),
+            Outcome::Waits => {
+                self.held.push(Held::Plain(text.into(), plain.gap));
+                Ok(())
+            }
+            outcome => match read(text)? {
+                Record::Change(change) => self.tell_change(*change, false, outcome),
+                Record::Container(container) => self.tell_container(*container, false, outcome),
+                _ => Err(Error::new(Kind::Bug, "a record was taken that has no host")),
+            },
+        }
+    }
+
+    fn record(&mut self, record: Record) -> Result<()> {
+        self.report.used();
         match record {
             Record::Change(mut change) if !change.has_failed() => {
                 let had_host = change.container.host.is_some();
                 match self.placer.change(&mut change) {
-                    Outcome::Waits => self.hold(&Record::Change(change), plain),
-                    outcome => match plain {
-                        None => self.tell_change(*change, had_host, outcome),
-                        Some(plain) => {
-                            self.tell_plain(plain, change.container.host.as_ref(), outcome)
-                        }
-                    },
+                    Outcome::Waits => self.hold(&Record::Change(change)),
+                    outcome => self.tell_change(*change, had_host, outcome),
                 }
             }
             Record::Container(mut container) if container.status != Some(Status::Failed) => {
                 let had_host = container.host.is_some();
                 match self.placer.container(&mut container) {
-                    Outcome::Waits => self.hold(&Record::Container(container), plain),
-                    outcome => match plain {
-                        None => self.tell_container(*container, had_host, outcome),
-                        Some(plain) => self.tell_plain(plain, container.host.as_ref(), outcome),
-                    },
+                    Outcome::Waits => self.hold(&Record::Container(container)),
+                    outcome => self.tell_container(*container, had_host, outcome),
                 }
             }
             Record::Checkpoint(checkpoint) => {
@@ -201,18 +180,6 @@ impl Serving {
             _ => change,
         };
         self.output.write(&change.into())
-    }
-
-    /// Tells what became of a record whose text is known.
-    fn tell_plain(&mut self, plain: Plain, at: Option<&HostRef>, outcome: Outcome) -> Result<()> {
-        match outcome {
-            Outcome::Done => self.fill(&plain, at),
-            outcome => match plain.record()? {
-                Record::Change(change) => self.tell_change(*change, false, outcome),
-                Record::Container(container) => self.tell_container(*container, false, outcome),
-                _ => Err(Error::new(Kind::Bug, "a record was taken that has no host")),
-            },
-        }
     }
 
     fn tell_container(
@@ -244,26 +211,10 @@ impl Serving {
     }
 
     /// Keeps a record until it is decided where its container goes.
-    fn hold(&mut self, record: &Record, plain: Option<Plain>) -> Result<()> {
-        let held = match plain {
-            Some(plain) => Held::Plain(plain),
-            None => Held::Other(
-                serde_json::to_string(record)
-                    .map_err(|e| Error::new(Kind::Bug, "write record as JSON").why(e))?
-                    .into(),
-            ),
-        };
-        self.held.push(held);
-        Ok(())
-    }
-
-    /// Hands over what was written, and when nothing comes for a while what waits, too.
-    fn before_wait(&mut self) -> Result<()> {
-        self.output.flush()?;
-        if !self.held.is_empty() && !input_within(QUIET) {
-            self.settle(false)?;
-            self.output.flush()?;
-        }
+    fn hold(&mut self, record: &Record) -> Result<()> {
+        let text = serde_json::to_string(record)
+            .map_err(|e| Error::new(Kind::Bug, "write record as JSON").why(e))?;
+        self.held.push(Held::Other(text.into()));
         Ok(())
     }
 
@@ -272,11 +223,11 @@ impl Serving {
         let verdicts = self.placer.settle(complete);
         for (held, verdict) in std::mem::take(&mut self.held).into_iter().zip(verdicts) {
             match (held, verdict) {
-                (Held::Plain(plain), Verdict::On(host)) => {
+                (Held::Plain(text, gap), Verdict::On(host)) => {
                     let host = self.placer.host(host);
-                    self.fill(&plain, Some(&host))?;
+                    self.fill(&text, gap, Some(&host))?;
                 }
-                (Held::Plain(Plain { text, .. }) | Held::Other(text), verdict) => {
+                (Held::Plain(text, _) | Held::Other(text), verdict) => {
                     self.decided(&text, verdict)?;
                 }
             }
@@ -285,31 +236,35 @@ impl Serving {
     }
 
     /// Writes a record that has got nothing but a host.
-    fn fill(&mut self, plain: &Plain, host: Option<&HostRef>) -> Result<()> {
-        let (before, behind) = plain.text.split_at(plain.gap as usize);
+    fn fill(&mut self, text: &str, gap: usize, host: Option<&HostRef>) -> Result<()> {
+        let (before, behind) = text.split_at(gap);
         match host {
             Some(host) => self.output.pieces(&[before, r#","host":"#, &json(host), behind]),
-            None => self.output.pieces(&[&plain.text]),
+            None => self.output.pieces(&[text]),
         }
     }
 
     /// Writes one that may have become another change.
     fn decided(&mut self, text: &str, verdict: Verdict) -> Result<()> {
-        match Record::parse(text) {
-            Ok(Record::Change(mut change)) => {
+        match read(text)? {
+            Record::Change(mut change) => {
                 let had_host = change.container.host.is_some();
                 let outcome = self.placer.carry_out(verdict, &mut change);
                 self.tell_change(*change, had_host, outcome)
             }
-            Ok(Record::Container(mut container)) => {
+            Record::Container(mut container) => {
                 let had_host = container.host.is_some();
                 let outcome = self.placer.carry_out_bare(verdict, &mut container);
                 self.tell_container(*container, had_host, outcome)
             }
-            Ok(_) => Err(Error::new(Kind::Bug, "a record waited that has no host")),
-            Err(why) => Err(Error::new(Kind::Bug, "read record that waited").why(why)),
+            _ => Err(Error::new(Kind::Bug, "a record waited that has no host")),
         }
     }
+}
+
+/// The whole of a record that was taken before.
+fn read(text: &str) -> Result<Record> {
+    Record::parse(text).map_err(|why| Error::new(Kind::Bug, "read record again").why(why))
 }
 
 fn json(host: &HostRef) -> String {
