@@ -406,3 +406,15 @@ fn a_container_that_moves_is_not_chased_from_host_to_host() {
     l.see(&on("h2").replace("running", "exited"));
     assert_eq!(l.change(), "add a");
 }
+
+#[test]
+fn a_status_that_is_none_is_bad_input_on_either_side() {
+    let odd = container("a", r#","status":"well""#);
+    for (name, current, wanted) in
+        [("diff-odd-1.json", "[]", &*odd), ("diff-odd-2.json", &*odd, &*container("a", ""))]
+    {
+        let done = diff(name, current, wanted, &["--complete"]);
+        assert_eq!((done.status, done.records.len()), (65, 0), "{}", done.told);
+        assert!(done.told.contains("\"status\""), "{}", done.told);
+    }
+}
