@@ -22,7 +22,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use leasepipe::logic::place::{How, Outcome, Placer, Strategy, Verdict};
-use leasepipe::logic::random::Random;
+use leasepipe::random::Random;
 use leasepipe::record::{Action, Change, Container, Host};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cccf-host");

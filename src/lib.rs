@@ -1,6 +1,7 @@
 //! The library behind the leasepipe programs.
 //!
-//! Arrows point one way: `bin` → `stage` → `adapter`, `logic`, `pipe` → `record` → `error`.
+//! Arrows point one way: `bin` → `stage` → `adapter`, `logic`, `pipe` → `record` → `error`, with
+//! `cli` and `random` beside them.
 //! `record` says what goes over the pipe, `pipe` carries it, `logic` decides without touching the
 //! world, each module of `adapter` speaks to one outside system, and a `stage` joins those that one
 //! program needs. `tests/layers.rs` holds this picture against the code.
@@ -13,5 +14,6 @@ pub mod cli;
 pub mod error;
 pub mod logic;
 pub mod pipe;
+pub mod random;
 pub mod record;
 pub mod stage;

@@ -2,30 +2,16 @@
 
 mod program;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use program::{file, run};
+use program::{fed, file, run};
 use serde_json::Value;
 
 const PATH: &str = env!("CARGO_BIN_EXE_cccf-check");
 
 /// Standard output and standard error as they are, and the exit status.
 fn raw(args: &[&str], input: &str) -> (String, String, i32) {
-    let mut child = Command::new(PATH)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
-    let feeder = std::thread::spawn(move || {
-        let _ = stdin.write_all(input.as_bytes());
-    });
-    let output = child.wait_with_output().unwrap();
-    feeder.join().unwrap();
+    let output = fed(Command::new(PATH).args(args), input);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code().unwrap())
 }

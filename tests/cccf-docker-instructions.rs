@@ -1,12 +1,14 @@
 //! cccf-docker-instructions as its users see it.
 
+mod program;
+
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
+use program::fed;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -32,23 +34,6 @@ fn said(args: &[&str], input: &str) -> Said {
         told: String::from_utf8(output.stderr).unwrap(),
         status: output.status.code().unwrap(),
     }
-}
-
-fn fed(command: &mut Command, input: &str) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
-    let feeder = std::thread::spawn(move || {
-        let _ = stdin.write_all(input.as_bytes());
-    });
-    let output = child.wait_with_output().unwrap();
-    feeder.join().unwrap();
-    output
 }
 
 /// A search path on which `docker` is a program that writes its arguments, each behind a `=` and ended

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 
 use jsonschema::Validator;
 use leasepipe::logic::fleet::Fleet;
-use leasepipe::logic::random::Random;
+use leasepipe::random::Random;
 use leasepipe::record::{self, Container, Fault, Faults, Record, Shape, schema_of};
 use serde_json::{Value, json};
 

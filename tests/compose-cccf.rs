@@ -848,7 +848,7 @@ fn a_site_becomes_what_is_written_beside_it() {
 #[test]
 fn torn_and_twisted_files_are_answered() {
     use leasepipe::logic::compose::{Wanted, read};
-    use leasepipe::logic::random::Random;
+    use leasepipe::random::Random;
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/compose");
     let whole = std::fs::read_to_string(dir.join("compose.yaml")).unwrap();
     let bits: Vec<&str> = whole.split_inclusive(|c: char| !c.is_alphanumeric()).collect();

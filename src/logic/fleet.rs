@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use super::random::Random;
+use crate::random::Random;
 use crate::record::{
     Amount, Bytes, Constraint, Container, Cpus, EnvVar, Port, Requires, Restart, Transport, Volume,
     Words,

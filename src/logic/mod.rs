@@ -11,7 +11,6 @@ pub mod instructions;
 pub mod leases;
 pub mod names;
 pub mod place;
-pub mod random;
 pub mod reconcile;
 pub mod rules;
 pub mod scale;

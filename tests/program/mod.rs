@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,18 @@ impl Done {
 
 /// Runs the program on this input, to its end.
 pub fn run(path: &str, args: &[&str], input: &str) -> Done {
-    let mut child = Command::new(path)
-        .args(args)
+    let output = fed(Command::new(path).args(args), input);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    Done {
+        records: stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        told: String::from_utf8(output.stderr).unwrap(),
+        status: output.status.code().unwrap(),
+    }
+}
+
+/// Runs a command on this input, to its end.
+pub fn fed(command: &mut Command, input: &str) -> Output {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -43,12 +53,7 @@ pub fn run(path: &str, args: &[&str], input: &str) -> Done {
     });
     let output = child.wait_with_output().unwrap();
     feeder.join().unwrap();
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    Done {
-        records: stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
-        told: String::from_utf8(output.stderr).unwrap(),
-        status: output.status.code().unwrap(),
-    }
+    output
 }
 
 /// A program that runs while it is talked to.

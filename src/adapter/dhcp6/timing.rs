@@ -131,20 +131,16 @@ impl Schedule {
     }
 }
 
-/// Numbers that differ from client to client and from run to run (SplitMix64); no secrets are made of them.
-pub(super) struct Random(u64);
+/// Numbers that differ from client to client and from run to run; no secrets are made of them.
+pub(super) struct Random(crate::random::Random);
 
 impl Random {
     pub fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(crate::random::Random::seeded(seed))
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
+        self.0.bits()
     }
 
     /// `time` + RAND * `time`, with RAND uniform in [-0.1, +0.1).

@@ -4,13 +4,14 @@
 //! The default bridge, `host` and `none` are networks by name, but unlike others: the first knows no
 //! names, and the other two stand alone.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bollard::models::{EndpointIpamConfig, EndpointSettings, NetworkingConfig};
 
 use super::list::{filled, known_set, parsed, words};
-use crate::error::{Error, Kind, Result};
-use crate::record::{Container, DockerNetwork, Link, Network, NetworkName, Object};
+use crate::error::Result;
+use crate::record::{Container, DockerNetwork, Link, Network, Object, stands_alone};
 
 /// What a container is in that asks for no network; the second is Podman's.
 const DEFAULTS: [&str; 2] = ["bridge", "podman"];
@@ -30,61 +31,17 @@ pub struct Joins {
 }
 
 impl Joins {
-    /// What a document asks for: its private network where there is one, its first network of
-    /// Docker's where it names no mode, `none` where its network is unionize's to make, otherwise
-    /// Docker's bridge.
+    /// What a document asks for.
     ///
     /// # Errors
-    /// `BadInput` for networks that do not go together, and links where Docker knows none.
+    /// `BadInput` for networks, ports and links that do not go together.
     pub fn of(container: &Container) -> Result<Joins> {
-        let mut further: Vec<DockerNetwork> = Vec::new();
-        for network in container.networks.iter().filter_map(docker) {
-            if further.iter().any(|other| other.network == network.network) {
-                let what = format!("join network {}", network.network);
-                return Err(Error::new(Kind::BadInput, what).why("it stands twice in \"networks\""));
-            }
-            further.push(network.clone());
-        }
-        if let Some(private) = &container.private_network {
-            refuse_beside_private(container, &private.name, &further)?;
-            let alias = DockerNetwork {
-                aliases: vec![private.alias.clone().into()],
-                ..DockerNetwork::named(private.name.clone())
-            };
-            let mode = private.name.to_string();
-            return Joins { mode, first: Some(alias), further }.checked(container);
-        }
-        let (mode, at) = match &container.network_mode {
-            Some(mode) => {
-                let known_as = if mode == "default" { "bridge" } else { mode };
-                (mode.clone(), further.iter().position(|n| n.network.as_str() == known_as))
-            }
-            None if further.is_empty() => (without_one(container).to_owned(), None),
-            None => (further[0].network.to_string(), Some(0)),
-        };
-        let first = at.map(|at| further.remove(at));
-        Joins { mode, first, further }.checked(container)
-    }
-
-    fn checked(self, container: &Container) -> Result<Joins> {
-        let alone = stands_alone(&self.mode);
-        if let (true, Some(other)) = (alone, self.further.first()) {
-            return Err(Error::new(Kind::BadInput, format_args!("join network {}", other.network))
-                .why(format_args!("network mode {} goes with no other network", self.mode)));
-        }
-        if let Some(other) = self.further.iter().find(|n| stands_alone(n.network.as_str())) {
-            return Err(Error::new(Kind::BadInput, format_args!("join network {}", other.network))
-                .why("it goes with no other network"));
-        }
-        if let (true, Some(link)) = (alone, container.links.first()) {
-            return Err(Error::new(Kind::BadInput, format_args!("link {link}"))
-                .why(format_args!("network mode {} knows no links", self.mode)));
-        }
-        if let (true, Some(port)) = (alone, container.ports.first()) {
-            return Err(Error::new(Kind::BadInput, format_args!("publish port {port}"))
-                .why(format_args!("network mode {} publishes none", self.mode)));
-        }
-        Ok(self)
+        let asked = crate::record::Joins::of(container)?;
+        Ok(Joins {
+            mode: asked.mode.unwrap_or("bridge").to_owned(),
+            first: asked.first.map(Cow::into_owned),
+            further: asked.further.into_iter().cloned().collect(),
+        })
     }
 
     /// All of the networks that must be there, the one of the mode first.
@@ -125,40 +82,6 @@ impl Joins {
         let all = first.into_iter().chain(self.further.iter().cloned());
         all.filter(|network| !joined.iter().any(|name| name == network.network.as_str())).collect()
     }
-}
-
-fn docker(network: &Network) -> Option<&DockerNetwork> {
-    match network {
-        Network::Docker(network) => Some(network),
-        Network::Bridge(_) => None,
-    }
-}
-
-/// A container in a network of its client's alone leads nowhere else.
-fn refuse_beside_private(
-    container: &Container,
-    name: &NetworkName,
-    networks: &[DockerNetwork],
-) -> Result<()> {
-    let other = match (&container.network_mode, networks.first()) {
-        (Some(mode), _) => format!("\"network_mode\" is {mode}"),
-        (None, Some(network)) => format!("\"networks\" has {} as well", network.network),
-        (None, None) if container.ports.is_empty() => return Ok(()),
-        (None, None) => "there are \"ports\", which it cannot publish".to_owned(),
-    };
-    Err(Error::new(Kind::BadInput, format_args!("use private network {name}")).why(other))
-}
-
-/// The mode of a container that names none, and no network of Docker's.
-fn without_one(container: &Container) -> &'static str {
-    let attached = container.lease.is_some()
-        || !container.addresses.is_empty()
-        || !container.networks.is_empty();
-    if attached && container.ports.is_empty() { "none" } else { "bridge" }
-}
-
-fn stands_alone(mode: &str) -> bool {
-    matches!(mode, "host" | "none") || mode.starts_with("container:")
 }
 
 /// A network as Docker takes it.
@@ -246,6 +169,7 @@ fn set(links: impl Iterator<Item = Link>) -> Vec<Link> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use serde_json::{Value, json};
 
     fn container(fields: Value) -> Container {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::Findings;
-use crate::record::{Addressing, Container, Network, Port};
+use crate::record::{Addressing, Container, Network, Port, stands_alone};
 
 /// The longest host name that the kernel takes (HOST_NAME_MAX of gethostname(2)).
 const LONGEST_HOST_NAME: usize = 64;
@@ -111,7 +111,7 @@ fn modes(container: &Container, found: &mut Findings) {
         found.fault("network_mode", "it says nothing");
     }
     let is_shared = mode.starts_with("container:");
-    let stands_alone = is_shared || matches!(mode, "host" | "none");
+    let stands_alone = stands_alone(mode);
     for (field, is_there, is_refused) in [
         (ports.0, ports.1, stands_alone),
         ("links", !container.links.is_empty(), stands_alone),

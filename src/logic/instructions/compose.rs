@@ -6,10 +6,12 @@ use std::fmt::Display;
 use serde_json::{Map, Value, json};
 
 use super::create::refuse_own_labels;
-use super::joins::{Joins, Known, stands_alone};
 use super::{Labels, engine, left_out, yaml};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Container, ContainerId, Gpus, Healthcheck, Pull, Test, Ulimit, Words};
+use crate::record::{
+    Container, ContainerId, DockerNetwork, Gpus, Healthcheck, Joins, Pull, Test, Ulimit, Words,
+    stands_alone,
+};
 
 /// A compose file that is being filled. It is for one engine.
 pub struct Compose {
@@ -180,12 +182,12 @@ impl Service<'_> {
             }
             self.set("network_mode", self.mode(mode));
         } else {
-            let first = std::iter::once((mode, joins.first));
-            let further = joins.further.iter().map(|n| (n.network.as_str(), Known::of(n)));
-            let all: Vec<(&str, Known)> = first.chain(further).collect();
+            let first = std::iter::once((mode, joins.first.as_deref()));
+            let further = joins.further.iter().map(|n| (n.network.as_str(), Some(*n)));
+            let all: Vec<(&str, Option<&DockerNetwork>)> = first.chain(further).collect();
             let count = all.len();
             let joined = all.into_iter().enumerate().map(|(at, (name, known))| {
-                let mut endpoint = endpoint(known);
+                let mut endpoint = known.map(endpoint).unwrap_or_default();
                 if count > 1 {
                     // Compose joins the one of the highest priority first.
                     endpoint.insert("priority".to_owned(), json!(count - at));
@@ -275,15 +277,15 @@ impl Service<'_> {
     }
 }
 
-fn endpoint(known: Known) -> Map<String, Value> {
+fn endpoint(known: &DockerNetwork) -> Map<String, Value> {
     let mut endpoint = Map::new();
     if !known.aliases.is_empty() {
         endpoint.insert("aliases".to_owned(), json!(known.aliases));
     }
-    if let Some(address) = known.ipv4 {
+    if let Some(address) = known.ipv4_address {
         endpoint.insert("ipv4_address".to_owned(), json!(address));
     }
-    if let Some(address) = known.ipv6 {
+    if let Some(address) = known.ipv6_address {
         endpoint.insert("ipv6_address".to_owned(), json!(address));
     }
     endpoint

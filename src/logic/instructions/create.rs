@@ -3,12 +3,11 @@
 //! They stand in the order of the document's own fields, the name first, the image and the command
 //! last, so that the same document always gives the same line.
 
-use super::joins::Joins;
 use super::line::Line;
 use super::quote::quote;
 use super::{Labels, OWN};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Container, Gpus, Healthcheck, Pull, Swap, Test, Words};
+use crate::record::{Container, Gpus, Healthcheck, Joins, Pull, Swap, Test, Words};
 
 /// Appends the options, the image and the command.
 ///
@@ -64,9 +63,11 @@ fn network(line: &mut Line, container: &Container, joins: &Joins) {
             if container.private_network.is_some() { "private_network" } else { "network_mode" };
         line.option("--network", from, mode);
     }
-    line.each("--network-alias", "networks", &joins.first.aliases);
-    line.maybe("--ip", "networks", joins.first.ipv4.as_ref());
-    line.maybe("--ip6", "networks", joins.first.ipv6.as_ref());
+    if let Some(known) = &joins.first {
+        line.each("--network-alias", "networks", &known.aliases);
+        line.maybe("--ip", "networks", known.ipv4_address.as_ref());
+        line.maybe("--ip6", "networks", known.ipv6_address.as_ref());
+    }
     line.each("--dns", "dns", &container.dns);
     line.each("--dns-search", "dns_search", &container.dns_search);
     line.each("--add-host", "extra_hosts", &container.extra_hosts);

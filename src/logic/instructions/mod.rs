@@ -5,7 +5,6 @@
 
 mod compose;
 mod create;
-mod joins;
 mod left_out;
 mod line;
 mod quote;
@@ -17,8 +16,7 @@ pub use compose::Compose;
 pub use quote::quote;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{Action, Change, Container, Host, Object, State};
-use joins::{Joins, Known};
+use crate::record::{Action, Change, Container, Host, Joins, Object, State};
 use line::{After, Line};
 
 /// What the names of the suite's own labels begin with.
@@ -148,10 +146,9 @@ impl Manner<'_> {
         for network in &joins.further {
             line.docker(After::Success, engine.as_deref());
             line.word("network connect");
-            let Known { aliases, ipv4, ipv6 } = Known::of(network);
-            line.each("--alias", "networks", &aliases);
-            line.maybe("--ip", "networks", ipv4.as_ref());
-            line.maybe("--ip6", "networks", ipv6.as_ref());
+            line.each("--alias", "networks", &network.aliases);
+            line.maybe("--ip", "networks", network.ipv4_address.as_ref());
+            line.maybe("--ip6", "networks", network.ipv6_address.as_ref());
             line.value("networks", network.network.as_str());
             line.value("id", container.id.as_str());
         }

@@ -7,7 +7,7 @@ use super::Strategy;
 use super::company::{Places, Spots};
 use super::ground::{Being, Ground};
 use super::reason::{Reason, Reasons};
-use crate::logic::random::Random;
+use crate::random::Random;
 use crate::record::{Affinity, ContainerId, Peer};
 
 /// How often a host is drawn at random before all that fit are listed.

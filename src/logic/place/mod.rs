@@ -29,7 +29,7 @@ pub use strategy::Strategy;
 pub use verdict::{Outcome, Verdict};
 
 use crate::error::{Error, Kind, Result};
-use crate::logic::random::Random;
+use crate::random::Random;
 use crate::record::{Action, Change, Container, ContainerId, Host, HostRef, HostState, State};
 use ground::{Being, Ground};
 use rooms::Known;

@@ -122,7 +122,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::random::Random;
+    use crate::random::Random;
 
     #[test]
     fn it_finds_what_a_look_at_every_host_finds() {

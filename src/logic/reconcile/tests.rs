@@ -287,7 +287,7 @@ fn applied(current: &[Container], changes: &[Change]) -> Vec<Container> {
 
 /// A part of a fleet, some of it changed: which and how is drawn.
 fn some_of(fleet: &[Container], draw: u64) -> Vec<Container> {
-    let mut random = crate::logic::random::Random::seeded(draw);
+    let mut random = crate::random::Random::seeded(draw);
     let mut some = Vec::new();
     for container in fleet {
         let mut container = container.clone();

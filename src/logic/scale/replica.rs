@@ -41,13 +41,8 @@ impl Replicas {
         let replica = Container {
             scale: None,
             scaled_from: Some(base.id.clone()),
-            state: None,
-            docker: None,
-            interfaces: Vec::new(),
-            status: None,
-            error: None,
-            error_kind: None,
-            ..base.clone()
+            host: base.host.clone(),
+            ..base.declared()
         };
         Replicas::like(base, replica)
     }

@@ -8,7 +8,7 @@
 
 use super::pool::Pool;
 use super::{Packing, Problem};
-use crate::logic::random::Random;
+use crate::random::Random;
 
 /// About how many items are put somewhere, on trial or for good, in one packing. With less than
 /// [`FEW`] fillings of each bin it is not worth it.

@@ -151,7 +151,7 @@ pub(super) fn pack(problem: &Problem) -> Packing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::random::Random;
+    use crate::random::Random;
 
     fn random(seed: u64) -> Problem {
         let mut random = Random::seeded(seed);

@@ -1,38 +1,20 @@
 //! Which networks of Docker's a container is in, and how it is known there.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::borrow::Cow;
 
+use super::{Container, DockerNetwork, Network};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Container, DockerNetwork, Network};
 
 /// How a container is joined to Docker's networks. Docker makes it in one, its mode, and it joins
 /// the others after that.
-pub(super) struct Joins<'a> {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Joins<'a> {
     /// The network mode; nothing where Docker's own default, the bridge, is meant.
-    pub(super) mode: Option<&'a str>,
-    /// How it is known in the network of its mode.
-    pub(super) first: Known<'a>,
+    pub mode: Option<&'a str>,
+    /// How it is known in the network of its mode, if anything is to be said of that.
+    pub first: Option<Cow<'a, DockerNetwork>>,
     /// The networks beside that, in order.
-    pub(super) further: Vec<&'a DockerNetwork>,
-}
-
-/// How a container is known in a network.
-#[derive(Default)]
-pub(super) struct Known<'a> {
-    pub(super) aliases: Vec<&'a str>,
-    pub(super) ipv4: Option<Ipv4Addr>,
-    pub(super) ipv6: Option<Ipv6Addr>,
-}
-
-impl<'a> Known<'a> {
-    /// As the document says of the network.
-    pub(super) fn of(network: &'a DockerNetwork) -> Known<'a> {
-        Known {
-            aliases: network.aliases.iter().map(|alias| alias.as_str()).collect(),
-            ipv4: network.ipv4_address,
-            ipv6: network.ipv6_address,
-        }
-    }
+    pub further: Vec<&'a DockerNetwork>,
 }
 
 impl<'a> Joins<'a> {
@@ -42,7 +24,7 @@ impl<'a> Joins<'a> {
     ///
     /// # Errors
     /// `BadInput` for networks, ports and links that do not go together.
-    pub(super) fn of(container: &'a Container) -> Result<Joins<'a>> {
+    pub fn of(container: &'a Container) -> Result<Joins<'a>> {
         let mut further: Vec<&DockerNetwork> = Vec::new();
         for network in &container.networks {
             let Network::Docker(network) = network else { continue };
@@ -53,9 +35,12 @@ impl<'a> Joins<'a> {
         }
         if let Some(private) = &container.private_network {
             refuse_beside_private(container, &further)?;
-            let aliases = vec![private.alias.as_str()];
+            let known = DockerNetwork {
+                aliases: vec![private.alias.clone().into()],
+                ..DockerNetwork::named(private.name.clone())
+            };
             let mode = Some(private.name.as_str());
-            return Ok(Joins { mode, first: Known { aliases, ..Known::default() }, further });
+            return Joins { mode, first: Some(Cow::Owned(known)), further }.checked(container);
         }
         let (mode, at) = match container.network_mode.as_deref() {
             Some(mode) => {
@@ -65,7 +50,7 @@ impl<'a> Joins<'a> {
             None if further.is_empty() => (without_one(container), None),
             None => (Some(further[0].network.as_str()), Some(0)),
         };
-        let first = at.map(|at| Known::of(further.remove(at))).unwrap_or_default();
+        let first = at.map(|at| Cow::Borrowed(further.remove(at)));
         Joins { mode, first, further }.checked(container)
     }
 
@@ -111,7 +96,7 @@ fn without_one(container: &Container) -> Option<&'static str> {
 }
 
 /// Whether a container in this mode is in no other network.
-pub(super) fn stands_alone(mode: &str) -> bool {
+pub fn stands_alone(mode: &str) -> bool {
     matches!(mode, "host" | "none") || mode.starts_with("container:")
 }
 
