@@ -12,8 +12,12 @@ use crate::record::{Binding, ContainerId, Duid, Key, Owner, Question};
 /// How many keys are read, or deleted, at a time.
 const PAGE: i64 = 1000;
 
+/// How many keys are read at a time at the most: with values of some hundred bytes they stay below
+/// the 4 MB that an answer may have.
+const LARGEST_PAGE: i64 = 4 * PAGE;
+
 /// How often a listing is begun anew because what it has begun with is not kept any more.
-const TRIES: u32 = 10;
+const TRIES: u32 = 20;
 
 /// Keys from one to before another.
 type Range = (String, String);
@@ -93,8 +97,8 @@ impl Etcd {
         let end = self.keys.ended_at(before);
         let mut forgotten = 0;
         loop {
-            let page =
-                self.page("forget", (&self.keys.history(), &end), 0, true).within(&self.name)?;
+            let page = self.page("forget", (&self.keys.history(), &end), (PAGE, 0), true);
+            let page = page.within(&self.name)?;
             let Some(last) = page.as_ref().and_then(|page| page.kvs().last()) else {
                 return Ok(forgotten);
             };
@@ -110,17 +114,21 @@ impl Etcd {
     }
 
     /// What `pick` makes of all the keys and values in these ranges as they are at one moment, in
-    /// the order of the keys.
+    /// the order of the keys. A listing that etcd's compaction has overtaken asks for more at a time
+    /// when it begins anew, so that it is sooner done.
     fn list<T>(
         &mut self,
         ranges: &[Range],
         keys_only: bool,
         pick: impl Fn(&str, &str) -> Result<Option<T>>,
     ) -> Result<Vec<T>> {
+        let mut at_a_time = PAGE;
         for _ in 0..TRIES {
-            if let Some(found) = self.list_once(ranges, keys_only, &pick).within(&self.name)? {
+            let found = self.list_once(ranges, at_a_time, keys_only, &pick).within(&self.name)?;
+            if let Some(found) = found {
                 return Ok(found);
             }
+            at_a_time = LARGEST_PAGE.min(2 * at_a_time);
         }
         let error = Error::new(Kind::TimedOut, "read").at(&self.name);
         Err(error.why("etcd is compacted all the time"))
@@ -130,6 +138,7 @@ impl Etcd {
     fn list_once<T>(
         &mut self,
         ranges: &[Range],
+        at_a_time: i64,
         keys_only: bool,
         pick: impl Fn(&str, &str) -> Result<Option<T>>,
     ) -> Result<Option<Vec<T>>> {
@@ -137,7 +146,7 @@ impl Etcd {
         for (from, to) in ranges {
             let mut from = from.clone();
             loop {
-                let page = self.page("read", (&from, to), revision, keys_only)?;
+                let page = self.page("read", (&from, to), (at_a_time, revision), keys_only)?;
                 let Some(page) = page else { return Ok(None) };
                 if revision == 0 {
                     revision = page.header().map_or(0, |header| header.revision());
@@ -155,16 +164,17 @@ impl Etcd {
         Ok(Some(found))
     }
 
-    /// The first keys of a range at a revision, or now if that is 0. Nothing when etcd has forgotten
-    /// that revision.
+    /// The first keys of a range, so many, at a revision, or now if that is 0. Nothing when etcd has
+    /// forgotten that revision.
     fn page(
         &mut self,
         what: &str,
         (from, to): (&str, &str),
-        revision: i64,
+        (count, revision): (i64, i64),
         keys_only: bool,
     ) -> Result<Option<GetResponse>> {
-        let mut options = GetOptions::new().with_range(to).with_limit(PAGE).with_revision(revision);
+        let options = GetOptions::new().with_range(to).with_limit(count);
+        let mut options = options.with_revision(revision);
         if keys_only {
             options = options.with_keys_only();
         }
