@@ -7,9 +7,8 @@ use clap::{Parser, Subcommand};
 use leasepipe::cli::{self, Jobs, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
-use leasepipe::record::Ifname;
 use leasepipe::stage::changes::serve;
-use leasepipe::stage::unionize::{Addressing, Dad, Given, Options, Unionize, Upkeep, renew};
+use leasepipe::stage::unionize::{Options, Unionize, Upkeep, Wanted, renew};
 
 /// Changes → the same, plugged in: a bridge port and an address for each
 ///
@@ -22,21 +21,8 @@ use leasepipe::stage::unionize::{Addressing, Dad, Given, Options, Unionize, Upke
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Plug containers into this bridge, unless their documents name others in networks
-    #[arg(long, value_name = "NAME")]
-    bridge: Option<Ifname>,
-    /// Where an address comes from: dhcp6, none, or ADDRESS/LENGTH, with @ROUTER behind it for a default route
-    #[arg(long, value_name = "SOURCE", default_value = "dhcp6")]
-    address: Vec<Given>,
-    /// Name of the first interface inside the container [default: eth0, or the next that is not Docker's]
-    #[arg(long, value_name = "NAME")]
-    interface: Option<Ifname>,
-    /// Largest packet on the interface [default: the bridge's]
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=65535))]
-    mtu: Option<u32>,
-    /// How to find out whether another station has the address
-    #[arg(long, value_name = "MODE", value_enum, default_value = "optimistic")]
-    dad: Dad,
+    #[command(flatten)]
+    wanted: Wanted,
     #[command(flatten)]
     common: Common,
 }
@@ -87,13 +73,7 @@ fn work(args: Args, report: &Report) -> Result<()> {
         let output = Output::stdout(common.show.table)?;
         return renew(&common.upkeep(), all, common.jobs.concurrency, output, report);
     }
-    let options = Options {
-        bridge: args.bridge,
-        interface: args.interface,
-        addressing: Addressing::of(&args.address)?,
-        mtu: args.mtu,
-        dad: args.dad,
-    };
+    let options = Options::try_from(args.wanted)?;
     let unionize = Unionize::new(options, &args.common.upkeep(), report)?;
     let Common { jobs, show, .. } = args.common;
     serve(Stdio::open(report, show.table)?, jobs.concurrency, &unionize)

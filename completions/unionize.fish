@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_unionize_global_optspecs
-    string join \n bridge= address= interface= mtu= dad= timeout= state= dry-run concurrency= table h/help V/version
+    string join \n bridge= kind= parent= mode= vlan= vni= remote= port= i/interface= l/link= mac= mtu= address= delegate= dad= timeout= state= dry-run concurrency= table h/help V/version
 end
 
 function __fish_unionize_needs_command
@@ -24,10 +24,33 @@ function __fish_unionize_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c unionize -n "__fish_unionize_needs_command" -l bridge -d 'Plug containers into this bridge, unless their documents name others in networks' -r
-complete -c unionize -n "__fish_unionize_needs_command" -l address -d 'Where an address comes from: dhcp6, none, or ADDRESS/LENGTH, with @ROUTER behind it for a default route' -r
-complete -c unionize -n "__fish_unionize_needs_command" -l interface -d 'Name of the first interface inside the container [default: eth0, or the next that is not Docker\'s]' -r
-complete -c unionize -n "__fish_unionize_needs_command" -l mtu -d 'Largest packet on the interface [default: the bridge\'s]' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l bridge -d 'Plug containers into this bridge, unless their documents say where in networks' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l kind -d 'What the interface is [default: veth]' -r -f -a "veth\t'One end of a pair, whose other end is a port of the bridge'
+ovs\t'The same, the bridge being one of Open vSwitch'
+macvlan\t'A MAC address of its own on the parent'
+ipvlan\t'IP addresses of its own on the parent, whose MAC address it shares'
+vlan\t'One VLAN of the parent'
+direct\t'The parent itself, moved into the container'
+dummy\t'An interface that leads nowhere'
+vxlan\t'A segment that goes over UDP'"
+complete -c unionize -n "__fish_unionize_needs_command" -l parent -d 'The host\'s interface that it stands on, or that is moved in itself: its name, or mac: and its address' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l mode -d 'How several on one parent see each other [default: bridge for macvlan, l2 for ipvlan]' -r -f -a "bridge\t'macvlan: they reach each other, and not the host'
+private\t'macvlan: they do not'
+vepa\t'macvlan: by way of a switch that sends their frames back'
+passthru\t'macvlan: there is one, which has the parent to itself'
+l2\t'ipvlan: they share a link'
+l3\t'ipvlan: the host routes between them'
+l3s\t'ipvlan: the same, and the host\'s packet filter sees them'"
+complete -c unionize -n "__fish_unionize_needs_command" -l vlan -d 'The VLAN that it is in' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l vni -d 'The number of the VXLAN segment' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l remote -d 'Where a VXLAN sends frames for stations that it does not know' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l port -d 'The UDP port of a VXLAN [default: 4789]' -r
+complete -c unionize -n "__fish_unionize_needs_command" -s i -l interface -d 'Name of the first interface inside the container [default: eth0, or the next that is not Docker\'s]' -r
+complete -c unionize -n "__fish_unionize_needs_command" -s l -l link -d 'Name of the first interface\'s other end on the host [default: lp and 13 characters]' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l mac -d 'Hardware address of the first interface [default: derived from the container\'s identity]' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l mtu -d 'Largest packet on the interface [default: that of what it is plugged into]' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l address -d 'Where an address comes from: dhcp6, dhcp6-temporary, dhcp4, slaac, none, or ADDRESS/LENGTH, with @ROUTER behind it for a default route' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l delegate -d 'Also ask for a prefix of this length (DHCPv6 prefix delegation)' -r
 complete -c unionize -n "__fish_unionize_needs_command" -l dad -d 'How to find out whether another station has the address' -r -f -a "optimistic\t'Use it at once; a duplicate found later is declined and told (RFC 4429)'
 wait\t'Use it when it is clear that nobody else does, after one to two seconds'
 off\t'Do not ask'"

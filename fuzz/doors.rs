@@ -223,7 +223,7 @@ fn known(container: &Container) -> Container {
     for network in &mut known.networks {
         match network {
             Network::Docker(one) => one.rest = Object::default(),
-            Network::Bridge(one) => one.rest = Object::default(),
+            Network::Link(one) => one.rest = Object::default(),
         }
     }
     for interface in &mut known.interfaces {

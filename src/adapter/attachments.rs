@@ -14,11 +14,12 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use crate::error::{Doing, Error, Kind, Result};
-use crate::record::{Address, Container, Duid, Ifname, Key, Mac};
+use crate::record::Addressing;
+use crate::record::{Address, Container, Duid, Fixed, Ifname, Key, LinkNetwork, Mac};
 use crate::wire;
 
 /// The form of the files that this version reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 wire! {
     /// One interface of one container.
@@ -29,10 +30,11 @@ wire! {
         req container: Container,
         /// The interface's name inside the container.
         req interface: Ifname,
-        /// The name of its other end on the host; names the file.
+        /// The name of its other end on the host, or what would be; names the file.
         req link: Ifname,
-        /// The bridge that the other end is plugged into.
-        req bridge: Ifname,
+        /// What it is, where it is plugged in and where its addresses come from, with nothing left
+        /// to a command line: it can be made anew from here.
+        req network: LinkNetwork,
         /// The hardware address inside.
         req mac: Mac,
         /// What a DHCPv6 server has leased to it; absent before and without.
@@ -40,8 +42,6 @@ wire! {
         /// Whether a DHCPv6 server is being asked: then one may have leased what is not written
         /// here, because the run was killed before it could be.
         many asking: bool,
-        /// Addresses that the operator gave.
-        many addresses: Vec<Address>,
     }
 }
 
@@ -190,13 +190,31 @@ impl Attachments {
     }
 }
 
+/// What says whether the rest can be read.
+#[derive(serde::Deserialize)]
+struct Form {
+    version: u32,
+}
+
+impl Attachment {
+    /// The addresses that the operator gave.
+    pub fn fixed(&self) -> impl Iterator<Item = &Fixed> {
+        self.network.addresses.iter().filter_map(|source| match source {
+            Addressing::Fixed(fixed) => Some(fixed),
+            _ => None,
+        })
+    }
+}
+
 fn parse(path: &Path, link: &Ifname, bytes: &[u8]) -> Result<Attachment> {
-    let attachment: Attachment =
+    let form: Form =
         serde_json::from_slice(bytes).map_err(|why| foreign(path, &why.to_string()))?;
-    if attachment.version != VERSION {
-        let why = format!("its version is {} and not {VERSION}", attachment.version);
+    if form.version != VERSION {
+        let why = format!("its version is {} and not {VERSION}", form.version);
         return Err(foreign(path, &why));
     }
+    let attachment: Attachment =
+        serde_json::from_slice(bytes).map_err(|why| foreign(path, &why.to_string()))?;
     if attachment.link != *link {
         return Err(foreign(path, &format!("it is about {}", attachment.link)));
     }
@@ -229,8 +247,8 @@ mod tests {
 
     fn sample(link: &str) -> Attachment {
         let text = format!(
-            r#"{{"version":1,"container":{{"id":"web","image":"busybox"}},"interface":"eth0",
-            "link":"{link}","bridge":"br1","mac":"02:00:00:00:00:01"}}"#
+            r#"{{"version":2,"container":{{"id":"web","image":"busybox"}},"interface":"eth0",
+            "link":"{link}","network":{{"bridge":"br1"}},"mac":"02:00:00:00:00:01"}}"#
         );
         serde_json::from_str(&text).unwrap()
     }
@@ -254,10 +272,10 @@ mod tests {
     fn foreign_files_are_told_and_left_alone() {
         let place = Place::new("foreign");
         let dir = &place.0.dir;
-        fs::write(dir.join("lpbbbbbbbbbbbbb.json"), "{\"version\":2}").unwrap();
+        fs::write(dir.join("lpbbbbbbbbbbbbb.json"), "{\"version\":1}").unwrap();
         fs::write(dir.join("lpccccccccccccc.json"), "{").unwrap();
         fs::write(dir.join("notes.txt"), "x").unwrap();
-        let newer = serde_json::to_string(&Attachment { version: 2, ..sample("lpd") }).unwrap();
+        let newer = serde_json::to_string(&Attachment { version: 3, ..sample("lpd") }).unwrap();
         fs::write(dir.join("lpd.json"), newer).unwrap();
         let renamed = serde_json::to_string(&sample("lpe")).unwrap();
         fs::write(dir.join("lpf.json"), renamed).unwrap();

@@ -54,6 +54,11 @@ document! {
         opt private_network: PrivateNetwork,
         /// Addresses that unionize gives to its interface as they are, a set.
         many addresses: Vec<Fixed>,
+        /// Its ports that its client may reach where unionize shuts it to all others, a set; absent
+        /// means all.
+        many allow: Vec<Expose>,
+        /// A file that stands for a network namespace, for what is no container of Docker's.
+        opt netns: String,
         /// Name servers, in order.
         many dns: Vec<IpAddr>,
         /// Domains that short names are looked up in, in order.

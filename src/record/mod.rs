@@ -28,6 +28,7 @@ mod name;
 mod network;
 mod object;
 mod placement;
+mod plug;
 mod port;
 mod requires;
 mod shape;
@@ -50,18 +51,18 @@ pub use health::{Healthcheck, Test};
 pub use held::{Classes, Held, Holder, Place, Said};
 pub use host::{Host, HostState, Used};
 pub use image::Image;
-pub use interface::{Address, Interface, Origin};
+pub use interface::{Address, Interface, Origin, Prefix};
 pub use joins::{Joins, stands_alone};
 pub use key::Key;
 pub use lease::{Family, Lease, LeaseEvent, LeaseState, LeaseType};
 pub use manner::{Gpus, IpcMode, PidMode, Platform, Pull, Restart, Signal};
 pub use name::{ContainerId, Hostname, Ifname, NetworkName, Owner};
-pub use network::{
-    Addressing, Alias, BridgeNetwork, DockerNetwork, DomainName, ExtraHost, Link, Network,
-    PrivateNetwork,
-};
+pub use network::{Alias, DockerNetwork, DomainName, ExtraHost, Link, Network, PrivateNetwork};
 pub use object::{Object, Split, Wrong, bare, is_default};
 pub use placement::{Passed, Placement};
+pub use plug::{
+    Addressing, LinkKind, LinkMode, LinkNetwork, Misfit, Parent, Plug, VXLAN_PORT, VlanId, Vni,
+};
 pub use port::{Expose, Port, Transport};
 pub use requires::{Affinity, Constraint, LabelTest, Peer, Requires};
 pub use shape::{Shape, schema_of};

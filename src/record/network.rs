@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::shape::document;
 use super::text::checked_text;
-use super::{ContainerId, Fixed, Hostname, Ifname, Mac, NetworkName, NotA, Object, Split};
+use super::{ContainerId, Hostname, LinkNetwork, NetworkName, NotA, Object, Split};
 
 document! {
     /// A network of Docker's that only the containers of one client are in.
@@ -25,8 +25,8 @@ document! {
 pub enum Network {
     /// One of Docker's own. It is read from its name alone, too.
     Docker(DockerNetwork),
-    /// A bridge that unionize plugs it into.
-    Bridge(BridgeNetwork),
+    /// An interface that unionize makes, most often a port of a bridge.
+    Link(LinkNetwork),
 }
 
 document! {
@@ -43,58 +43,12 @@ document! {
     }
 }
 
-document! {
-    /// A bridge of the host, and the interface that unionize makes there. What is absent is as
-    /// unionize's command line says.
-    pub struct BridgeNetwork {
-        /// The bridge.
-        req bridge: Ifname,
-        /// The interface's name inside.
-        opt interface: Ifname,
-        /// Its hardware address; absent means derived from the container's identity.
-        opt mac: Mac,
-        /// Where its addresses come from.
-        many addresses: Vec<Addressing>,
-    }
-}
-
-/// Where an address comes from: `dhcp6`, or the address itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addressing {
-    /// A DHCPv6 server.
-    Dhcp6,
-    /// It is given as it is.
-    Fixed(Fixed),
-}
-
-impl std::str::FromStr for Addressing {
-    type Err = super::NotA;
-
-    fn from_str(text: &str) -> Result<Addressing, super::NotA> {
-        match text {
-            "dhcp6" => Ok(Addressing::Dhcp6),
-            text => text.parse().map(Addressing::Fixed),
-        }
-    }
-}
-
-impl std::fmt::Display for Addressing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Addressing::Dhcp6 => f.write_str("dhcp6"),
-            Addressing::Fixed(fixed) => fixed.fmt(f),
-        }
-    }
-}
-
-super::text::as_json_string!(Addressing);
-
 impl Serialize for Network {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
             Network::Docker(network) if network.is_bare() => network.network.serialize(to),
             Network::Docker(network) => network.serialize(to),
-            Network::Bridge(bridge) => bridge.serialize(to),
+            Network::Link(link) => link.serialize(to),
         }
     }
 }
@@ -132,10 +86,29 @@ fn read(json: &str) -> Result<Network, String> {
         return Err(NotA::new(json, "the name of a network, or an object").to_string());
     }
     let split = Split::parse(json).map_err(|why| why.to_string())?;
-    match (split.has("network"), split.has("bridge")) {
-        (true, false) => split.try_into().map(Network::Docker),
-        (false, true) => split.try_into().map(Network::Bridge),
-        _ => Err("a network has either \"network\" or \"bridge\"".to_owned()),
+    match whose(|field| split.has(field)) {
+        Some(Whose::Docker) => split.try_into().map(Network::Docker),
+        Some(Whose::Unionize) => split.try_into().map(Network::Link),
+        None => Err(NEITHER.to_owned()),
+    }
+}
+
+/// What is wrong with an entry that is neither the one nor the other.
+pub(super) const NEITHER: &str =
+    "a network has either \"network\", or one of \"bridge\", \"kind\" and \"parent\"";
+
+/// Who makes a network.
+pub(super) enum Whose {
+    Docker,
+    Unionize,
+}
+
+/// Who makes the network whose object has these fields; nothing when that is not clear.
+pub(super) fn whose(has: impl Fn(&str) -> bool) -> Option<Whose> {
+    match (has("network"), has("bridge") || has("kind") || has("parent")) {
+        (true, false) => Some(Whose::Docker),
+        (false, true) => Some(Whose::Unionize),
+        _ => None,
     }
 }
 
@@ -192,19 +165,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_docker_s_or_a_bridge() {
+    fn a_network_is_docker_s_or_unionize_s() {
         let read = |text: &str| serde_json::from_str::<Network>(text);
         for text in [
             r#""backend""#,
             r#"{"network":"backend","aliases":["db"],"ipv6_address":"fd00::5"}"#,
             r#"{"bridge":"br1","interface":"eth1","addresses":["dhcp6","2001:db8::5/64"]}"#,
+            r#"{"kind":"macvlan","parent":"eth0","mode":"vepa"}"#,
+            r#"{"parent":"mac:02:00:00:00:00:09"}"#,
             r#"{"bridge":"br1","x-note":{"b":1e400,"a":12345678901234567890123}}"#,
         ] {
             assert_eq!(serde_json::to_string(&read(text).unwrap()).unwrap(), text);
         }
         let same = r#"{"network":"backend"}"#;
         assert_eq!(serde_json::to_string(&read(same).unwrap()).unwrap(), r#""backend""#);
-        for bad in ["{}", r#"{"network":"a","bridge":"b"}"#, r#""""#, "7", r#"{"bridge":""}"#] {
+        for bad in [
+            "{}",
+            r#"{"network":"a","bridge":"b"}"#,
+            r#"{"vlan":7}"#,
+            r#""""#,
+            "7",
+            r#"{"bridge":""}"#,
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -181,7 +181,9 @@ mod tests {
 
     /// Fields that the engine is told elsewhere, and those that are not for it; of the first here the
     /// value is what its absence means.
-    const ELSEWHERE: [&str; 10] = [
+    const ELSEWHERE: [&str; 12] = [
+        "allow",
+        "netns",
         "network_mode",
         "platform",
         "pull",

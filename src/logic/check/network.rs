@@ -77,8 +77,11 @@ fn networks(container: &Container, found: &mut Findings) {
                     found.fault(format_args!("networks[{number}]"), what);
                 }
             }
-            Network::Bridge(bridge) => {
-                if let Some(name) = &bridge.interface
+            Network::Link(link) => {
+                if let Err(misfit) = link.plug() {
+                    found.fault(format_args!("networks[{number}].{}", misfit.field), misfit.why);
+                }
+                if let Some(name) = &link.interface
                     && !interfaces.insert(name.as_str())
                 {
                     let what = format_args!("there is an interface \"{name}\" already");
@@ -97,7 +100,7 @@ fn networks(container: &Container, found: &mut Findings) {
 /// What does not go with a network that is not the container's own, or with none.
 fn modes(container: &Container, found: &mut Findings) {
     let docker = container.networks.iter().any(|network| matches!(network, Network::Docker(_)));
-    let bridge = container.networks.iter().any(|network| matches!(network, Network::Bridge(_)));
+    let bridge = container.networks.iter().any(|network| matches!(network, Network::Link(_)));
     let ports = ("ports", !container.ports.is_empty());
     if container.private_network.is_some() {
         let mode = ("network_mode", container.network_mode.is_some());
@@ -138,10 +141,10 @@ pub(super) fn fixed(container: &Container) -> Option<String> {
         Network::Docker(docker) if docker.ipv4_address.is_some() => Some("ipv4_address"),
         Network::Docker(docker) if docker.ipv6_address.is_some() => Some("ipv6_address"),
         Network::Docker(_) => None,
-        Network::Bridge(bridge) if bridge.mac.is_some() => Some("mac"),
-        Network::Bridge(bridge) => {
+        Network::Link(link) if link.mac.is_some() => Some("mac"),
+        Network::Link(link) => {
             let is_fixed = |one: &Addressing| matches!(one, Addressing::Fixed(_));
-            bridge.addresses.iter().any(is_fixed).then_some("addresses")
+            link.addresses.iter().any(is_fixed).then_some("addresses")
         }
     };
     let mut networks = container.networks.iter().enumerate();

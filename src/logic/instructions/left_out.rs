@@ -23,14 +23,22 @@ fn unsaid(container: &Container) -> Vec<String> {
     let mut parts = Vec::new();
     for network in &container.networks {
         match network {
-            Network::Bridge(bridge) => {
-                parts.push(format!("bridge {} is unionize's", bridge.bridge))
-            }
+            Network::Link(link) => parts.push(match &link.bridge {
+                Some(bridge) => format!("bridge {bridge} is unionize's"),
+                None => "an interface is unionize's".to_owned(),
+            }),
             Network::Docker(network) => unknown("networks", &network.rest, &mut parts),
         }
     }
     if !container.addresses.is_empty() {
         parts.push("\"addresses\" are unionize's".to_owned());
+    }
+    for (field, is_there) in
+        [("allow", !container.allow.is_empty()), ("netns", container.netns.is_some())]
+    {
+        if is_there {
+            parts.push(format!("{field:?} is unionize's"));
+        }
     }
     if let Some(check) = &container.healthcheck {
         unknown("healthcheck", &check.rest, &mut parts);

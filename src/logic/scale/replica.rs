@@ -178,9 +178,9 @@ fn addresses(base: &Container, wrong: &mut Vec<String>) {
                 (None, Some(address)) => ("ipv6_address", address.to_string()),
                 (None, None) => continue,
             },
-            Network::Bridge(bridge) => {
+            Network::Link(link) => {
                 let is_fixed = |given: &&Addressing| matches!(given, Addressing::Fixed(_));
-                match (bridge.mac, bridge.addresses.iter().find(is_fixed)) {
+                match (link.mac, link.addresses.iter().find(is_fixed)) {
                     (Some(mac), _) => ("mac", mac.to_string()),
                     (None, Some(address)) => ("addresses", address.to_string()),
                     (None, None) => continue,

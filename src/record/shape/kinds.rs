@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::super::faults::Faults;
+use super::super::network::{NEITHER, Whose, whose};
 use super::super::{
-    Action, BridgeNetwork, DockerNetwork, Gpus, Network, NetworkName, Origin, Pull, State, Status,
-    Test, Words,
+    Action, DockerNetwork, Gpus, LinkKind, LinkMode, LinkNetwork, Network, NetworkName, Origin,
+    Pull, State, Status, Test, Words,
 };
 use super::{Defs, Shape};
 use crate::error::Kind;
@@ -21,7 +22,7 @@ macro_rules! words {
     )*};
 }
 
-words!(Action, Kind, Origin, Pull, State, Status);
+words!(Action, Kind, LinkKind, LinkMode, Origin, Pull, State, Status);
 
 impl Shape for Value {
     fn schema(_: &mut Defs) -> Value {
@@ -91,15 +92,17 @@ impl Shape for Gpus {
 impl Shape for Network {
     fn schema(defs: &mut Defs) -> Value {
         let name = NetworkName::schema(defs);
-        let both = [DockerNetwork::schema(defs), BridgeNetwork::schema(defs)];
+        let both = [DockerNetwork::schema(defs), LinkNetwork::schema(defs)];
         defs.named("Network", |_| {
-            let [docker, bridge] = both;
+            let [docker, link] = both;
+            let has = |field: &str| json!({"required": [field]});
+            let made = json!({"anyOf": [has("bridge"), has("kind"), has("parent")]});
             json!({
-                "description": "The name of a network of Docker's, or an object that has either network or bridge",
+                "description": "The name of a network of Docker's, or an object that has either network, or one of bridge, kind and parent",
                 "anyOf": [
                     name,
-                    {"allOf": [docker, {"not": {"required": ["bridge"]}}]},
-                    {"allOf": [bridge, {"not": {"required": ["network"]}}]},
+                    {"allOf": [docker, {"not": made}]},
+                    {"allOf": [link, made, {"not": has("network")}]},
                 ],
             })
         })
@@ -110,17 +113,17 @@ impl Shape for Network {
             return super::plain_faults::<Network>(json, found);
         }
         let Some(object) = found.object(json) else { return };
-        match (object.has("network"), object.has("bridge")) {
-            (true, false) => DockerNetwork::faults(json, found),
-            (false, true) => BridgeNetwork::faults(json, found),
-            _ => found.value("a network has either \"network\" or \"bridge\""),
+        match whose(|field| object.has(field)) {
+            Some(Whose::Docker) => DockerNetwork::faults(json, found),
+            Some(Whose::Unionize) => LinkNetwork::faults(json, found),
+            None => found.value(NEITHER),
         }
     }
 
     fn unknown(&self, found: &mut Faults) {
         match self {
             Network::Docker(network) => network.unknown(found),
-            Network::Bridge(bridge) => bridge.unknown(found),
+            Network::Link(link) => link.unknown(found),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Amount, Bytes, Cpus, Swap, Ulimit};
+use super::super::{Amount, Bytes, Cpus, Swap, Ulimit, VlanId, Vni};
 use super::{Defs, Shape};
 
 /// A size in text: digits and a unit. That it is less than 8 EiB is not said.
@@ -19,7 +19,20 @@ macro_rules! whole {
     )*};
 }
 
-whole!(u8, u32, u64, i32, i64);
+whole!(u8, u16, u32, u64, i32, i64);
+
+macro_rules! bounded {
+    ($($type:ty),*) => {$(
+        impl Shape for $type {
+            fn schema(_: &mut Defs) -> Value {
+                let (least, most) = <$type>::BOUNDS;
+                json!({"type": "integer", "minimum": least, "maximum": most})
+            }
+        }
+    )*};
+}
+
+bounded!(VlanId, Vni);
 
 impl Shape for f64 {
     fn schema(_: &mut Defs) -> Value {

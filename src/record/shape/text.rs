@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::Ipv6Net;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::{
     Addressing, Affinity, Alias, Constraint, ContainerId, Device, DomainName, Duid, EnvVar, Expose,
-    ExtraHost, Fixed, Hostname, Ifname, Image, IpcMode, Key, Link, Mac, NetworkName, Owner,
+    ExtraHost, Fixed, Hostname, Ifname, Image, IpcMode, Key, Link, Mac, NetworkName, Owner, Parent,
     PidMode, Platform, Port, Restart, Signal, Volume, VolumesFrom,
 };
 use super::{Defs, Shape};
@@ -15,6 +16,10 @@ use super::{Defs, Shape};
 /// What Docker takes as a name, and how much longer than a letter it may be.
 const NAME: &str = "[a-zA-Z0-9][a-zA-Z0-9_.-]";
 const ID: &str = "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}";
+/// The length of an IPv6 prefix.
+const BITS: &str = "0*(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])";
+/// The name of an interface.
+const INTERFACE: &str = "[!-$&-.0-9;-~]{1,15}";
 const LABEL: &str = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
 /// An absolute path in a text whose parts are joined by colons.
 const PATH: &str = r"/[^:\u0000]*";
@@ -59,8 +64,7 @@ fn ipv6() -> String {
 }
 
 fn prefix() -> String {
-    let length = "0*(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])";
-    format!("{}/{length}(?:@{})?", ipv6(), ipv6())
+    format!("{}/{BITS}(?:@{})?", ipv6(), ipv6())
 }
 
 /// The grammar of image references. That the name is 255 characters long at most is not said.
@@ -147,7 +151,9 @@ texts! {
     };
     Link "container[:alias]" format!("{ID}(?::{CALLED})?");
     Fixed "ADDRESS/LENGTH[@ROUTER] of IPv6" prefix();
-    Addressing "dhcp6, or ADDRESS/LENGTH[@ROUTER] of IPv6" format!("dhcp6|{}", prefix());
+    Addressing "dhcp6, dhcp6-temporary, dhcp4, slaac, none, or ADDRESS/LENGTH[@ROUTER]" {
+        format!("dhcp6|dhcp6-temporary|dhcp4|slaac|none|{}", prefix())
+    };
     Constraint "label, !label, label=value, label!=value, label in (a, b), label notin (a, b)" constraint();
     Affinity "host=ID, container=ID, group=NAME or label=NAME[=VALUE]; ~ before it for a wish" affinity();
     Mac "Six hex pairs joined by colons" format!("{DIGITS}(?::{DIGITS}){{5}}");
@@ -177,9 +183,32 @@ impl Shape for DomainName {
 impl Shape for Ifname {
     fn schema(defs: &mut Defs) -> Value {
         defs.named("Ifname", |_| {
-            let mut shape = described("[!-$&-.0-9;-~]{1,15}", "Name of a network interface");
+            let mut shape = described(INTERFACE, "Name of a network interface");
             shape["not"] = json!({"enum": [".", ".."]});
             shape
+        })
+    }
+}
+
+impl Shape for Parent {
+    fn schema(defs: &mut Defs) -> Value {
+        defs.named("Parent", |_| {
+            let pattern = format!("{INTERFACE}|mac:{DIGITS}(?::{DIGITS}){{5}}");
+            let about = "NAME of an interface of the host, or mac: and its hardware address";
+            let mut shape = described(&pattern, about);
+            shape["not"] = json!({"enum": [".", ".."]});
+            shape
+        })
+    }
+}
+
+impl Shape for Ipv6Net {
+    fn schema(defs: &mut Defs) -> Value {
+        defs.named("Ipv6Prefix", |_| {
+            described(
+                &format!("{}/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])", ipv6()),
+                "An IPv6 prefix: ADDRESS/LENGTH",
+            )
         })
     }
 }

@@ -7,22 +7,19 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::bridge::explain_silence;
-use super::plan::{Step, in_use, plan};
-use super::scene::{Host, Inside, Plugboard, look, wait_ready};
+use super::leasing::remaining;
+use super::plan::{Step, plan};
+use super::scene::{Host, Inside, Place, look, wait_ready};
 use super::verdict::settle;
 use super::wish::{Wish, interface};
 use super::{Dad, Unionize};
-use crate::adapter::attachments::{Attachment, Leased};
-use crate::adapter::dhcp6::{self, Client, Held, Lease, Lifetime};
+use crate::adapter::attachments::Attachment;
 use crate::adapter::netlink::{End, Lifetimes};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Address, Interface, Origin};
+use crate::record::{Address, Interface};
 
 /// How long a router may take to answer. RFC 4861 section 6.2.6 lets it wait for half a second.
 const ROUTER_WAIT: Duration = Duration::from_secs(1);
-
-/// Length of a prefix that holds one address: a lease says nothing of a prefix on the link.
-pub const HOST_PREFIX: u8 = 128;
 
 /// What became of an interface.
 pub struct Done {
@@ -39,7 +36,7 @@ pub struct Job<'a> {
     pub unionize: &'a Unionize<'a>,
     pub wish: &'a Wish,
     pub host: Host,
-    pub bridge: Plugboard,
+    pub place: Place,
     pub inside: Inside,
     /// What is remembered, or will be.
     pub known: Attachment,
@@ -57,11 +54,11 @@ impl Unionize<'_> {
     /// Makes `wish` so. When that cannot be done nothing is left of it.
     pub(super) fn attach(&self, wish: &Wish, begun: Instant) -> Result<Done> {
         let host = Host::open()?;
-        let bridge = host.bridge(&wish.bridge)?;
-        self.tell_of_bridge(&wish.bridge, &bridge);
-        let inside = Inside::open(wish.container.docker.as_ref())?;
+        let place = host.place(&wish.plug)?;
+        self.tell_of_bridge(&wish.plug, &place);
+        let inside = Inside::open(&wish.container)?;
         let known = self.keeper.attachments.get(&wish.link)?;
-        let seen = look(wish, &host, &bridge, &inside, known)?;
+        let seen = look(wish, &host, &place, &inside, known)?;
         let steps = plan(wish, &seen, Timestamp::now())?;
         let lease = seen.known.as_ref().and_then(|known| known.lease.clone());
         let known = wish.attachment(lease);
@@ -78,7 +75,7 @@ impl Unionize<'_> {
             unionize: self,
             wish,
             host,
-            bridge,
+            place,
             inside,
             known: seen.known.clone().unwrap_or(known),
             dad: self.options.dad,
@@ -102,7 +99,7 @@ impl Job<'_> {
         match outcome {
             Ok(router) => Ok(self.done(router, steps.contains(&Step::Make))),
             Err(why) => {
-                let why = explain_silence(why, &self.bridge);
+                let why = explain_silence(why, &self.place);
                 if let Err(undone) = self.undo() {
                     let undone = undone.at("undo").at(&self.wish.container.id);
                     self.unionize.keeper.report.failed(&undone);
@@ -148,7 +145,7 @@ impl Job<'_> {
                 None => Ok(()),
             },
             Step::Make => self.make(),
-            Step::Plug => netlink.plug(outer()?.index, self.bridge.link.index),
+            Step::Plug => netlink.plug(outer()?.index, self.place.index()),
             Step::SwitchOnOuter => netlink.switch_on(outer()?.index),
             Step::Set(setting) => self.inside.set(name, *setting),
             Step::LinkLocal => self.inside.give_link_local(self.wish),
@@ -176,18 +173,18 @@ impl Job<'_> {
         let wish = self.wish;
         self.known = wish.attachment(self.known.lease.take());
         self.unionize.keeper.attachments.put(&self.known)?;
-        let bridge = self.bridge.link.index;
+        let bridge = self.place.index();
         // The DHCPv6 server on this host need not look for the container before it answers. That
         // is worth having and no more, so a kernel that refuses is not an error.
         let _ = self.host.netlink.seed_neighbour(bridge, wish.mac.link_local(), wish.mac);
-        let mtu = self.unionize.options.mtu.unwrap_or(self.bridge.link.mtu);
+        let mtu = wish.network.mtu.or(self.place.mtu()).unwrap_or(1500);
         let here = End { name: &wish.link, mac: Wish::outer_mac(wish.mac) };
         let there = End { name: &wish.interface, mac: wish.mac };
         self.host.netlink.make_veth(&here, &there, self.inside.netns.as_fd(), bridge, mtu)
     }
 
     /// Waits until the interface can speak and asks for routers, once; its number.
-    fn prepare(&mut self) -> Result<u32> {
+    pub(super) fn prepare(&mut self) -> Result<u32> {
         if self.solicited.is_some() {
             return Ok(self.inside.link(&self.wish.interface)?.index);
         }
@@ -198,7 +195,7 @@ impl Job<'_> {
         Ok(index)
     }
 
-    fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         self.begun + self.unionize.keeper.timeout
     }
 
@@ -211,7 +208,7 @@ impl Job<'_> {
     ) -> Result<()> {
         if let IpAddr::V6(address) = address {
             // The host may remember who had the address last. Not knowing is better.
-            let _ = self.host.netlink.forget_neighbour(self.bridge.link.index, address);
+            let _ = self.host.netlink.forget_neighbour(self.place.index(), address);
         }
         let dad = self.dad.into();
         self.inside.netlink.assign(index, address, prefix_len, lifetimes, dad)?;
@@ -219,41 +216,9 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn assign_leased(&mut self, index: u32, leased: &Address) -> Result<()> {
+    pub(super) fn assign_leased(&mut self, index: u32, leased: &Address) -> Result<()> {
         let lifetimes = remaining(leased, Timestamp::now());
         self.assign(index, leased.address, leased.prefix_len, lifetimes)
-    }
-
-    /// Leases an address, writes that down and puts it on the interface.
-    fn lease(&mut self) -> Result<()> {
-        let (duid, iaid) = self.wish.client.clone().ok_or_else(|| {
-            Error::new(Kind::Bug, "lease an address").why("no DHCPv6 server is to be asked")
-        })?;
-        let index = self.prepare()?;
-        let patience = self.deadline().saturating_duration_since(Instant::now());
-        let lease =
-            speak(&self.inside, self.wish, index, patience, |client, link| client.lease(link))?;
-        let leased = remember(&lease, duid, iaid, Timestamp::now());
-        self.known = self.wish.attachment(Some(leased.clone()));
-        self.unionize.keeper.attachments.put(&self.known)?;
-        leased.addresses.iter().try_for_each(|address| self.assign_leased(index, address))
-    }
-
-    /// Tells the server that what it leased belongs to others, and forgets it.
-    fn decline(&mut self) -> Result<()> {
-        let Some(leased) = self.known.lease.take() else { return Ok(()) };
-        self.known.asking = true;
-        let index = self.inside.link(&self.wish.interface)?.index;
-        let held = held(&leased);
-        for address in &leased.addresses {
-            self.inside.netlink.unassign(index, address.address, address.prefix_len)?;
-            self.fresh.retain(|fresh| *fresh != address.address);
-        }
-        let patience = self.deadline().saturating_duration_since(Instant::now());
-        speak(&self.inside, self.wish, index, patience, |client, link| {
-            client.decline(link, &held, &held.addresses)
-        })?;
-        self.unionize.keeper.attachments.put(&self.known)
     }
 
     /// Waits until the new addresses are of use: at once where that is allowed, otherwise when it is
@@ -274,24 +239,6 @@ impl Job<'_> {
             self.exchange(&taken)?;
         }
         Ok(())
-    }
-
-    /// Exchanges a lease for another, because others have what was leased.
-    fn exchange(&mut self, taken: &[IpAddr]) -> Result<()> {
-        let leased = self.known.lease.iter().flat_map(|lease| &lease.addresses);
-        let leased: Vec<IpAddr> = leased.map(|leased| leased.address).collect();
-        let error = in_use(taken[0]);
-        if !taken.iter().all(|taken| leased.contains(taken)) {
-            return Err(error);
-        }
-        self.decline()?;
-        if self.retries == 0 {
-            return Err(error);
-        }
-        self.retries -= 1;
-        let note = error.remedy("declined; asking for another").at(&self.wish.container.id);
-        self.unionize.keeper.report.note(&note);
-        self.lease()
     }
 
     /// The router of the default route: `before`, or the one that answers.
@@ -315,71 +262,4 @@ impl Job<'_> {
         self.unionize.keeper.report.note(&missing);
         Ok(None)
     }
-}
-
-/// Has a DHCPv6 exchange on the container's interface.
-pub fn speak<T: Send>(
-    inside: &Inside,
-    wish: &Wish,
-    index: u32,
-    patience: Duration,
-    exchange: impl FnOnce(&Client, dhcp6::Link<'_>) -> Result<T> + Send,
-) -> Result<T> {
-    let (duid, iaid) = wish
-        .client
-        .clone()
-        .ok_or_else(|| Error::new(Kind::Bug, "speak DHCPv6").why("there is no client"))?;
-    let client = Client { give_up_after: patience, ..Client::new(duid, iaid) };
-    let source = Some(wish.mac.link_local());
-    let link = dhcp6::Link { index, name: &wish.interface, source };
-    inside.netns.run(|| exchange(&client, link))
-}
-
-/// A lease as it is remembered.
-pub fn remember(lease: &Lease, duid: crate::record::Duid, iaid: u32, now: Timestamp) -> Leased {
-    let until = |lifetime: Lifetime| {
-        lifetime.finite().and_then(|lasting| now.checked_add(lasting).ok()).map(whole_seconds)
-    };
-    let addresses = lease.addresses.iter().map(|leased| Address {
-        address: leased.address.into(),
-        prefix_len: HOST_PREFIX,
-        origin: Origin::Dhcp6,
-        preferred_until: until(leased.preferred),
-        valid_until: until(leased.valid),
-        rest: Default::default(),
-    });
-    Leased {
-        duid,
-        iaid,
-        server: lease.server.clone(),
-        addresses: addresses.collect(),
-        obtained_at: whole_seconds(now),
-        renew_at: until(lease.t1),
-        rebind_at: until(lease.t2),
-        rest: Default::default(),
-    }
-}
-
-/// What the client needs to know of a lease that is remembered.
-pub fn held(leased: &Leased) -> Held {
-    let addresses = leased.addresses.iter().filter_map(|leased| match leased.address {
-        IpAddr::V6(address) => Some(address),
-        IpAddr::V4(_) => None,
-    });
-    Held { server: leased.server.clone(), addresses: addresses.collect() }
-}
-
-/// For how long an address may be used from now on.
-pub fn remaining(leased: &Address, now: Timestamp) -> Lifetimes {
-    let seconds = |until: Option<Timestamp>| match until {
-        Some(until) => (until.as_second() - now.as_second()).clamp(0, u32::MAX.into()) as u32,
-        None => u32::MAX,
-    };
-    let valid = seconds(leased.valid_until).max(1);
-    Lifetimes { preferred: seconds(leased.preferred_until).min(valid), valid }
-}
-
-/// The time without its fraction, which no lease has.
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -13,10 +13,10 @@ use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::attach::{held, speak};
+use super::leasing::{held, speak};
 use super::scene::{Host, Inside, wait_ready};
 use super::wish::Wish;
-use super::{Upkeep, lock};
+use super::{Dad, Upkeep, lock};
 use crate::adapter::attachments::{Attachment, Attachments, Leased};
 use crate::adapter::dhcp6::Held;
 use crate::adapter::netlink::{End, Netlink, Sort};
@@ -165,11 +165,11 @@ impl<'a> Keeper<'a> {
 
     /// Sends the Release from a link like the container's, which is there for a moment.
     fn release(&self, host: &Host, known: &Attachment, leased: Option<&Leased>) -> Result<()> {
-        let bridge = host.bridge(&known.bridge)?;
         // Several are there at once, so this one is called what no other is.
-        let wish = Wish { interface: known.link.clone(), ..Wish::of(known) };
+        let wish = Wish { interface: known.link.clone(), ..Wish::of(known, Dad::Off)? };
+        let place = host.place(&wish.plug)?;
         let inside = Inside::of(self.scratch()?)?;
-        let (index, mtu) = (bridge.link.index, bridge.link.mtu);
+        let (index, mtu) = (place.index(), place.mtu().unwrap_or(1500));
         let here = End { name: &wish.link, mac: Wish::outer_mac(wish.mac) };
         let there = End { name: &wish.interface, mac: wish.mac };
         let _ = host.netlink.seed_neighbour(index, wish.mac.link_local(), wish.mac);
@@ -269,8 +269,10 @@ impl<'a> Keeper<'a> {
 /// # Errors
 /// When that cannot be seen: what one may not look at is not known to be gone.
 pub fn is_there(known: &Attachment) -> Result<bool> {
-    let Some(docker) = &known.container.docker else { return Ok(false) };
-    match Netns::of_container(docker) {
+    if known.container.docker.is_none() && known.container.netns.is_none() {
+        return Ok(false);
+    }
+    match Inside::netns(&known.container) {
         Ok(_) => Ok(true),
         Err(why) if why.kind() == Kind::NotFound => Ok(false),
         // The file stays when its namespace goes, and is also what a mount namespace shows that
@@ -292,9 +294,11 @@ fn delete(netlink: &Netlink, name: &Ifname) -> Result<()> {
 
 /// Makes the host forget where the container was: another may have one of its addresses soon.
 fn forget(host: &Host, known: &Attachment) -> Result<()> {
-    let Some(bridge) = host.netlink.find_link(&known.bridge)? else { return Ok(()) };
+    let Some(bridge) = &known.network.bridge else { return Ok(()) };
+    let Some(bridge) = host.netlink.find_link(bridge)? else { return Ok(()) };
     let leased = known.lease.iter().flat_map(|lease| &lease.addresses);
-    let addresses = leased.chain(&known.addresses).map(|address| address.address);
+    let given = known.fixed().map(|fixed| IpAddr::from(fixed.address));
+    let addresses = leased.map(|address| address.address).chain(given);
     for address in addresses.chain([known.mac.link_local().into()]) {
         if let IpAddr::V6(address) = address {
             host.netlink.forget_neighbour(bridge.index, address)?;
@@ -310,8 +314,8 @@ mod tests {
     #[test]
     fn everything_that_is_left_goes_and_the_memory_of_it_last() {
         let known: Attachment = serde_json::from_str(
-            r#"{"version":1,"container":{"id":"web","image":"busybox"},"interface":"eth0",
-            "link":"lpx","bridge":"br1","mac":"02:00:00:00:00:01","lease":{"duid":"00:04:01",
+            r#"{"version":2,"container":{"id":"web","image":"busybox"},"interface":"eth0",
+            "link":"lpx","network":{"bridge":"br1"},"mac":"02:00:00:00:00:01","lease":{"duid":"00:04:01",
             "iaid":1,"server":"00:04:02","obtained_at":"2026-01-01T00:00:00Z"}}"#,
         )
         .unwrap();

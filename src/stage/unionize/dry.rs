@@ -16,12 +16,13 @@ impl Unionize<'_> {
     /// Tells what would be done for `wish`. A container that is not there yet has nothing.
     pub(super) fn pretend(&self, wish: &Wish) -> Result<()> {
         let host = Host::open()?;
-        let bridge = host.bridge(&wish.bridge)?;
-        self.tell_of_bridge(&wish.bridge, &bridge);
+        let place = host.place(&wish.plug)?;
+        self.tell_of_bridge(&wish.plug, &place);
         let known = self.keeper.attachments.get(&wish.link)?;
-        let seen = match &wish.container.docker {
-            Some(docker) => look(wish, &host, &bridge, &Inside::open(Some(docker))?, known)?,
-            None => Seen { bridge: bridge.link.index, known, ..Seen::default() },
+        let is_there = wish.container.docker.is_some() || wish.container.netns.is_some();
+        let seen = match is_there {
+            true => look(wish, &host, &place, &Inside::open(&wish.container)?, known)?,
+            false => Seen { bridge: place.index(), known, ..Seen::default() },
         };
         for step in plan(wish, &seen, Timestamp::now())? {
             match step {
@@ -29,7 +30,7 @@ impl Unionize<'_> {
                     &wish.container.id,
                     format_args!(
                         "{step} {} to {} ({}) in {}",
-                        wish.link, wish.interface, wish.mac, wish.bridge
+                        wish.link, wish.interface, wish.mac, wish.plug
                     ),
                 ),
                 _ => self.keeper.would(&wish.container.id, step),

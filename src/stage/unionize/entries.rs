@@ -1,9 +1,9 @@
-//! Which interfaces a container is to have, and what they are called: one for each bridge that its
-//! document names, or the one that the command line asks for.
+//! Which interfaces a container is to have, and what they are called: one for each that its document
+//! names, or the one that the command line asks for.
 
 use super::Options;
 use crate::error::{Error, Kind, Result};
-use crate::record::{BridgeNetwork, Container, DockerNetwork, Ifname, Network};
+use crate::record::{Container, DockerNetwork, Ifname, LinkNetwork, Network};
 
 /// One interface of a container.
 #[derive(Clone, Debug)]
@@ -11,24 +11,24 @@ pub struct Entry<'a> {
     /// Its name inside.
     pub interface: Ifname,
     /// What the document says of it; absent when the command line alone asks for it.
-    pub network: Option<&'a BridgeNetwork>,
+    pub network: Option<&'a LinkNetwork>,
 }
 
 /// The interfaces of a container, in the order of its document. Their names depend on nothing
 /// else, so that they are the same on every run.
 pub fn entries<'a>(container: &'a Container, options: &Options) -> Vec<Entry<'a>> {
-    let named: Vec<&BridgeNetwork> = bridges(container).collect();
+    let named: Vec<&LinkNetwork> = links(container).collect();
     let usual = |number: usize| -> Ifname {
         format!("eth{number}").parse().expect("no document has so many that the name is too long")
     };
     let mut number = docker_interfaces(container);
     if named.is_empty() {
-        let interface = options.interface.clone().unwrap_or_else(|| usual(number));
+        let interface = options.network.interface.clone().unwrap_or_else(|| usual(number));
         return vec![Entry { interface, network: None }];
     }
     number += usize::from(has_interface_of_mode(container));
-    let given = |at: usize, network: &BridgeNetwork| {
-        let first = options.interface.as_ref().filter(|_| at == 0);
+    let given = |at: usize, network: &LinkNetwork| {
+        let first = options.network.interface.as_ref().filter(|_| at == 0);
         network.interface.as_ref().or(first).cloned()
     };
     let taken: Vec<Ifname> =
@@ -40,16 +40,16 @@ pub fn entries<'a>(container: &'a Container, options: &Options) -> Vec<Entry<'a>
             return name;
         }
     };
-    let entry = |(at, network): (usize, &'a BridgeNetwork)| Entry {
+    let entry = |(at, network): (usize, &'a LinkNetwork)| Entry {
         interface: given(at, network).unwrap_or_else(&mut next),
         network: Some(network),
     };
     named.into_iter().enumerate().map(entry).collect()
 }
 
-/// Whether a document names bridges of its own.
-pub fn names_bridges(container: &Container) -> bool {
-    bridges(container).next().is_some()
+/// Whether a document names interfaces of its own.
+pub fn names_links(container: &Container) -> bool {
+    links(container).next().is_some()
 }
 
 /// Holds what cannot be against interfaces: one name for two, and names that are none.
@@ -75,9 +75,9 @@ pub fn is_reserved(interface: &Ifname) -> bool {
     matches!(interface.as_str(), "all" | "default")
 }
 
-fn bridges(container: &Container) -> impl Iterator<Item = &BridgeNetwork> {
+fn links(container: &Container) -> impl Iterator<Item = &LinkNetwork> {
     container.networks.iter().filter_map(|network| match network {
-        Network::Bridge(bridge) => Some(bridge),
+        Network::Link(link) => Some(link),
         Network::Docker(_) => None,
     })
 }
@@ -90,7 +90,7 @@ fn docker_interfaces(container: &Container) -> usize {
 fn of_docker(container: &Container) -> impl Iterator<Item = &DockerNetwork> {
     container.networks.iter().filter_map(|network| match network {
         Network::Docker(network) => Some(network),
-        Network::Bridge(_) => None,
+        Network::Link(_) => None,
     })
 }
 
@@ -110,19 +110,13 @@ fn has_interface_of_mode(container: &Container) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Addressing, Dad};
     use super::*;
 
     fn names(networks: &str, more: &str, interface: Option<&str>) -> String {
         let text = format!(r#"{{"id":"web","image":"b","networks":[{networks}]{more}}}"#);
         let container: Container = serde_json::from_str(&text).unwrap();
-        let options = Options {
-            bridge: None,
-            interface: interface.map(|name| name.parse().unwrap()),
-            addressing: Addressing::default(),
-            mtu: None,
-            dad: Dad::Off,
-        };
+        let line: Vec<&str> = interface.iter().flat_map(|name| ["-i", *name]).collect();
+        let options = Options::given(&line);
         let entries = entries(&container, &options);
         let wrong = check(&entries).err().map(|why| format!(": {why}")).unwrap_or_default();
         let names: Vec<&str> = entries.iter().map(|entry| entry.interface.as_str()).collect();

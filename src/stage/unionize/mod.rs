@@ -9,6 +9,7 @@ mod bridge;
 mod detach;
 mod dry;
 mod entries;
+mod leasing;
 mod options;
 mod plan;
 mod renew;
@@ -20,7 +21,7 @@ mod wish;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use options::{Addressing, Dad, Given, Options, Upkeep};
+pub use options::{Dad, Options, Sources, Upkeep, Wanted};
 pub use renew::renew;
 
 use crate::error::{Error, Kind, Result};
@@ -47,7 +48,7 @@ pub struct Unionize<'a> {
 impl<'a> Unionize<'a> {
     /// Work with these options, which tells people through `report`.
     pub fn new(options: Options, upkeep: &Upkeep, report: &'a Report) -> Result<Unionize<'a>> {
-        if let Some(name) = options.interface.as_ref().filter(|name| is_reserved(name)) {
+        if let Some(name) = options.network.interface.as_ref().filter(|name| is_reserved(name)) {
             let what = format!("the kernel takes no IPv6 interface called {name}");
             return Err(Error::new(Kind::Usage, what).remedy("choose another --interface"));
         }

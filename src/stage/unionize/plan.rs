@@ -40,7 +40,7 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Give back the lease and take away the link of an attachment that is not wanted so.
-    Leave(Ifname),
+    Leave(String),
     /// Take away a host's end that leads elsewhere.
     Drop,
     /// Make the veth pair. The kernel does not take a container's end that is on from the start.
@@ -95,13 +95,13 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     let pair = pair(wish, seen)?;
     let unwanted = seen.known.as_ref().filter(|known| {
-        known.bridge != wish.bridge
+        known.network.plug().ok().as_ref() != Some(&wish.plug)
             || known.mac != wish.mac
             || (known.lease.is_some() && wish.client.is_none())
     });
     let known = seen.known.as_ref().filter(|_| unwanted.is_none());
     match (unwanted, pair) {
-        (Some(unwanted), _) => steps.push(Step::Leave(unwanted.bridge.clone())),
+        (Some(unwanted), _) => steps.push(Step::Leave(place_of(unwanted))),
         (None, Pair::Stale) => steps.push(Step::Drop),
         (None, _) => (),
     }
@@ -111,7 +111,7 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
     };
     links(&mut steps, wish, seen, there);
     let addresses: &[Found] = if there.is_some() { &seen.addresses } else { &[] };
-    for fixed in &wish.fixed {
+    for fixed in &wish.sources.fixed {
         give(&mut steps, fixed, addresses)?;
     }
     if wish.client.is_some() {
@@ -119,9 +119,14 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
         leased(&mut steps, lease, addresses, now);
     }
     let routed = seen.router.filter(|_| there.is_some());
-    let routers = wish.fixed.iter().filter_map(|fixed| fixed.router);
+    let routers = wish.sources.fixed.iter().filter_map(|fixed| fixed.router);
     steps.extend(routers.filter(|router| routed != Some(*router)).map(Step::Route));
     Ok(steps)
+}
+
+/// Where something remembered is plugged in, for people.
+fn place_of(known: &Attachment) -> String {
+    known.network.plug().map_or_else(|_| "its place".to_owned(), |plug| plug.to_string())
 }
 
 /// How the two ends stand to each other.
@@ -236,13 +241,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn wish() -> Wish {
-        let options = super::super::Options {
-            bridge: "br1".parse().ok(),
-            interface: None,
-            addressing: super::super::Addressing { dhcp6: true, fixed: vec![] },
-            mtu: None,
-            dad: super::super::Dad::Optimistic,
-        };
+        let options = super::super::Options::given(&["--bridge", "br1"]);
         let container = serde_json::from_str(r#"{"id":"web","image":"busybox"}"#).unwrap();
         Wish::all(&container, &options).unwrap().remove(0)
     }
@@ -358,9 +357,9 @@ mod tests {
         let steps = plan(&wish, &attached(&wish, Some(true)), NOW).unwrap();
         assert_eq!(steps, [Step::Decline, Step::Lease]);
         let mut elsewhere = attached(&wish, Some(false));
-        elsewhere.known.as_mut().unwrap().bridge = "br0".parse().unwrap();
+        elsewhere.known.as_mut().unwrap().network.bridge = "br0".parse().ok();
         let steps = plan(&wish, &elsewhere, NOW).unwrap();
-        let leave = Step::Leave("br0".parse().unwrap());
+        let leave = Step::Leave("br0".to_owned());
         assert_eq!(steps, [leave, Step::Make, Step::LinkLocal, Step::SwitchOnInner, Step::Lease]);
     }
 

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 
-use super::attach::{held, remaining, remember, speak};
 use super::detach::{Keeper, is_there};
+use super::leasing::{HOST_PREFIX, held, remaining, remember, speak};
 use super::plan::{in_use, is_over};
 use super::scene::Inside;
 use super::verdict::duplicates;
@@ -123,7 +123,7 @@ impl Keeper<'_> {
             self.would(&id, format_args!("{} on {}", words(ask), known.link));
             return Ok(None);
         }
-        let inside = Inside::open(known.container.docker.as_ref())?;
+        let inside = Inside::open(&known.container)?;
         let link = inside.link(&known.interface)?;
         if link.mac != Some(known.mac) {
             return Err(Error::new(
@@ -132,7 +132,7 @@ impl Keeper<'_> {
             )
             .why("it is not the one that unionize made"));
         }
-        let wish = Wish::of(&known);
+        let wish = Wish::of(&known, super::Dad::Off)?;
         let lease = speak(&inside, &wish, link.index, self.timeout, |client, link| match ask {
             Ask::Renew => client.renew(link, &held(&leased)),
             Ask::Rebind => client.rebind(link, &held(&leased)),
@@ -154,7 +154,7 @@ impl Keeper<'_> {
         lease: &Lease,
     ) -> Result<Option<std::net::Ipv6Addr>> {
         for address in &lease.withdrawn {
-            inside.netlink.unassign(index, (*address).into(), super::attach::HOST_PREFIX)?;
+            inside.netlink.unassign(index, (*address).into(), HOST_PREFIX)?;
         }
         let there = inside.netlink.addresses(index)?;
         let now = Timestamp::now();
@@ -190,7 +190,7 @@ impl Keeper<'_> {
         let Some(mut leased) = known.lease.take() else { return Ok(()) };
         let held = held(&leased);
         for address in taken {
-            inside.netlink.unassign(index, *address, super::attach::HOST_PREFIX)?;
+            inside.netlink.unassign(index, *address, HOST_PREFIX)?;
         }
         leased.addresses.retain(|leased| !taken.contains(&leased.address));
         let declined: Vec<_> = held

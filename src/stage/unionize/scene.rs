@@ -1,6 +1,7 @@
 //! Where the work happens: the host's network, the bridge, and the container's namespace.
 
 use std::net::Ipv6Addr;
+use std::path::Path;
 use std::time::Instant;
 
 use super::plan::{Seen, Setting};
@@ -11,7 +12,7 @@ use crate::adapter::netlink::{Bridge, Dad, Lifetimes, Link, Netlink, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::sysctl::{self, Of};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Docker, Ifname};
+use crate::record::{Container, Ifname, Plug};
 
 /// The host's side.
 pub struct Host {
@@ -19,12 +20,25 @@ pub struct Host {
     pub netlink: Netlink,
 }
 
-/// The bridge, as it is now.
-pub struct Plugboard {
-    /// Its number, address and so on.
-    pub link: Link,
-    /// How it is set.
-    pub settings: Bridge,
+/// What an interface is plugged into, as it is now.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// The bridge or parent; absent for an interface that stands alone.
+    pub link: Option<Link>,
+    /// How the bridge is set, if it is a Linux bridge.
+    pub bridge: Option<Bridge>,
+}
+
+impl Place {
+    /// The number of the bridge or parent; 0 where there is none.
+    pub fn index(&self) -> u32 {
+        self.link.as_ref().map_or(0, |link| link.index)
+    }
+
+    /// The largest packet that it takes in bytes.
+    pub fn mtu(&self) -> Option<u32> {
+        self.link.as_ref().map(|link| link.mtu)
+    }
 }
 
 impl Host {
@@ -33,15 +47,25 @@ impl Host {
         Ok(Host { netlink: Netlink::watch_links()? })
     }
 
-    /// The bridge of that name.
-    pub fn bridge(&self, name: &Ifname) -> Result<Plugboard> {
+    /// What `plug` goes into.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not there, `Refused` when it is something else.
+    pub fn place(&self, plug: &Plug) -> Result<Place> {
+        match plug {
+            Plug::Bridge { bridge, .. } => self.bridge(bridge),
+            _ => Err(Error::new(Kind::Refused, "plug in").why("only bridges")),
+        }
+    }
+
+    fn bridge(&self, name: &Ifname) -> Result<Place> {
         let doing = || format!("find bridge {name}");
         let link = self.netlink.find_link(name)?;
         let link = link.ok_or_else(|| {
             Error::new(Kind::NotFound, doing()).why("there is no interface of that name")
         })?;
         match link.sort.clone() {
-            Sort::Bridge(settings) => Ok(Plugboard { link, settings }),
+            Sort::Bridge(settings) => Ok(Place { link: Some(link), bridge: Some(settings) }),
             _ => Err(Error::new(Kind::Refused, doing()).why("that interface is not a bridge")),
         }
     }
@@ -56,14 +80,23 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// The network of a container that runs on this machine.
-    pub fn open(docker: Option<&Docker>) -> Result<Inside> {
-        let docker = docker.ok_or_else(|| {
+    /// The network of a container that runs on this machine, or the namespace that its document
+    /// names.
+    pub fn open(container: &Container) -> Result<Inside> {
+        Inside::of(Inside::netns(container)?)
+    }
+
+    /// Its namespace.
+    pub fn netns(container: &Container) -> Result<Netns> {
+        if let Some(path) = &container.netns {
+            return Netns::open(Path::new(path));
+        }
+        let docker = container.docker.as_ref().ok_or_else(|| {
             Error::new(Kind::NotFound, "find network namespace")
                 .why("the record does not say that the container was started")
                 .remedy("put container-run or docker-cccf before unionize")
         })?;
-        Inside::of(Netns::of_container(docker)?)
+        Netns::of_container(docker)
     }
 
     /// The network of a namespace.
@@ -139,13 +172,13 @@ fn is_usable(netlink: &Netlink, index: u32, address: Ipv6Addr) -> Result<bool> {
 pub fn look(
     wish: &Wish,
     host: &Host,
-    bridge: &Plugboard,
+    place: &Place,
     inside: &Inside,
     known: Option<Attachment>,
 ) -> Result<Seen> {
     let inner = inside.netlink.find_link(&wish.interface)?;
     let mut seen = Seen {
-        bridge: bridge.link.index,
+        bridge: place.index(),
         outer: host.netlink.find_link(&wish.link)?,
         known,
         ..Seen::default()

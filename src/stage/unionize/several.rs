@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::entries::names_bridges;
+use super::entries::names_links;
 use super::wish::Wish;
 use super::{Unionize, lock};
 use crate::adapter::attachments::Held;
@@ -102,7 +102,7 @@ impl Unionize<'_> {
         let mut former = Vec::new();
         for link in links {
             let Some(known) = self.keeper.attachments.get(link)? else { continue };
-            if known.container.id == container.id && names_bridges(&known.container) {
+            if known.container.id == container.id && names_links(&known.container) {
                 former.extend(Wish::links_of(&known.container, &self.options));
             }
         }

@@ -37,7 +37,7 @@ impl Unionize<'_> {
 
     fn judge_one(&self, wish: &Wish, container: &mut Container) -> Result<bool> {
         // A container that has gone meanwhile has no address that could be a duplicate.
-        let Ok(inside) = Inside::open(wish.container.docker.as_ref()) else {
+        let Ok(inside) = Inside::open(&wish.container) else {
             return Ok(false);
         };
         let Some(known) = self.keeper.attachments.get(&wish.link)? else { return Ok(false) };
@@ -45,7 +45,7 @@ impl Unionize<'_> {
         let leased: Vec<IpAddr> =
             known.lease.iter().flat_map(|l| &l.addresses).map(|a| a.address).collect();
         let all: Vec<IpAddr> =
-            leased.iter().copied().chain(known.addresses.iter().map(|a| a.address)).collect();
+            leased.iter().copied().chain(known.fixed().map(|fixed| fixed.address.into())).collect();
         let taken = duplicates(&inside, wish, link.index, &all)?;
         let Some(first) = taken.first() else { return Ok(false) };
 
@@ -69,7 +69,7 @@ impl Unionize<'_> {
         let host = Host::open()?;
         let job = Job {
             unionize: self,
-            bridge: host.bridge(&wish.bridge)?,
+            place: host.place(&wish.plug)?,
             wish,
             host,
             inside,

@@ -4,10 +4,13 @@ use std::net::Ipv6Addr;
 
 use crate::adapter::attachments::{Attachment, Leased, VERSION};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Address, Container, Duid, Fixed, Ifname, Interface, Key, Mac, Origin};
+use crate::record::{
+    Address, Addressing, Container, Duid, Fixed, Ifname, Interface, Key, LinkKind, LinkNetwork,
+    Mac, Misfit, Origin, Plug,
+};
 
 use super::entries::{Entry, check, entries};
-use super::{Addressing, Dad, Options};
+use super::{Dad, Options, Sources};
 
 /// The interface that a container is to have. All identities follow from the container's own, so
 /// they are the same on every run and every host.
@@ -17,26 +20,28 @@ pub struct Wish {
     pub container: Container,
     /// The interface's name inside.
     pub interface: Ifname,
-    /// The name of its other end.
+    /// The name of its other end on the host, or what would be.
     pub link: Ifname,
-    /// The bridge.
-    pub bridge: Ifname,
+    /// Where it is plugged in.
+    pub plug: Plug,
     /// The hardware address inside.
     pub mac: Mac,
+    /// Where its addresses come from.
+    pub sources: Sources,
     /// Who asks a DHCPv6 server; absent when none is asked.
     pub client: Option<(Duid, u32)>,
-    /// Addresses that are given as they are.
-    pub fixed: Vec<Fixed>,
     /// How its addresses are checked for duplicates.
     pub dad: Dad,
+    /// All of that as a document says it, with nothing left out.
+    pub network: LinkNetwork,
 }
 
 impl Wish {
     /// The interfaces that `container` is to have, in their order.
     ///
     /// # Errors
-    /// `BadInput` when its document does not say what can be, or neither it nor `options` names a
-    /// bridge.
+    /// `BadInput` when its document does not say what can be, or neither it nor `options` says where
+    /// it is plugged in.
     pub fn all(container: &Container, options: &Options) -> Result<Vec<Wish>> {
         let entries = entries(container, options);
         check(&entries)?;
@@ -46,58 +51,59 @@ impl Wish {
 
     /// One of them. The addresses that the document gives to no interface are the first one's.
     fn one(container: &Container, options: &Options, entry: Entry, first: bool) -> Result<Wish> {
+        let link = link_name(container, &entry, options, first);
         let Entry { interface, network } = entry;
-        let bridge = network.map(|network| &network.bridge).or(options.bridge.as_ref());
-        let bridge = bridge.ok_or_else(|| {
-            Error::new(Kind::BadInput, "find its bridge")
-                .why("its document names none in networks, and there is no --bridge")
-                .remedy("add the one or the other")
-        })?;
-        let key = link_key(container, &interface);
-        let given = network.map(|network| &network.addresses).filter(|given| !given.is_empty());
-        let addressing = match given {
-            Some(given) => Addressing::named(given),
-            None => options.addressing.clone(),
+        let mut network = match network {
+            Some(own) => own.or(&options.network),
+            None => LinkNetwork::unsaid().or(&options.network),
         };
-        let own = container.addresses.iter().filter(|_| first);
-        let mut fixed: Vec<Fixed> = Vec::new();
-        for address in addressing.fixed.iter().chain(own) {
-            if !fixed.contains(address) {
-                fixed.push(*address);
-            }
+        if !network.says_where() {
+            return Err(Error::new(Kind::BadInput, "find its bridge")
+                .why("its document names none in networks, and there is no --bridge")
+                .remedy("add the one or the other"));
         }
-        Ok(Wish {
-            container: identity(container),
-            interface,
-            link: name(key),
-            bridge: bridge.clone(),
-            mac: network.and_then(|network| network.mac).unwrap_or_else(|| key.mac()),
-            client: addressing.dhcp6.then(|| client(container, key)),
-            fixed,
-            dad: options.dad,
-        })
+        if first {
+            network.mac = network.mac.or(options.network.mac);
+            network.addresses.extend(container.addresses.iter().copied().map(Addressing::Fixed));
+            let others = network.addresses.len() > 1;
+            network.addresses.retain(|source| !others || *source != Addressing::None);
+        }
+        let key = link_key(container, &interface);
+        let mac = network.mac.unwrap_or_else(|| key.mac());
+        Wish::assembled(identity(container), interface, link, mac, network, options.dad)
     }
 
-    /// The wish that led to what is remembered, as far as its lease goes.
-    pub fn of(known: &Attachment) -> Wish {
-        let leased = known.lease.as_ref().map(|leased| (leased.duid.clone(), leased.iaid));
-        let key = link_key(&known.container, &known.interface);
-        Wish {
-            container: known.container.clone(),
-            interface: known.interface.clone(),
-            link: known.link.clone(),
-            bridge: known.bridge.clone(),
-            mac: known.mac,
-            client: leased.or_else(|| known.asking.then(|| client(&known.container, key))),
-            fixed: Vec::new(),
-            dad: Dad::Off,
+    fn assembled(
+        container: Container,
+        interface: Ifname,
+        link: Ifname,
+        mac: Mac,
+        network: LinkNetwork,
+        dad: Dad,
+    ) -> Result<Wish> {
+        let plug = network.plug().map_err(|Misfit { field, why }| {
+            Error::new(Kind::BadInput, format_args!("field \"networks.{field}\"")).why(why)
+        })?;
+        let sources = Sources::of(&network.addresses)?;
+        let asks = sources.dhcp6 || sources.temporary || network.delegate.is_some();
+        let client = asks.then(|| client(&container, link_key(&container, &interface)));
+        Ok(Wish { container, interface, link, plug, mac, sources, client, dad, network })
+    }
+
+    /// The wish that led to what is remembered.
+    pub fn of(known: &Attachment, dad: Dad) -> Result<Wish> {
+        let Attachment { container, interface, link, mac, network, lease, .. } = known.clone();
+        let mut wish = Wish::assembled(container, interface, link, mac, network, dad)?;
+        if let Some(leased) = lease {
+            wish.client = Some((leased.duid, leased.iaid));
         }
+        Ok(wish)
     }
 
     /// The names of the host's ends of a container's interfaces, whatever else is wrong with them.
     pub fn links_of(container: &Container, options: &Options) -> Vec<Ifname> {
-        let link = |entry: Entry| name(link_key(container, &entry.interface));
-        entries(container, options).into_iter().map(link).collect()
+        let entries = entries(container, options).into_iter().enumerate();
+        entries.map(|(at, entry)| link_name(container, &entry, options, at == 0)).collect()
     }
 
     /// The hardware address of the host's end. A bridge whose address is not fixed takes the
@@ -109,20 +115,7 @@ impl Wish {
 
     /// Whether it needs IPv6 to work inside.
     pub fn speaks_ipv6(&self) -> bool {
-        self.client.is_some() || !self.fixed.is_empty()
-    }
-
-    /// The addresses that are given as they are, as records show them.
-    pub fn fixed_addresses(&self) -> Vec<Address> {
-        let address = |fixed: &Fixed| Address {
-            address: fixed.address.into(),
-            prefix_len: fixed.prefix_len,
-            origin: Origin::Static,
-            preferred_until: None,
-            valid_until: None,
-            rest: Default::default(),
-        };
-        self.fixed.iter().map(address).collect()
+        self.client.is_some() || self.sources.slaac || !self.sources.fixed.is_empty()
     }
 
     /// What is remembered of it, with the lease that it has.
@@ -132,11 +125,10 @@ impl Wish {
             container: self.container.clone(),
             interface: self.interface.clone(),
             link: self.link.clone(),
-            bridge: self.bridge.clone(),
+            network: self.network.clone(),
             mac: self.mac,
             asking: lease.is_none() && self.client.is_some(),
             lease,
-            addresses: self.fixed_addresses(),
             rest: Default::default(),
         }
     }
@@ -157,19 +149,46 @@ pub fn interface(
 ) -> Interface {
     let leased = known.lease.as_ref();
     let mut addresses = leased.map(|lease| lease.addresses.clone()).unwrap_or_default();
-    addresses.extend(known.addresses.iter().cloned());
+    addresses.extend(known.fixed().map(given));
+    let network = &known.network;
     Interface {
         name: known.interface.clone(),
         link: known.link.clone(),
-        bridge: known.bridge.clone(),
+        kind: network.kind.filter(|kind| *kind != LinkKind::Veth),
+        bridge: network.bridge.clone(),
+        parent: network.parent.clone(),
         mac: known.mac,
         duid: leased.map(|lease| lease.duid.clone()).or(client.map(|(duid, _)| duid.clone())),
         iaid: leased.map(|lease| lease.iaid).or(client.map(|(_, iaid)| *iaid)),
         addresses,
+        prefixes: Vec::new(),
         router,
+        ipv4_router: None,
+        dns_servers: Vec::new(),
+        search: Vec::new(),
         ready_ms: None,
         rest: Default::default(),
     }
+}
+
+/// An address that is given as it is, as records show it.
+fn given(fixed: &Fixed) -> Address {
+    Address {
+        address: fixed.address.into(),
+        prefix_len: fixed.prefix_len,
+        origin: Origin::Static,
+        preferred_until: None,
+        valid_until: None,
+        rest: Default::default(),
+    }
+}
+
+/// The name of the host's end: as its document says, or for the first as the command line does, or
+/// else derived from the identity.
+fn link_name(container: &Container, entry: &Entry, options: &Options, first: bool) -> Ifname {
+    let own = entry.network.and_then(|network| network.link.as_ref());
+    let usual = options.network.link.as_ref().filter(|_| first);
+    own.or(usual).cloned().unwrap_or_else(|| name(link_key(container, &entry.interface)))
 }
 
 fn link_key(container: &Container, interface: &Ifname) -> Key {
@@ -216,14 +235,10 @@ mod tests {
     }
 
     fn options(interface: Option<&str>, given: &[&str]) -> Options {
-        let given: Vec<_> = given.iter().map(|given| given.parse().unwrap()).collect();
-        Options {
-            bridge: "br1".parse().ok(),
-            interface: interface.map(|name| name.parse().unwrap()),
-            addressing: crate::stage::unionize::Addressing::of(&given).unwrap(),
-            mtu: None,
-            dad: Dad::Off,
-        }
+        let mut line = vec!["--bridge", "br1"];
+        line.extend(interface.iter().flat_map(|name| ["-i", *name]));
+        line.extend(given.iter().flat_map(|given| ["--address", *given]));
+        Options::given(&line)
     }
 
     #[test]
@@ -240,9 +255,10 @@ mod tests {
         let told: Vec<String> = wishes
             .iter()
             .map(|wish| {
-                let fixed: Vec<String> = wish.fixed.iter().map(ToString::to_string).collect();
+                let fixed: Vec<String> =
+                    wish.sources.fixed.iter().map(ToString::to_string).collect();
                 let asks = wish.client.is_some();
-                format!("{} {} {asks} {}", wish.bridge, wish.interface, fixed.join(","))
+                format!("{} {} {asks} {}", wish.plug, wish.interface, fixed.join(","))
             })
             .collect();
         assert_eq!(
@@ -260,7 +276,7 @@ mod tests {
 
     #[test]
     fn someone_names_the_bridge() {
-        let none = Options { bridge: None, ..options(None, &[]) };
+        let none = Options::given(&[]);
         let plain = container(r#"{"id":"web","image":"busybox"}"#);
         let why = Wish::all(&plain, &none).unwrap_err();
         assert_eq!(why.kind(), Kind::BadInput);
@@ -277,7 +293,7 @@ mod tests {
         );
         let options = options(None, &["dhcp6", "fd00::5/64"]);
         let wish = Wish::all(&container, &options).unwrap().remove(0);
-        let fixed: Vec<String> = wish.fixed.iter().map(ToString::to_string).collect();
+        let fixed: Vec<String> = wish.sources.fixed.iter().map(ToString::to_string).collect();
         assert_eq!(fixed, ["fd00::5/64", "fd00::6/64"]);
         assert!(wish.client.is_some());
     }

@@ -116,7 +116,9 @@ fn kept(document: &Value) -> Value {
 }
 
 /// Fields that an engine does not keep, or that stand for its defaults here.
-const NOT_KEPT: [&str; 18] = [
+const NOT_KEPT: [&str; 20] = [
+    "allow",
+    "netns",
     "log_driver",
     "shm_size",
     "ipc",
