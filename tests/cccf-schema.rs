@@ -99,7 +99,7 @@ const LOOSER: [Looser; 11] = [
     Looser {
         what: "that nobody can have the address ::, ::1 or one of a group",
         example: r#""addresses":["ff02::1/64"]"#,
-        is: |_, says| says.contains("is not an IPv6 address to give"),
+        is: |_, says| says.contains("is not an address to give"),
     },
     Looser {
         what: "that the name of an image without its tag is 255 characters at most",

@@ -17,7 +17,7 @@ use super::{Defs, Shape};
 const NAME: &str = "[a-zA-Z0-9][a-zA-Z0-9_.-]";
 const ID: &str = "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}";
 /// The length of an IPv6 prefix.
-const BITS: &str = "0*(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])";
+const BITS: &str = "12[0-8]|1[01][0-9]|[1-9]?[0-9]";
 /// The name of an interface.
 const INTERFACE: &str = "[!-$&-.0-9;-~]{1,15}";
 const LABEL: &str = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
@@ -64,7 +64,9 @@ fn ipv6() -> String {
 }
 
 fn prefix() -> String {
-    format!("{}/{BITS}(?:@{})?", ipv6(), ipv6())
+    let of = |address: &str, length: &str| format!("{address}/0*(?:{length})(?:@{address})?");
+    let v6 = of(&ipv6(), BITS);
+    format!("(?:{v6}|{})", of(&ipv4(), "3[0-2]|[12]?[0-9]"))
 }
 
 /// The grammar of image references. That the name is 255 characters long at most is not said.
@@ -150,7 +152,7 @@ texts! {
         format!("{CALLED}:(?:host-gateway|{}|{})", ipv4(), ipv6())
     };
     Link "container[:alias]" format!("{ID}(?::{CALLED})?");
-    Fixed "ADDRESS/LENGTH[@ROUTER] of IPv6" prefix();
+    Fixed "ADDRESS/LENGTH[@ROUTER]" prefix();
     Addressing "dhcp6, dhcp6-temporary, dhcp4, slaac, none, or ADDRESS/LENGTH[@ROUTER]" {
         format!("dhcp6|dhcp6-temporary|dhcp4|slaac|none|{}", prefix())
     };
@@ -205,10 +207,7 @@ impl Shape for Parent {
 impl Shape for Ipv6Net {
     fn schema(defs: &mut Defs) -> Value {
         defs.named("Ipv6Prefix", |_| {
-            described(
-                &format!("{}/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])", ipv6()),
-                "An IPv6 prefix: ADDRESS/LENGTH",
-            )
+            described(&format!("{}/(?:{BITS})", ipv6()), "An IPv6 prefix: ADDRESS/LENGTH")
         })
     }
 }

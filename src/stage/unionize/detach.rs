@@ -297,7 +297,7 @@ fn forget(host: &Host, known: &Attachment) -> Result<()> {
     let Some(bridge) = &known.network.bridge else { return Ok(()) };
     let Some(bridge) = host.netlink.find_link(bridge)? else { return Ok(()) };
     let leased = known.lease.iter().flat_map(|lease| &lease.addresses);
-    let given = known.fixed().map(|fixed| IpAddr::from(fixed.address));
+    let given = known.fixed().map(|fixed| fixed.address);
     let addresses = leased.map(|address| address.address).chain(given);
     for address in addresses.chain([known.mac.link_local().into()]) {
         if let IpAddr::V6(address) = address {

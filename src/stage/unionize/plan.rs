@@ -64,7 +64,7 @@ pub enum Step {
     /// Lease an address and put it on the interface.
     Lease,
     /// Add a default route.
-    Route(Ipv6Addr),
+    Route(IpAddr),
 }
 
 impl fmt::Display for Step {
@@ -118,7 +118,7 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
         let lease = known.and_then(|known| known.lease.as_ref());
         leased(&mut steps, lease, addresses, now);
     }
-    let routed = seen.router.filter(|_| there.is_some());
+    let routed = seen.router.filter(|_| there.is_some()).map(IpAddr::from);
     let routers = wish.sources.fixed.iter().filter_map(|fixed| fixed.router);
     steps.extend(routers.filter(|router| routed != Some(*router)).map(Step::Route));
     Ok(steps)
@@ -195,9 +195,8 @@ fn links(steps: &mut Vec<Step>, wish: &Wish, seen: &Seen, there: Option<(&Link, 
 }
 
 fn give(steps: &mut Vec<Step>, fixed: &Fixed, addresses: &[Found]) -> Result<()> {
-    let same = |found: &&Found| {
-        found.address == IpAddr::from(fixed.address) && found.prefix_len == fixed.prefix_len
-    };
+    let same =
+        |found: &&Found| found.address == fixed.address && found.prefix_len == fixed.prefix_len;
     match addresses.iter().find(same) {
         Some(found) if found.duplicate => Err(in_use(fixed.address)),
         Some(_) => Ok(()),

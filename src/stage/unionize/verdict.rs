@@ -45,7 +45,7 @@ impl Unionize<'_> {
         let leased: Vec<IpAddr> =
             known.lease.iter().flat_map(|l| &l.addresses).map(|a| a.address).collect();
         let all: Vec<IpAddr> =
-            leased.iter().copied().chain(known.fixed().map(|fixed| fixed.address.into())).collect();
+            leased.iter().copied().chain(known.fixed().map(|fixed| fixed.address)).collect();
         let taken = duplicates(&inside, wish, link.index, &all)?;
         let Some(first) = taken.first() else { return Ok(false) };
 

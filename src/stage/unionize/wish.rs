@@ -115,7 +115,8 @@ impl Wish {
 
     /// Whether it needs IPv6 to work inside.
     pub fn speaks_ipv6(&self) -> bool {
-        self.client.is_some() || self.sources.slaac || !self.sources.fixed.is_empty()
+        let given = self.sources.fixed.iter().any(|fixed| fixed.address.is_ipv6());
+        self.client.is_some() || self.sources.slaac || given
     }
 
     /// What is remembered of it, with the lease that it has.
@@ -174,7 +175,7 @@ pub fn interface(
 /// An address that is given as it is, as records show it.
 fn given(fixed: &Fixed) -> Address {
     Address {
-        address: fixed.address.into(),
+        address: fixed.address,
         prefix_len: fixed.prefix_len,
         origin: Origin::Static,
         preferred_until: None,
