@@ -454,7 +454,7 @@ fn given_addresses_and_none() {
     site.detach(&web);
     site.nothing_is_left();
     assert_eq!(site.unionize(&["--address", "none", "--address", "dhcp6"], &[]).status, Some(64));
-    assert_eq!(site.unionize(&["--address", "192.0.2.1/24"], &[]).status, Some(64));
+    assert_eq!(site.unionize(&["--address", "192.0.2.1/33"], &[]).status, Some(64));
     assert_eq!(site.unionize(&["--interface", "all"], &[]).status, Some(64));
 }
 
