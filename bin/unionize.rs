@@ -8,7 +8,7 @@ use leasepipe::cli::{self, Jobs, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
 use leasepipe::stage::changes::serve;
-use leasepipe::stage::unionize::{Options, Unionize, Upkeep, Wanted, renew};
+use leasepipe::stage::unionize::{self, Named, Options, Unionize, Upkeep, Wanted, renew};
 
 /// Changes → the same, plugged in: a bridge port and an address for each
 ///
@@ -21,6 +21,8 @@ use leasepipe::stage::unionize::{Options, Unionize, Upkeep, Wanted, renew};
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    named: Named,
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
@@ -73,8 +75,16 @@ fn work(args: Args, report: &Report) -> Result<()> {
         let output = Output::stdout(common.show.table)?;
         return renew(&common.upkeep(), all, common.jobs.concurrency, output, report);
     }
-    let options = Options::try_from(args.wanted)?;
-    let unionize = Unionize::new(options, &args.common.upkeep(), report)?;
-    let Common { jobs, show, .. } = args.common;
-    serve(Stdio::open(report, show.table)?, jobs.concurrency, &unionize)
+    let Args { named, wanted, common, .. } = args;
+    let upkeep = common.upkeep();
+    if named.waits() {
+        return unionize::wait(&named, wanted, &upkeep);
+    }
+    if named.is_one() {
+        let output = Output::stdout(common.show.table)?;
+        return unionize::one(&named, wanted, &upkeep, output, report);
+    }
+    named.check()?;
+    let unionize = Unionize::new(Options::try_from(wanted)?, &upkeep, report)?;
+    serve(Stdio::open(report, common.show.table)?, common.jobs.concurrency, &unionize)
 }

@@ -9,9 +9,9 @@ use super::shape::document;
 use super::text::as_json_word;
 use super::{
     Bytes, ContainerId, Cpus, Device, DomainName, Duid, EnvVar, Expose, ExtraHost, Fixed, Gpus,
-    Healthcheck, Hostname, Image, Interface, IpcMode, Key, Link, Network, Owner, PidMode, Platform,
-    Port, PrivateNetwork, Pull, Requires, Restart, Signal, Swap, Ulimit, Volume, VolumesFrom,
-    Words,
+    Healthcheck, Hostname, Image, Interface, IpcMode, Key, Link, Network, Object, Owner, PidMode,
+    Platform, Port, PrivateNetwork, Pull, Requires, Restart, Signal, Swap, Ulimit, Volume,
+    VolumesFrom, Words,
 };
 use crate::error::{Error, Kind};
 
@@ -158,6 +158,14 @@ pub enum Status {
 as_json_word!(Status "one of done, failed" { Done "done", Failed "failed", });
 
 impl Container {
+    /// One of which no more is said.
+    pub fn new(id: ContainerId, image: Image) -> Container {
+        let mut object = Object::default();
+        object.set("id", &id);
+        object.set("image", &image);
+        Container::try_from(object).expect("it has all that it must have")
+    }
+
     /// The identity from which MAC address and DUID are derived.
     pub fn identity(&self) -> Key {
         self.key.unwrap_or_else(|| Key::derive("container", &[self.id.as_str().as_bytes()]))

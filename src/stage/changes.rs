@@ -5,12 +5,13 @@
 //! reads it may take what came before for the whole.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 
 use crate::error::{Error, Kind, Result};
-use crate::pipe::{Output, Progress, Report, Stdio};
+use crate::pipe::{Found, Output, Progress, Reader, Report, Stdio};
 use crate::record::{Action, Change, Checkpoint, Container, ContainerId, Record, State, Status};
 
 /// What a program does with the records that concern it.
@@ -79,13 +80,24 @@ struct Shared<'a> {
 /// # Errors
 /// When a stream fails, or the reader leaves; the changes in hand are finished first.
 pub fn serve(stdio: Stdio, jobs: NonZeroUsize, work: &impl Work) -> Result<()> {
-    let Stdio { mut reader, output, report } = stdio;
+    let Stdio { reader, output, report } = stdio;
+    serve_from(reader, output, &report, jobs, work)
+}
+
+/// The same, with records that come from elsewhere.
+pub fn serve_from<R: Read>(
+    mut reader: Reader<R>,
+    output: Output,
+    report: &Report,
+    jobs: NonZeroUsize,
+    work: &impl Work,
+) -> Result<()> {
     let shared = Shared {
         queue: Mutex::default(),
         ready: Condvar::new(),
         finished: Condvar::new(),
         output: Mutex::new((output, Progress::new("changes done"))),
-        report: &report,
+        report,
     };
     std::thread::scope(|scope| {
         for _ in 0..jobs.get() {
@@ -104,8 +116,7 @@ pub fn serve(stdio: Stdio, jobs: NonZeroUsize, work: &impl Work) -> Result<()> {
 
 impl Shared<'_> {
     /// Reads records until the end and hands the changes to the workers, at most `most` waiting.
-    fn feed(&self, reader: &mut crate::pipe::Reader, work: &impl Work, most: usize) -> Result<()> {
-        use crate::pipe::Found;
+    fn feed<R: Read>(&self, reader: &mut Reader<R>, work: &impl Work, most: usize) -> Result<()> {
         loop {
             let record = match reader.read(&mut || lock(&self.output).0.flush())? {
                 Found::End => break,

@@ -29,6 +29,7 @@ mod etcd;
 mod isc;
 mod kea;
 mod namespace;
+mod podman;
 mod program;
 mod stock;
 
@@ -39,6 +40,7 @@ pub use etcd::Etcd;
 pub use isc::Isc;
 pub use kea::{Kea, LEASE_CMDS};
 pub use namespace::Namespace;
+pub use podman::Podman;
 pub use program::{Done, Running, run};
 pub use stock::{Program, Stock};
 

@@ -162,10 +162,7 @@ impl Inspected {
         let image: Image = image.parse().or_else(|_| self.image_id.parse()).map_err(|why| {
             Error::new(Kind::BadInput, format_args!("read container {}", self.name)).why(why)
         })?;
-        let mut object = Object::default();
-        object.set("id", &self.name);
-        object.set("image", &image);
-        Container::try_from(object).map_err(|why| Error::new(Kind::Bug, why))
+        Ok(Container::new(self.name.clone(), image))
     }
 
     /// The host name, unless it is Docker's own choice or the host's.

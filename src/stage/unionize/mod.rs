@@ -10,6 +10,7 @@ mod detach;
 mod dry;
 mod entries;
 mod leasing;
+mod one;
 mod options;
 mod plan;
 mod renew;
@@ -21,6 +22,7 @@ mod wish;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use one::{Named, one, wait};
 pub use options::{Dad, Options, Sources, Upkeep, Wanted};
 pub use renew::renew;
 
@@ -72,7 +74,7 @@ impl Work for Unionize<'_> {
                 .why(format_args!("its host is {url}"))
                 .remedy("run unionize on that host"));
         }
-        match change.action {
+        match self.options.action.unwrap_or(change.action) {
             Action::Remove => self.clear(&mut change.container),
             Action::Add | Action::Keep | Action::Replace => self.ensure(&mut change.container),
         }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use super::one::mac_of;
 use crate::adapter::netlink;
 use crate::error::{Error, Kind, Result};
 use crate::record::{
-    Addressing, Fixed, Ifname, LinkKind, LinkMode, LinkNetwork, Mac, Object, Parent, VlanId, Vni,
+    Action, Addressing, Fixed, Ifname, LinkKind, LinkMode, LinkNetwork, Mac, Object, Parent,
+    VlanId, Vni,
 };
 
 /// The interface of containers whose documents name none, and what documents leave out.
@@ -46,8 +48,8 @@ pub struct Wanted {
     /// Name of the first interface's other end on the host [default: lp and 13 characters]
     #[arg(long, hide_short_help = true, short, value_name = "NAME")]
     link: Option<Ifname>,
-    /// Hardware address of the first interface [default: derived from the container's identity]
-    #[arg(long, hide_short_help = true, value_name = "MAC")]
+    /// Hardware address of the first interface, or U: and a text from which it follows [default: from the container's identity]
+    #[arg(long, hide_short_help = true, value_name = "MAC", value_parser = mac_of)]
     mac: Option<Mac>,
     /// Largest packet on the interface [default: that of what it is plugged into]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=65535))]
@@ -61,6 +63,9 @@ pub struct Wanted {
     /// How to find out whether another station has the address
     #[arg(long, value_name = "MODE", value_enum, default_value = "optimistic")]
     dad: Dad,
+    /// What to do with every container, whatever its record asks for
+    #[arg(long, value_name = "ACTION", hide_short_help = true, value_parser = words::<Action>(&ACTIONS))]
+    action: Option<Action>,
 }
 
 /// The kinds, as the help tells them.
@@ -86,6 +91,12 @@ const MODES: [(&str, &str); 7] = [
     ("l3s", "ipvlan: the same, and the host's packet filter sees them"),
 ];
 
+/// The actions, as the help tells them.
+const ACTIONS: [(&str, &str); 2] = [
+    ("add", "Make sure that it is plugged in"),
+    ("remove", "Take its interfaces away and give back its leases"),
+];
+
 /// One of a few words, which the help and the shell know.
 fn words<T>(words: &'static [(&'static str, &'static str)]) -> impl TypedValueParser<Value = T>
 where
@@ -103,6 +114,8 @@ pub struct Options {
     pub network: LinkNetwork,
     /// How leased and given addresses are checked for duplicates.
     pub dad: Dad,
+    /// What is done with every container, whatever its record asks for.
+    pub action: Option<Action>,
 }
 
 impl TryFrom<Wanted> for Options {
@@ -133,7 +146,7 @@ impl TryFrom<Wanted> for Options {
             let what = format_args!("--{}: {}", misfit.field, misfit.why);
             return Err(Error::new(Kind::Usage, what));
         }
-        Ok(Options { network, dad: wanted.dad })
+        Ok(Options { network, dad: wanted.dad, action: wanted.action })
     }
 }
 

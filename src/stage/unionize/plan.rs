@@ -93,6 +93,13 @@ impl fmt::Display for Step {
 /// `Refused` when a name that is needed belongs to something else: then nothing is to be done.
 pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
+    if let Some(known) = &seen.known
+        && known.container.identity() != wish.container.identity()
+    {
+        return Err(Error::new(Kind::Refused, format_args!("use the name {}", wish.link))
+            .why(format_args!("it is the link of container {}", known.container.id))
+            .remedy("choose another name in networks or with --link"));
+    }
     let pair = pair(wish, seen)?;
     let unwanted = seen.known.as_ref().filter(|known| {
         known.network.plug().ok().as_ref() != Some(&wish.plug)

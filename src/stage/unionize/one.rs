@@ -1,0 +1,258 @@
+//! One container that the command line names, in the order of words that pipework has: where, which,
+//! what address, and after that perhaps the hardware address and the VLAN.
+
+use std::time::Instant;
+
+use super::scene::{Host, Inside};
+use super::{Options, Unionize, Upkeep, Wanted};
+use crate::adapter::docker::Engine;
+use crate::adapter::netlink::Sort;
+use crate::adapter::netns::Netns;
+use crate::error::{Error, Kind, Result, Within};
+use crate::pipe::{Output, Reader, Report};
+use crate::record::{
+    self, Action, Addressing, Container, ContainerId, Ifname, LinkKind, Mac, NotA, Parent, VlanId,
+};
+use crate::stage::changes::serve_from;
+
+/// One container instead of those on standard input, and which it is.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Named {
+    /// A bridge or another interface of the host (its name, or mac: and its address), or dummy: work on one container, and read no records
+    #[arg(value_name = "PLACE", requires = "container", conflicts_with_all = ["bridge", "parent"])]
+    place: Option<Parent>,
+    /// The container: its name for the engine, or any name with --netns or --pid
+    #[arg(value_name = "CONTAINER")]
+    container: Option<ContainerId>,
+    /// Where its addresses come from, as in --address; then MAC, @VLAN or MAC@VLAN
+    #[arg(value_name = "ADDRESS")]
+    words: Vec<String>,
+    /// The network namespace at PATH, of whatever it is
+    #[arg(long, value_name = "PATH", hide_short_help = true, conflicts_with = "pid")]
+    netns: Option<String>,
+    /// The network namespace of this process
+    #[arg(long, value_name = "PID", hide_short_help = true)]
+    pid: Option<u32>,
+    /// Ask the engine at URL for CONTAINER: Docker, or Podman's socket
+    #[arg(
+        long,
+        value_name = "URL",
+        hide_short_help = true,
+        default_value = "unix:///var/run/docker.sock"
+    )]
+    host: String,
+    /// Wait until --interface can be used, in this network namespace or that of --netns or --pid, and do nothing else
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["place", "dry_run", "table"])]
+    wait: bool,
+}
+
+impl Named {
+    /// Whether it is one container.
+    pub fn is_one(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Whether an interface is to be waited for.
+    pub fn waits(&self) -> bool {
+        self.wait
+    }
+
+    /// # Errors
+    /// `Usage` for a namespace without a container to be called by.
+    pub fn check(&self) -> Result<()> {
+        if !self.is_one() && !self.wait && (self.netns.is_some() || self.pid.is_some()) {
+            return Err(Error::new(Kind::Usage, "--netns and --pid go with PLACE and CONTAINER")
+                .remedy("see EXAMPLES in unionize(1)"));
+        }
+        Ok(())
+    }
+
+    /// The file that stands for the namespace, if it is given.
+    fn namespace(&self) -> Option<String> {
+        self.netns.clone().or_else(|| self.pid.map(|pid| format!("/proc/{pid}/ns/net")))
+    }
+}
+
+/// Works on one container and writes it out.
+pub fn one(
+    named: &Named,
+    wanted: Wanted,
+    upkeep: &Upkeep,
+    output: Output,
+    report: &Report,
+) -> Result<()> {
+    let mut options = Options::try_from(wanted)?;
+    let id = named.container.clone().ok_or_else(|| Error::new(Kind::Usage, "no CONTAINER"))?;
+    if let Some(place) = &named.place {
+        options.plug_into(place)?;
+    }
+    options.add(&named.words)?;
+    let container = find(named, &id, options.action == Some(Action::Remove)).within(&id)?;
+    let doing = || Error::new(Kind::Bug, "write the container as a record");
+    let record = serde_json::to_vec(&container).map_err(|why| doing().why(why))?;
+    let unionize = Unionize::new(options, upkeep, report)?;
+    let reader = Reader::new(record.as_slice(), "command line");
+    serve_from(reader, output, report, std::num::NonZeroUsize::MIN, &unionize)
+}
+
+/// Waits for an interface that others make.
+pub fn wait(named: &Named, wanted: Wanted, upkeep: &Upkeep) -> Result<()> {
+    let options = Options::try_from(wanted)?;
+    let name = options.network.interface.unwrap_or_else(|| "eth1".parse().expect("a name"));
+    let netns = match named.namespace() {
+        Some(path) => Netns::open(path.as_ref())?,
+        None => Netns::own()?,
+    };
+    let inside = Inside::of(netns)?;
+    let until = Instant::now() + upkeep.timeout;
+    let found = inside.netlink.wait_for(until, |netlink| {
+        let link = netlink.find_link(&name)?.filter(|link| link.up && link.ready);
+        let Some(link) = link else { return Ok(None) };
+        let addresses = netlink.addresses(link.index)?;
+        Ok(addresses.iter().all(|found| found.is_usable()).then_some(()))
+    })?;
+    found.ok_or_else(|| {
+        Error::new(Kind::TimedOut, format_args!("wait for interface {name}"))
+            .why("it is not there, not up, or has an address that cannot be used yet")
+    })
+}
+
+/// The container as its engine knows it, or what stands for it. One that is to go may have gone.
+fn find(named: &Named, id: &ContainerId, goes: bool) -> Result<Container> {
+    if let Some(netns) = named.namespace() {
+        return Ok(Container { netns: Some(netns), ..stand_in(id) });
+    }
+    let engine = Engine::connect(&named.host)?;
+    match engine.find(id)? {
+        Some(found) => Ok(found.container),
+        None if goes => Ok(stand_in(id)),
+        None => Err(Error::new(Kind::NotFound, "find it")
+            .why(format_args!("{} has no container of that name", named.host))),
+    }
+}
+
+/// A container of which only the name is known.
+fn stand_in(id: &ContainerId) -> Container {
+    Container::new(id.clone(), "scratch".parse().expect("the image that is none"))
+}
+
+impl Options {
+    /// Takes PLACE for what it is: a bridge, or the parent of the interface.
+    fn plug_into(&mut self, place: &Parent) -> Result<()> {
+        let network = &mut self.network;
+        let kind = match (network.kind, place) {
+            (Some(kind), _) => kind,
+            (None, Parent::Name(name)) if name.as_str() == "dummy" => LinkKind::Dummy,
+            (None, Parent::Name(name)) => kind_of(name)?,
+            (None, Parent::Mac(_)) => LinkKind::Macvlan,
+        };
+        match (kind, place) {
+            (LinkKind::Dummy, _) => (),
+            (LinkKind::Veth | LinkKind::Ovs, Parent::Name(bridge)) => {
+                network.bridge = Some(bridge.clone());
+            }
+            _ => network.parent = Some(place.clone()),
+        }
+        network.kind = Some(kind).filter(|kind| *kind != LinkKind::Veth);
+        Ok(())
+    }
+
+    /// Takes the words behind the container: addresses, and at the end who and where it is.
+    fn add(&mut self, words: &[String]) -> Result<()> {
+        let mut addresses = Vec::new();
+        for (at, word) in words.iter().enumerate() {
+            match word.parse::<Addressing>() {
+                Ok(address) => addresses.push(address),
+                Err(_) if at + 1 == words.len() => self.station(word)?,
+                Err(why) => return Err(Error::new(Kind::Usage, "read ADDRESS").why(why)),
+            }
+        }
+        if !addresses.is_empty() {
+            super::Sources::of(&addresses).map_err(Error::into_usage)?;
+            self.network.addresses = addresses;
+        }
+        // Of an interface that is no bridge, a VLAN is a kind of interface.
+        if self.network.vlan.is_some() && self.network.kind == Some(LinkKind::Macvlan) {
+            self.network.kind = Some(LinkKind::Vlan);
+        }
+        self.network.plug().map(drop).map_err(|misfit| {
+            Error::new(Kind::Usage, format_args!("--{}", misfit.field)).why(misfit.why)
+        })
+    }
+
+    fn station(&mut self, word: &str) -> Result<()> {
+        let wrong = |why: NotA| Error::new(Kind::Usage, "read the last word").why(why);
+        let (mac, vlan) = word.split_once('@').map_or((word, None), |(mac, id)| (mac, Some(id)));
+        if !mac.is_empty() {
+            self.network.mac = Some(mac_of(mac).map_err(wrong)?);
+        }
+        if let Some(vlan) = vlan {
+            self.network.vlan = Some(vlan.parse::<VlanId>().map_err(wrong)?);
+        }
+        Ok(())
+    }
+}
+
+/// What an interface plugged in there is, where nobody says.
+fn kind_of(place: &Ifname) -> Result<LinkKind> {
+    let link = Host::open()?.netlink.find_link(place)?.ok_or_else(|| {
+        Error::new(Kind::NotFound, format_args!("find interface {place}"))
+            .why("the host has none of that name")
+            .remedy("make it, or say what it is with --kind")
+    })?;
+    Ok(match link.sort {
+        Sort::Bridge(_) => LinkKind::Veth,
+        _ => LinkKind::Macvlan,
+    })
+}
+
+/// A hardware address as the command line gives it: itself, or `U:` and a text from which it
+/// follows, the same one every time.
+pub fn mac_of(text: &str) -> Result<Mac, NotA> {
+    match text.strip_prefix("U:") {
+        Some(from) if !from.is_empty() => Ok(record::Key::derive("mac", &[from.as_bytes()]).mac()),
+        _ => text.parse(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(line: &[&str], words: &[&str]) -> Result<String, String> {
+        let mut options = Options::given(line);
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        options.add(&words).map_err(|why| why.to_string())?;
+        Ok(serde_json::to_string(&options.network).unwrap())
+    }
+
+    #[test]
+    fn the_words_of_pipework_are_those_of_a_document() {
+        let bridge = ["--bridge", "br1"];
+        let said = network(&bridge, &["192.0.2.5/24@192.0.2.1"]).unwrap();
+        assert_eq!(said, r#"{"bridge":"br1","addresses":["192.0.2.5/24@192.0.2.1"]}"#);
+        let said = network(&bridge, &["dhcp6", "dhcp4", "02:00:00:00:00:09@7"]).unwrap();
+        let wanted =
+            r#"{"bridge":"br1","vlan":7,"mac":"02:00:00:00:00:09","addresses":["dhcp6","dhcp4"]}"#;
+        assert_eq!(said, wanted);
+        let parent = ["--kind", "macvlan", "--parent", "eth0"];
+        let said = network(&parent, &["none", "@7"]).unwrap();
+        assert_eq!(said, r#"{"kind":"vlan","parent":"eth0","vlan":7,"addresses":["none"]}"#);
+    }
+
+    #[test]
+    fn a_word_that_is_nothing_is_told() {
+        for words in [&["dhcp"][..], &["x", "dhcp6"], &["dhcp6", "@0"], &["none", "dhcp6"]] {
+            assert!(network(&["--bridge", "br1"], words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_gives_one_hardware_address() {
+        let mac = |text| mac_of(text).ok();
+        assert!(mac("U:web").is_some() && mac("U:web") == mac("U:web"));
+        assert_ne!(mac("U:web"), mac("U:db"));
+        assert_eq!(mac("02:00:00:00:00:09"), "02:00:00:00:00:09".parse().ok());
+        assert!(mac("U:").is_none() && mac("web").is_none());
+    }
+}
