@@ -23,6 +23,7 @@ readonly -A package_of=(
     [kea-dhcp6]=kea-dhcp6-server
     [kea-ctrl-agent]=kea-ctrl-agent
     [perfdhcp]=kea-admin
+    [podman]=podman
     [cc]="gcc libc6-dev"
     [curl]=curl
     [faketime]=faketime
