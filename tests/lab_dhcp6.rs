@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::{Lab, Namespace, PATIENCE, eventually};
-use leasepipe::adapter::dhcp6::{Client, Held, Lease, Link};
+use leasepipe::adapter::dhcp6::{Client, Held, Lease, Link, Outcome};
 use leasepipe::error::{Kind, Result};
 use leasepipe::record::{Duid, Ifname};
 
@@ -191,7 +191,11 @@ fn dnsmasq_confirms_what_fits_the_link() {
     let container = plug(&mut lab, 1, Dad::Optimistic);
     let lease = container.lease();
     let fits = |address: Ipv6Addr| {
-        container.on(|client, link| client.confirm(link, &[address])).expect("an answer")
+        let held = Held::lasting(lease.server.clone(), [address]);
+        match container.on(|client, link| client.confirm(link, &held)).expect("an answer") {
+            Outcome::OnLink(fits) => fits,
+            other => panic!("{other:?}"),
+        }
     };
     assert!(fits(first(&lease)));
     assert!(!fits("fd00:2::1".parse().unwrap()));

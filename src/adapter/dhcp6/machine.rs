@@ -4,38 +4,50 @@
 //! the start of the call. A datagram that is not an answer to the message in the air is counted and
 //! changes nothing else: only time, or a server's word to this client, ends an exchange.
 
-use std::net::Ipv6Addr;
-use std::time::Duration;
+mod asking;
+mod replies;
 
-use dhcproto::v6::{MessageType, Status as Code};
+use std::time::{Duration, Instant};
+
+use dhcproto::v6::MessageType;
 
 use super::Client;
 use super::lease::{Held, Lease};
-use super::message::{Answer, Query, Status, Xid};
+use super::message::{Answer, Asked, Query};
 use super::offers::{Offer, Offers};
-use super::timing::{Random, Schedule, Step};
-use super::verdict::{Terms, Verdict, verdict};
+use super::pace::Pace;
+use super::timing::{Random, SOL_MAX_RT, Step};
 use crate::error::{Error, Kind, Result};
 use crate::record::Duid;
+use asking::{Asking, is_past};
+use replies::Partial;
 
-/// What a call is for.
-#[derive(Debug)]
-pub(super) enum Task {
+/// What an exchange is for.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// To lease what the client wants, from any server.
     Lease,
+    /// To get more time from the server that gave the lease.
     Renew(Held),
+    /// To get more time from any server.
     Rebind(Held),
+    /// To give back what is held.
     Release(Held),
+    /// To tell the server that these addresses are somebody else's; prefixes are left out.
     Decline(Held),
-    Confirm(Vec<Ipv6Addr>),
+    /// To learn whether what is held still fits the link: by a Confirm, or where there are prefixes by
+    /// a Rebind (RFC 8415 section 18.2.12).
+    Confirm(Held),
 }
 
-/// How a call ended well.
+/// How an exchange ended well.
 #[derive(Clone, Debug)]
-pub(super) enum Outcome {
+pub enum Outcome {
+    /// What the server has given, after `Lease`, `Renew`, `Rebind`, and a `Confirm` with prefixes.
     Leased(Lease),
     /// A server has taken note of a Release or Decline.
     Noted,
-    /// Whether the addresses fit the link.
+    /// Whether the addresses fit the link, after a `Confirm` without prefixes.
     OnLink(bool),
 }
 
@@ -50,62 +62,99 @@ pub(super) enum Action {
     End(Result<Outcome>),
 }
 
+/// What the servers have said of SOL_MAX_RT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Unsaid,
+    Said(Duration),
+    Disputed,
+}
+
 pub(super) struct Machine {
     client: Client,
     random: Random,
-    exchange: Exchange,
+    /// The clock's zero, for `pace`.
+    start: Instant,
+    pace: Pace,
+    asking: Asking,
     offers: Offers,
+    sol_max_rt: Limit,
+    /// When it is decided that the addresses do not fit, if nobody says that they do.
+    off_link: Option<Duration>,
+    partial: Option<Partial>,
     /// The last reason that a server gave, in this exchange, for giving nothing.
-    refusal: Option<Status>,
+    refusal: Option<String>,
     /// Whether server discovery may still be started anew.
     may_restart: bool,
     ignored: u32,
     end: Option<Result<Outcome>>,
 }
 
-/// One message, its transmissions and the answers to it.
-struct Exchange {
-    kind: MessageType,
-    xid: Xid,
-    /// The only server that may answer.
-    server: Option<Duid>,
-    addresses: Vec<Ipv6Addr>,
-    schedule: Schedule,
-}
-
 impl Machine {
-    pub fn new(client: Client, task: Task, seed: u64) -> Machine {
+    pub fn new(client: Client, task: Task, seed: u64, start: Instant) -> Machine {
         let mut random = Random::new(seed);
         let may_restart = matches!(task, Task::Lease);
-        let exchange = Exchange::for_task(task, &mut random);
-        Machine {
+        let asking = Asking::for_task(task, client.wants, &mut random);
+        let mut machine = Machine {
             client,
             random,
-            exchange,
+            start,
+            pace: Pace::rested(start),
+            asking,
             offers: Offers::default(),
+            sol_max_rt: Limit::Unsaid,
+            off_link: None,
+            partial: None,
             refusal: None,
             may_restart,
             ignored: 0,
             end: None,
+        };
+        if machine.asking.is_soliciting() {
+            machine.asking.schedule.set_longest(machine.longest());
+        }
+        machine
+    }
+
+    /// Goes on with the pace of the exchange before on this link.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// The limit for the time between two Solicits that the servers have set, if they agree.
+    pub fn sol_max_rt(&self) -> Option<Duration> {
+        match self.sol_max_rt {
+            Limit::Said(limit) => Some(limit),
+            Limit::Unsaid | Limit::Disputed => None,
         }
     }
 
     /// What to do at `now`.
     pub fn poll(&mut self, now: Duration) -> Action {
         if self.end.is_none() && now >= self.client.give_up_after {
-            self.fail();
+            self.fail(now);
         }
-        if self.end.is_none() && self.is_soliciting() {
+        if self.end.is_none() && self.asking.is_soliciting() {
             self.weigh_offers(now);
+        }
+        if self.end.is_none() && is_past(now, self.off_link) {
+            self.end = Some(Ok(Outcome::OnLink(false)));
         }
         if let Some(end) = &self.end {
             return Action::End(end.clone());
         }
-        match self.exchange.schedule.step(now, &mut self.random) {
-            Step::Send => Action::Send(self.query(now)),
+        match self.asking.schedule.step(now, self.free_at(now), &mut self.random) {
+            Step::Send => {
+                self.pace.take(self.start + now);
+                Action::Send(self.query(now))
+            }
             Step::Wait(until) => Action::Wait(until.min(self.next_decision())),
             Step::Stop => {
-                self.after_silence();
+                self.after_silence(now);
                 self.poll(now)
             }
         }
@@ -122,14 +171,16 @@ impl Machine {
 
     /// Sections 16.3 and 16.10: an answer must carry the transaction id, the client's DUID and a server's.
     ///
-    /// A message to one server is answered by that server alone.
+    /// A message to one server is answered by that server alone. Of the messages that servers send
+    /// unasked there is one, Reconfigure, which must be discarded without an authentication that this
+    /// client, which does not offer to accept any, has no key for (section 16.11).
     fn is_for_this(&self, answer: &Answer) -> bool {
-        let from_right_server = match (&answer.server, &self.exchange.server) {
+        let from_right_server = match (&answer.server, &self.asking.server) {
             (Some(server), Some(asked)) => server == asked,
             (server, None) => server.is_some(),
             (None, Some(_)) => false,
         };
-        let expected = match (self.exchange.kind, answer.kind) {
+        let expected = match (self.asking.kind, answer.kind) {
             (MessageType::Solicit, MessageType::Advertise) => true,
             // Section 18.2.1: "The client will discard any Reply messages that do not contain the
             // Rapid Commit option."
@@ -141,119 +192,13 @@ impl Machine {
         };
         expected
             && from_right_server
-            && answer.xid == self.exchange.xid
+            && answer.xid == self.asking.xid
             && answer.client.as_ref() == Some(&self.client.duid)
-    }
-
-    fn answered(&mut self, now: Duration, answer: Answer) {
-        // Sections 18.2.9 and 18.2.10: SOL_MAX_RT must be processed, whatever else the message says.
-        if let (true, Some(longest)) = (self.is_soliciting(), answer.sol_max_rt) {
-            self.exchange.schedule.set_longest(longest);
-        }
-        match (self.exchange.kind, answer.kind) {
-            (_, MessageType::Advertise) => self.advertised(now, &answer),
-            // Section 18.2.10.2: completed, "regardless of the Status Code option".
-            (MessageType::Release | MessageType::Decline, _) => self.end = Some(Ok(Outcome::Noted)),
-            (MessageType::Confirm, _) => self.confirmed(&answer),
-            _ => self.replied(now, &answer),
-        }
-    }
-
-    /// Section 18.2.9: an Advertise without addresses must be ignored, and must not restart the timer.
-    fn advertised(&mut self, now: Duration, answer: &Answer) {
-        let terms = match verdict(answer, self.client.iaid) {
-            Verdict::Leased(terms) if !terms.addresses.is_empty() => terms,
-            Verdict::Refused(status) => return self.refusal = Some(status),
-            _ => return,
-        };
-        let addresses = terms.addresses.iter().map(|leased| leased.address).collect();
-        let server = answer.server.clone().expect("checked on arrival");
-        let offer = Offer { server, preference: answer.preference, addresses };
-        // Section 18.2.1: preference 255 ends the collecting, and after the first RT any offer does.
-        if offer.preference == u8::MAX || self.exchange.schedule.sent() > 1 {
-            return self.request(offer);
-        }
-        let first_rt = self.exchange.schedule.due();
-        self.offers.add(offer, now.saturating_add(self.client.collect).min(first_rt));
-    }
-
-    /// Section 18.2.10.3.
-    fn confirmed(&mut self, answer: &Answer) {
-        match answer.status.code {
-            Code::Success => self.end = Some(Ok(Outcome::OnLink(true))),
-            Code::NotOnLink => self.end = Some(Ok(Outcome::OnLink(false))),
-            _ => self.refusal = Some(answer.status.clone()),
-        }
-    }
-
-    /// Section 18.2.10.1: a Reply to Solicit with rapid commit, Request, Renew or Rebind.
-    fn replied(&mut self, now: Duration, answer: &Answer) {
-        match verdict(answer, self.client.iaid) {
-            Verdict::Leased(terms) if self.is_enough(&terms) => self.leased(now, answer, terms),
-            // Section 18.2.10: retries after UnspecFail must be limited in rate and time, and the
-            // message goes by multicast in any case: so the next transmission is waited for.
-            Verdict::Refused(status)
-                if matches!(status.code, Code::UnspecFail | Code::UseMulticast) =>
-            {
-                self.refusal = Some(status);
-            }
-            // "Sends a Request message to the server that responded if any of the IAs in the Reply
-            // message contain the NoBinding status code."
-            Verdict::Refused(status) if status.code == Code::NoBinding && self.is_extending() => {
-                let addresses = std::mem::take(&mut self.exchange.addresses);
-                self.ask(MessageType::Request, answer.server.clone(), addresses);
-            }
-            Verdict::Refused(status) => self.refused(status),
-            // Nothing usable: another server is asked, or else this one again when it is time.
-            Verdict::Leased(_) | Verdict::Nothing => {
-                self.try_next_offer();
-            }
-        }
-    }
-
-    /// A lease needs an address; one that is extended may also lose some.
-    fn is_enough(&self, terms: &Terms) -> bool {
-        !terms.addresses.is_empty() || self.is_extending()
-    }
-
-    fn leased(&mut self, now: Duration, answer: &Answer, terms: Terms) {
-        self.end = Some(Ok(Outcome::Leased(Lease {
-            server: answer.server.clone().expect("checked on arrival"),
-            iaid: self.client.iaid,
-            t1: terms.t1,
-            t2: terms.t2,
-            addresses: terms.addresses,
-            withdrawn: terms.withdrawn,
-            dns_servers: answer.dns_servers.clone(),
-            search: answer.search.clone(),
-            rapid: self.is_soliciting(),
-            elapsed: now,
-            ignored: self.ignored,
-        })));
-    }
-
-    /// A server gives nothing: another that has offered is asked, or this is the end.
-    fn refused(&mut self, status: Status) {
-        let not_on_link = status.code == Code::NotOnLink;
-        self.refusal = Some(status);
-        if self.is_soliciting() {
-            return;
-        }
-        if self.try_next_offer() {
-            return;
-        }
-        // Section 18.2.10.1: after NotOnLink the client may "restart the DHCP server discovery
-        // process"; once, so that no server can keep it busy.
-        if not_on_link && std::mem::take(&mut self.may_restart) {
-            self.offers = Offers::default();
-            return self.ask(MessageType::Solicit, None, Vec::new());
-        }
-        self.fail();
     }
 
     /// Requests from the next best server, if the last one was asked for its offer and others wait.
     fn try_next_offer(&mut self) -> bool {
-        let requested = self.exchange.kind == MessageType::Request;
+        let requested = self.asking.kind == MessageType::Request;
         match requested.then(|| self.offers.take_best()).flatten() {
             Some(offer) => self.request(offer),
             None => return false,
@@ -263,9 +208,9 @@ impl Machine {
 
     /// The exchange has failed for want of an answer. Section 18.2.2 leaves it to the client whom to
     /// ask after a Request: the next best server.
-    fn after_silence(&mut self) {
+    fn after_silence(&mut self, now: Duration) {
         if !self.try_next_offer() {
-            self.fail();
+            self.fail(now);
         }
     }
 
@@ -274,107 +219,88 @@ impl Machine {
     /// Where all that answered within the first RT have refused, the client stops: section 18.2.1 leaves
     /// it to the client how long to go on, and whoever wants this lease will ask again.
     fn weigh_offers(&mut self, now: Duration) {
-        let first_rt_is_over =
-            self.exchange.schedule.sent() > 0 && now >= self.exchange.schedule.due();
+        let first_rt_is_over = self.asking.schedule.sent() > 0 && now >= self.asking.schedule.due();
         if self.offers.are_due(now) {
             if let Some(offer) = self.offers.take_best() {
                 self.request(offer);
             }
         } else if first_rt_is_over && self.refusal.is_some() && self.offers.is_empty() {
-            self.fail();
+            self.fail(now);
         }
     }
 
     fn request(&mut self, offer: Offer) {
-        self.ask(MessageType::Request, Some(offer.server), offer.addresses);
+        self.ask(MessageType::Request, Some(offer.server), offer.asked);
     }
 
-    fn ask(&mut self, kind: MessageType, server: Option<Duid>, addresses: Vec<Ipv6Addr>) {
+    fn solicit(&mut self) {
+        self.ask(MessageType::Solicit, None, Asked::anew(self.client.wants));
+        self.asking.schedule.set_longest(self.longest());
+    }
+
+    fn ask(&mut self, kind: MessageType, server: Option<Duid>, asked: Asked) {
         self.refusal = None;
-        self.exchange = Exchange::new(kind, server, addresses, &mut self.random);
+        self.asking = Asking::new(kind, server, asked, &mut self.random);
     }
 
     fn query(&self, now: Duration) -> Vec<u8> {
-        let exchange = &self.exchange;
+        let asking = &self.asking;
         Query {
-            kind: exchange.kind,
-            xid: exchange.xid,
+            kind: asking.kind,
+            xid: asking.xid,
             client: &self.client.duid,
-            server: exchange.server.as_ref(),
+            server: asking.server.as_ref(),
             iaid: self.client.iaid,
-            addresses: &exchange.addresses,
-            rapid_commit: self.is_soliciting() && self.client.rapid_commit,
-            elapsed: exchange.schedule.elapsed(now),
+            asked: &asking.asked,
+            rapid_commit: asking.is_soliciting() && self.client.rapid_commit,
+            now,
+            elapsed: asking.schedule.elapsed(now),
         }
         .encode()
     }
 
+    /// MRT of a Solicit: what the servers say now, or have said before, or the default.
+    fn longest(&self) -> Duration {
+        match self.sol_max_rt {
+            Limit::Said(limit) => limit,
+            Limit::Unsaid => self.client.sol_max_rt.unwrap_or(SOL_MAX_RT),
+            Limit::Disputed => SOL_MAX_RT,
+        }
+    }
+
+    /// Section 14.1: when the next message may go out.
+    fn free_at(&self, now: Duration) -> Duration {
+        let free = self.pace.free_at(self.start + now);
+        free.saturating_duration_since(self.start)
+    }
+
     fn next_decision(&self) -> Duration {
-        let offers = if self.is_soliciting() { self.offers.due() } else { Duration::MAX };
-        offers.min(self.client.give_up_after)
+        let offers = if self.asking.is_soliciting() { self.offers.due() } else { Duration::MAX };
+        let off_link = self.off_link.unwrap_or(Duration::MAX);
+        offers.min(off_link).min(self.client.give_up_after)
     }
 
-    fn is_soliciting(&self) -> bool {
-        self.exchange.kind == MessageType::Solicit
-    }
-
-    fn is_extending(&self) -> bool {
-        matches!(self.exchange.kind, MessageType::Renew | MessageType::Rebind)
-    }
-
-    /// Ends without an outcome: because of what a server said, or else because none said anything.
-    fn fail(&mut self) {
-        let what = what(self.exchange.kind);
+    /// Ends with what there is, or else because of what a server said, or because none said anything.
+    fn fail(&mut self, now: Duration) {
+        if let Some(lease) = self.partly(now) {
+            self.end = Some(Ok(Outcome::Leased(lease)));
+            return;
+        }
+        let what = self.asking.what();
         self.end = Some(Err(match &self.refusal {
-            Some(status) => Error::new(Kind::Refused, what).why(format!("server says {status}")),
+            Some(why) => Error::new(Kind::Refused, what).why(why),
             None => Error::new(Kind::TimedOut, what).why(self.silence()),
         }));
     }
 
     /// How long nobody answered, and whether something else came in.
     fn silence(&self) -> String {
-        let waited = self.client.give_up_after.min(self.exchange.schedule.due());
+        let waited = self.client.give_up_after.min(self.asking.schedule.due());
         let ignored = match self.ignored {
             0 => String::new(),
             count => format!(" (datagrams that were no answer: {count})"),
         };
         format!("no DHCPv6 server answered within {:.1} s{ignored}", waited.as_secs_f64())
-    }
-}
-
-/// What could not be done when the exchange of this message fails.
-fn what(kind: MessageType) -> &'static str {
-    match kind {
-        MessageType::Renew | MessageType::Rebind => "renew DHCPv6 lease",
-        MessageType::Release => "release DHCPv6 lease",
-        MessageType::Decline => "decline DHCPv6 address",
-        MessageType::Confirm => "confirm DHCPv6 address",
-        _ => "lease DHCPv6 address",
-    }
-}
-
-impl Exchange {
-    fn for_task(task: Task, random: &mut Random) -> Exchange {
-        let (kind, server, addresses) = match task {
-            Task::Lease => (MessageType::Solicit, None, Vec::new()),
-            Task::Renew(held) => (MessageType::Renew, Some(held.server), held.addresses),
-            Task::Rebind(held) => (MessageType::Rebind, None, held.addresses),
-            Task::Release(held) => (MessageType::Release, Some(held.server), held.addresses),
-            Task::Decline(held) => (MessageType::Decline, Some(held.server), held.addresses),
-            Task::Confirm(addresses) => (MessageType::Confirm, None, addresses),
-        };
-        Exchange::new(kind, server, addresses, random)
-    }
-
-    /// Section 16.1: each exchange has a transaction id of its own, and keeps it when it sends again.
-    fn new(
-        kind: MessageType,
-        server: Option<Duid>,
-        addresses: Vec<Ipv6Addr>,
-        random: &mut Random,
-    ) -> Exchange {
-        let [a, b, c, ..] = random.next().to_be_bytes();
-        Exchange { kind, xid: [a, b, c], server, addresses, schedule: Schedule::new(kind) }
     }
 }
 

@@ -7,15 +7,56 @@ use std::time::Duration;
 use dhcproto::v6::{self, DhcpOption, DhcpOptions, MessageType, OptionCode};
 use dhcproto::{Decodable, Encodable};
 
-use super::lease::Lifetime;
+use ipnet::Ipv6Net;
+
+use super::Wants;
+use super::lease::{Held, HeldAddress, HeldPrefix, Ia, Lifetime};
 use super::sieve::sift;
 use crate::record::{Duid, Hostname};
 
 /// How many name servers, and how many search domains, are taken from one message.
 const MOST_NAMES: usize = 32;
 
+/// How many addresses, and how many prefixes, are taken from one association.
+const MOST_LEASES: usize = 32;
+
 /// The number that ties answers to a question (RFC 8415 section 8).
 pub(super) type Xid = [u8; 3];
+
+/// What a message of the client's is about.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// The associations that stand in the message, with or without addresses or prefixes.
+    pub wants: Wants,
+    pub addresses: Vec<HeldAddress>,
+    pub prefixes: Vec<HeldPrefix>,
+}
+
+impl Asked {
+    /// These associations, with nothing in them but the length of prefix that is wanted.
+    pub fn anew(wants: Wants) -> Asked {
+        Asked { wants, addresses: Vec::new(), prefixes: Vec::new() }
+    }
+
+    /// What is held, and these associations as well where nothing is held of them.
+    pub fn held(held: Held, wants: Wants) -> Asked {
+        let Held { addresses, prefixes, .. } = held;
+        let holds = |ia| addresses.iter().any(|held: &HeldAddress| held.ia == ia);
+        let delegate = wants.delegate.or_else(|| prefixes.first().map(|_| 0));
+        let wants = Wants {
+            address: wants.address || holds(Ia::Na),
+            temporary: wants.temporary || holds(Ia::Ta),
+            delegate,
+        };
+        Asked { wants, addresses, prefixes }
+    }
+
+    /// Without the prefixes, of which some messages must not speak.
+    pub fn without_prefixes(self) -> Asked {
+        let wants = Wants { delegate: None, ..self.wants };
+        Asked { wants, prefixes: Vec::new(), ..self }
+    }
+}
 
 /// A message from the client to servers.
 pub(super) struct Query<'a> {
@@ -25,9 +66,10 @@ pub(super) struct Query<'a> {
     /// The one server that is meant; absent when any may answer.
     pub server: Option<&'a Duid>,
     pub iaid: u32,
-    /// The addresses that it is about.
-    pub addresses: &'a [Ipv6Addr],
+    pub asked: &'a Asked,
     pub rapid_commit: bool,
+    /// Since the call began, which is when the time that is left of each lease was told.
+    pub now: Duration,
     /// Since the first message of the exchange.
     pub elapsed: Duration,
 }
@@ -40,7 +82,9 @@ impl Query<'_> {
         if let Some(server) = self.server {
             options.insert(DhcpOption::ServerId(server.as_bytes().to_vec()));
         }
-        options.insert(self.association());
+        for ia in self.asked.wants.associations() {
+            options.insert(self.association(ia));
+        }
         options.insert(DhcpOption::ElapsedTime(self.hundredths()));
         if self.rapid_commit {
             options.insert(DhcpOption::RapidCommit);
@@ -59,14 +103,46 @@ impl Query<'_> {
         message.to_vec().expect("a vector takes all that is written to it")
     }
 
-    /// Sections 21.4 and 21.6: a client leaves T1, T2 and the lifetimes at 0, for the server to set.
-    fn association(&self) -> DhcpOption {
-        let address = |&addr| {
+    /// Sections 21.4, 21.6, 21.21 and 21.22: a client leaves T1, T2 and the lifetimes at 0, for the
+    /// server to set.
+    fn association(&self, ia: Ia) -> DhcpOption {
+        let id = self.iaid;
+        match ia {
+            Ia::Na => DhcpOption::IANA(v6::IANA { id, t1: 0, t2: 0, opts: self.addresses(ia) }),
+            Ia::Ta => DhcpOption::IATA(v6::IATA { id, opts: self.addresses(ia) }),
+            Ia::Pd => DhcpOption::IAPD(v6::IAPD { id, t1: 0, t2: 0, opts: self.prefixes() }),
+        }
+    }
+
+    fn addresses(&self, ia: Ia) -> DhcpOptions {
+        let held = self.asked.addresses.iter().filter(|held| held.ia == ia);
+        let address = |addr| {
             let opts = DhcpOptions::new();
             DhcpOption::IAAddr(v6::IAAddr { addr, preferred_life: 0, valid_life: 0, opts })
         };
-        let opts = self.addresses.iter().map(address).collect();
-        DhcpOption::IANA(v6::IANA { id: self.iaid, t1: 0, t2: 0, opts })
+        // Sections 15 and 18.2.4: what is not valid any more must not be asked for.
+        let valid = held.filter(|held| !held.left.is_over(self.now));
+        valid.map(|held| address(held.address)).collect()
+    }
+
+    /// The prefixes that are held, or else the length that is wanted, which is a hint to the server
+    /// (section 18.2.4, RFC 8168).
+    fn prefixes(&self) -> DhcpOptions {
+        let prefix = |prefix_ip, prefix_len| {
+            let (preferred_lifetime, valid_lifetime, opts) = (0, 0, DhcpOptions::new());
+            DhcpOption::IAPrefix(v6::IAPrefix {
+                preferred_lifetime,
+                valid_lifetime,
+                prefix_len,
+                prefix_ip,
+                opts,
+            })
+        };
+        let valid = self.asked.prefixes.iter().filter(|held| !held.left.is_over(self.now));
+        let held: Vec<_> = valid.map(|held| held.prefix).collect();
+        let hint = self.asked.wants.delegate.filter(|len| held.is_empty() && *len > 0);
+        let held = held.iter().map(|held| prefix(held.network(), held.prefix_len()));
+        held.chain(hint.map(|len| prefix(Ipv6Addr::UNSPECIFIED, len))).collect()
     }
 
     /// Section 21.9: hundredths of a second, 0xffff for all that is longer.
@@ -99,20 +175,23 @@ pub(super) struct Answer {
     pub sol_max_rt: Option<Duration>,
 }
 
-/// What an answer says of one IA_NA.
+/// What an answer says of one identity association.
 #[derive(Debug)]
 pub(super) struct Association {
+    pub ia: Ia,
     pub iaid: u32,
+    /// Zero for an IA_TA, which has none.
     pub t1: u32,
     pub t2: u32,
     pub status: Status,
-    pub addresses: Vec<Offered>,
+    pub addresses: Vec<Offered<Ipv6Addr>>,
+    pub prefixes: Vec<Offered<Ipv6Net>>,
 }
 
-/// What an answer says of one address.
+/// What an answer says of one address or prefix.
 #[derive(Debug)]
-pub(super) struct Offered {
-    pub address: Ipv6Addr,
+pub(super) struct Offered<T> {
+    pub what: T,
     pub preferred: Lifetime,
     pub valid: Lifetime,
     pub status: Status,
@@ -157,7 +236,15 @@ impl Answer {
         match option {
             DhcpOption::ClientId(bytes) => self.client = Duid::new(bytes),
             DhcpOption::ServerId(bytes) => self.server = Duid::new(bytes),
-            DhcpOption::IANA(ia) => self.associations.push(Association::from(ia)),
+            DhcpOption::IANA(ia) => {
+                self.associations.push(Association::new(Ia::Na, ia.id, (ia.t1, ia.t2), &ia.opts));
+            }
+            DhcpOption::IATA(ia) => {
+                self.associations.push(Association::new(Ia::Ta, ia.id, (0, 0), &ia.opts));
+            }
+            DhcpOption::IAPD(ia) => {
+                self.associations.push(Association::new(Ia::Pd, ia.id, (ia.t1, ia.t2), &ia.opts));
+            }
             DhcpOption::Preference(preference) => self.preference = *preference,
             DhcpOption::RapidCommit => self.rapid_commit = true,
             DhcpOption::DomainNameServers(servers) => {
@@ -182,30 +269,48 @@ fn sol_max_rt(data: &[u8]) -> Option<Duration> {
     (60..=86400).contains(&secs).then(|| Duration::from_secs(secs.into()))
 }
 
-impl From<&v6::IANA> for Association {
-    fn from(ia: &v6::IANA) -> Association {
-        let offered = |option: &DhcpOption| match option {
+impl Association {
+    fn new(ia: Ia, iaid: u32, (t1, t2): (u32, u32), options: &DhcpOptions) -> Association {
+        let address = |option: &DhcpOption| match option {
             DhcpOption::IAAddr(address) => Some(Offered::from(address)),
             _ => None,
         };
+        let prefix = |option: &DhcpOption| match option {
+            DhcpOption::IAPrefix(prefix) => Offered::of_prefix(prefix),
+            _ => None,
+        };
         Association {
-            iaid: ia.id,
-            t1: ia.t1,
-            t2: ia.t2,
-            status: Status::among(&ia.opts),
-            addresses: ia.opts.iter().filter_map(offered).collect(),
+            ia,
+            iaid,
+            t1,
+            t2,
+            status: Status::among(options),
+            addresses: options.iter().filter_map(address).take(MOST_LEASES).collect(),
+            prefixes: options.iter().filter_map(prefix).take(MOST_LEASES).collect(),
         }
     }
 }
 
-impl From<&v6::IAAddr> for Offered {
-    fn from(address: &v6::IAAddr) -> Offered {
+impl From<&v6::IAAddr> for Offered<Ipv6Addr> {
+    fn from(address: &v6::IAAddr) -> Offered<Ipv6Addr> {
         Offered {
-            address: address.addr,
+            what: address.addr,
             preferred: Lifetime::from_secs(address.preferred_life),
             valid: Lifetime::from_secs(address.valid_life),
             status: Status::among(&address.opts),
         }
+    }
+}
+
+impl Offered<Ipv6Net> {
+    /// The prefix, without what may stand behind its length; nothing when the length is none.
+    fn of_prefix(prefix: &v6::IAPrefix) -> Option<Offered<Ipv6Net>> {
+        Some(Offered {
+            what: Ipv6Net::new(prefix.prefix_ip, prefix.prefix_len).ok()?.trunc(),
+            preferred: Lifetime::from_secs(prefix.preferred_lifetime),
+            valid: Lifetime::from_secs(prefix.valid_lifetime),
+            status: Status::among(&prefix.opts),
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The Advertise messages that have come in, best first (RFC 8415 section 18.2.9).
 
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use super::message::Asked;
 use crate::record::Duid;
 
 /// How many offers are kept; a link has a few servers, and anybody can pretend to be many.
@@ -13,10 +13,20 @@ const MOST: usize = 16;
 pub(super) struct Offer {
     pub server: Duid,
     pub preference: u8,
-    pub addresses: Vec<Ipv6Addr>,
+    /// How many of the associations that are wanted it has something for.
+    pub grants: usize,
+    /// What to request.
+    pub asked: Asked,
 }
 
-/// Offers in falling preference; among equals the one that came first, from the nearest or least busy.
+impl Offer {
+    /// Section 18.2.9: a server of less preference may be chosen when it has more of what is wanted.
+    fn rank(&self) -> (usize, u8) {
+        (self.grants, self.preference)
+    }
+}
+
+/// Offers in falling worth; among equals the one that came first, from the nearest or least busy.
 #[derive(Default)]
 pub(super) struct Offers {
     offers: Vec<Offer>,
@@ -27,7 +37,7 @@ impl Offers {
     /// Adds an offer, in place of an earlier one of that server; the first sets when all are weighed.
     pub fn add(&mut self, offer: Offer, due: Duration) {
         self.offers.retain(|other| other.server != offer.server);
-        let at = self.offers.partition_point(|other| other.preference >= offer.preference);
+        let at = self.offers.partition_point(|other| other.rank() >= offer.rank());
         self.offers.insert(at, offer);
         self.offers.truncate(MOST);
         self.due.get_or_insert(due);
@@ -54,11 +64,12 @@ impl Offers {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Wants;
     use super::*;
 
     fn offer(server: u8, preference: u8) -> Offer {
         let server = Duid::new(&[0, 4, server]).unwrap();
-        Offer { server, preference, addresses: Vec::new() }
+        Offer { server, preference, grants: 1, asked: Asked::anew(Wants::ADDRESS) }
     }
 
     fn in_order(mut offers: Offers) -> Vec<(u8, u8)> {
@@ -74,6 +85,14 @@ mod tests {
             offers.add(offer(server, preference), Duration::ZERO);
         }
         assert_eq!(in_order(offers), [(2, 9), (3, 9), (4, 0), (1, 0)]);
+    }
+
+    #[test]
+    fn an_offer_of_more_comes_before_one_of_higher_preference() {
+        let mut offers = Offers::default();
+        offers.add(offer(1, 9), Duration::ZERO);
+        offers.add(Offer { grants: 2, ..offer(2, 0) }, Duration::ZERO);
+        assert_eq!(in_order(offers), [(2, 0), (1, 9)]);
     }
 
     #[test]

@@ -21,8 +21,12 @@ const DUID: RangeInclusive<usize> = 3..=130;
 #[derive(Clone, Copy)]
 enum Level {
     Message,
-    Association,
-    Address,
+    /// In an IA_NA or IA_TA.
+    Addresses,
+    /// In an IA_PD.
+    Prefixes,
+    /// In an address or prefix.
+    Lease,
 }
 
 /// What becomes of an option.
@@ -91,9 +95,15 @@ fn fate(level: Level, code: u16, data: &[u8]) -> Fate<'_> {
         // Client Identifier, Server Identifier: sections 21.2, 21.3.
         (Level::Message, 1 | 2) => needed(DUID.contains(&data.len())),
         // IA_NA: section 21.4; IAID, T1, T2, options.
-        (Level::Message, 3) => Fate::Open(12, Level::Association),
+        (Level::Message, 3) => Fate::Open(12, Level::Addresses),
+        // IA_TA: section 21.5; IAID, options.
+        (Level::Message, 4) => Fate::Open(4, Level::Addresses),
+        // IA_PD: section 21.21; IAID, T1, T2, options.
+        (Level::Message, 25) => Fate::Open(12, Level::Prefixes),
         // IA Address: section 21.6; address, two lifetimes, options.
-        (Level::Association, 5) => Fate::Open(24, Level::Address),
+        (Level::Addresses, 5) => Fate::Open(24, Level::Lease),
+        // IA Prefix: section 21.22; two lifetimes, length, prefix, options.
+        (Level::Prefixes, 26) => Fate::Open(25, Level::Lease),
         // Preference: section 21.8.
         (Level::Message, 7) => useful(data.len() == 1),
         // Status Code: section 21.13; a text that is not UTF-8 is not worth the message.

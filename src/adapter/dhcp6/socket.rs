@@ -1,4 +1,4 @@
-//! Drives a [`Machine`] over sockets of the calling thread's network namespace.
+//! The sockets of an exchange, in the network namespace of the thread that opens them.
 //!
 //! All clients of a host listen on one port, and the answers that come to it carry no more than a
 //! transaction id to tell whose they are. A host gives back the leases of many containers at once, and
@@ -8,22 +8,20 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv6Addr, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_indextoname;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::sockopt::ReuseAddr;
+use nix::sys::socket::sockopt::{RcvBuf, ReuseAddr};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, bind, recv, sendto,
     setsockopt, socket,
 };
 
 use super::Link;
-use super::machine::{Action, Machine, Outcome};
 use super::sieve::LONGEST;
 use crate::error::{Doing, Error, Kind, Result};
 
@@ -37,60 +35,13 @@ const SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 /// Bytes of a UDP header (RFC 768): source port, destination port, length, checksum.
 const UDP_HEADER: usize = 8;
 
-/// How soon to try again what cannot be done yet.
-const SOON: Duration = Duration::from_millis(2);
-
 /// A number to begin the machine's random numbers with, another one for each call.
 pub(super) fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Runs the exchange until it ends, which the machine does after `give_up_after`.
-pub(super) fn run(
-    mut machine: Machine,
-    link: Link<'_>,
-    give_up_after: Duration,
-) -> Result<Outcome> {
-    let clock = Clock { start: Instant::now(), end: give_up_after };
-    let sockets = Sockets::open(link, clock)?;
-    let mut buffer = [0; UDP_HEADER + LONGEST + 1];
-    loop {
-        match machine.poll(clock.now()) {
-            Action::Send(message) => sockets.send(&message, clock)?,
-            Action::Wait(until) => {
-                if let Some(datagram) = sockets.receive(&mut buffer, clock, until)? {
-                    machine.receive(clock.now(), datagram);
-                }
-            }
-            Action::End(outcome) => return outcome,
-        }
-    }
-}
-
-/// The time of one call.
-#[derive(Clone, Copy)]
-struct Clock {
-    start: Instant,
-    end: Duration,
-}
-
-impl Clock {
-    fn now(self) -> Duration {
-        self.start.elapsed()
-    }
-
-    /// Sleeps for a moment; says whether there is still time to try again.
-    fn has_another_moment(self) -> bool {
-        let has = self.now() + SOON <= self.end;
-        if has {
-            thread::sleep(SOON);
-        }
-        has
-    }
-}
-
-/// The two sockets of one call, on one link-local address of the link.
-struct Sockets {
+/// The two sockets of one exchange, on one link-local address of the link.
+pub(super) struct Sockets {
     /// A UDP socket on the client's port.
     outward: OwnedFd,
     /// A raw socket that gets a copy of each UDP datagram to that address.
@@ -101,22 +52,15 @@ struct Sockets {
 impl Sockets {
     /// Sockets on a link-local address, from which every message must be sent (section 16).
     ///
-    /// An address that is not there yet, or still tentative, and a port in use are waited for.
-    fn open(link: Link<'_>, clock: Clock) -> Result<Sockets> {
+    /// Where there is no such address yet, or it is still tentative, or the port is in use, that is
+    /// no failure: trying again may help.
+    pub fn open(link: Link<'_>) -> Result<Result<Sockets, NotYet>> {
         // Where there is none, nix gives an empty name.
         if if_indextoname(link.index).is_ok_and(|name| name.is_empty()) {
             let error = Error::new(Kind::NotFound, "open DHCPv6 client port");
             return Err(error.why("there is no such interface"));
         }
-        loop {
-            let not_yet = match Sockets::open_once(link).map_err(not_open)? {
-                Ok(sockets) => return Ok(sockets),
-                Err(not_yet) => not_yet,
-            };
-            if !clock.has_another_moment() {
-                return Err(not_yet.error());
-            }
-        }
+        Sockets::open_once(link).map_err(not_open)
     }
 
     fn open_once(link: Link<'_>) -> nix::Result<Result<Sockets, NotYet>> {
@@ -140,57 +84,55 @@ impl Sockets {
         bind(inward.as_raw_fd(), &address(source, 0))?;
         let outward = socket(AddressFamily::Inet6, SockType::Datagram, flags, None)?;
         setsockopt(&outward, ReuseAddr, &true)?;
+        // Nobody reads the copies that come in here: the kernel is to keep as few as it can.
+        setsockopt(&outward, RcvBuf, &0)?;
         bind(outward.as_raw_fd(), &address(source, CLIENT_PORT))?;
         Ok(Sockets { outward, inward, servers: address(SERVERS, SERVER_PORT) })
     }
 
-    /// Sends one message to all servers, as soon as the link can take it.
-    fn send(&self, message: &[u8], clock: Clock) -> Result<()> {
-        let flags = MsgFlags::empty();
-        loop {
-            match sendto(self.outward.as_raw_fd(), message, &self.servers, flags) {
-                Ok(_) => return Ok(()),
-                Err(failure) if may_pass(failure) && clock.has_another_moment() => {}
-                Err(failure) => return Err(failure).doing("send DHCPv6 message"),
-            }
-        }
+    /// Sends one message to all servers.
+    pub fn send(&self, message: &[u8]) -> Result<(), Errno> {
+        sendto(self.outward.as_raw_fd(), message, &self.servers, MsgFlags::empty()).map(drop)
     }
 
-    /// What comes in next for the client's port, or nothing when nothing comes until then.
-    fn receive<'a>(
-        &self,
-        buffer: &'a mut [u8],
-        clock: Clock,
-        until: Duration,
-    ) -> Result<Option<&'a [u8]>> {
+    /// What has come in for the client's port; nothing when there is no more.
+    pub fn receive<'a>(&self, buffer: &'a mut Buffer) -> Result<Option<&'a [u8]>> {
         loop {
-            let waiting = match recv(self.inward.as_raw_fd(), buffer, MsgFlags::empty()) {
+            match recv(self.inward.as_raw_fd(), buffer, MsgFlags::empty()) {
                 Ok(length) if is_for_clients(&buffer[..length]) => {
                     return Ok(Some(&buffer[UDP_HEADER..length]));
                 }
-                Ok(_) | Err(Errno::EINTR) => false,
-                Err(Errno::EAGAIN) => true,
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN | Errno::ENETDOWN) => return Ok(None),
                 Err(failure) => return Err(failure).doing("receive DHCPv6 message"),
-            };
-            let left = until.saturating_sub(clock.now());
-            if left.is_zero() {
-                return Ok(None);
-            }
-            if waiting {
-                self.wait(left).doing("wait for DHCPv6 message")?;
             }
         }
     }
 
     /// Waits until something comes in, or for `left`, rounded up to milliseconds.
-    fn wait(&self, left: Duration) -> nix::Result<()> {
+    pub fn wait(&self, left: Duration) -> Result<()> {
         let millis = left.as_nanos().div_ceil(1_000_000).min(60_000) as u16;
         let mut inward = [PollFd::new(self.inward.as_fd(), PollFlags::POLLIN)];
         match poll(&mut inward, PollTimeout::from(millis)) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(failure) => Err(failure),
+            Err(failure) => Err(failure).doing("wait for DHCPv6 message"),
         }
     }
+}
+
+impl AsFd for Sockets {
+    /// The socket that answers come in through.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inward.as_fd()
+    }
+}
+
+/// Takes a whole datagram with its header, and one byte more of one that is too long.
+pub(super) type Buffer = [u8; UDP_HEADER + LONGEST + 1];
+
+/// An empty one.
+pub(super) fn buffer() -> Buffer {
+    [0; UDP_HEADER + LONGEST + 1]
 }
 
 /// Why there will be no sockets.
@@ -222,21 +164,21 @@ fn sources(link: Link<'_>) -> nix::Result<Vec<Ipv6Addr>> {
 }
 
 /// Whether a failure to send may be over soon: a link comes up, an address becomes valid.
-fn may_pass(failure: Errno) -> bool {
+pub(super) fn may_pass(failure: Errno) -> bool {
     use Errno::{EADDRNOTAVAIL, EAGAIN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENOBUFS};
     let passing = [EADDRNOTAVAIL, EAGAIN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENOBUFS];
     passing.contains(&failure)
 }
 
 /// Why there are no sockets yet, though there may be soon.
-#[derive(Clone, Copy)]
-enum NotYet {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NotYet {
     NoAddress,
     PortInUse,
 }
 
 impl NotYet {
-    fn error(self) -> Error {
+    pub fn error(self) -> Error {
         let (why, remedy) = match self {
             NotYet::NoAddress => (
                 "the interface has no link-local address that can be used",

@@ -19,6 +19,9 @@ struct Parameters {
     in_all: Duration,
 }
 
+/// Section 7.6: MRT of a Solicit, unless a server sets another.
+pub(super) const SOL_MAX_RT: Duration = Duration::from_secs(3600);
+
 /// Section 7.6, and for each message its section under 18.2. Renew is limited to T2 and Rebind to the
 /// end of the lease as well; a call of this client gives up long before.
 fn parameters(kind: MessageType) -> Parameters {
@@ -74,10 +77,18 @@ impl Schedule {
         }
     }
 
-    /// What is to be done at `now`; `Send` counts as done.
-    pub fn step(&mut self, now: Duration, random: &mut Random) -> Step {
+    /// The same, over after `in_all` (MRD).
+    pub fn within(mut self, in_all: Option<Duration>) -> Schedule {
+        self.parameters.in_all = in_all.unwrap_or_default();
+        self
+    }
+
+    /// What is to be done at `now`, when the link can take another message at `free_at`; `Send`
+    /// counts as done.
+    pub fn step(&mut self, now: Duration, free_at: Duration, random: &mut Random) -> Step {
         let Parameters { count, in_all, .. } = self.parameters;
-        let end = if in_all.is_zero() { Duration::MAX } else { self.begun + in_all };
+        let has_end = self.sent > 0 && !in_all.is_zero();
+        let end = if has_end { self.begun.saturating_add(in_all) } else { Duration::MAX };
         if self.sent > 0 {
             if now < self.due.min(end) {
                 return Step::Wait(self.due.min(end));
@@ -87,7 +98,11 @@ impl Schedule {
             if now >= end || (count > 0 && self.sent >= count) {
                 return Step::Stop;
             }
-        } else {
+        }
+        if free_at > now {
+            return Step::Wait(free_at.min(end));
+        }
+        if self.sent == 0 {
             self.begun = now;
         }
         self.rt = self.next_rt(random);
@@ -168,7 +183,7 @@ mod tests {
         let (mut schedule, mut random) = (Schedule::new(kind), Random::new(seed));
         let (mut now, mut sent) = (Duration::from_secs(5), Vec::new());
         while sent.len() < at_most {
-            match schedule.step(now, &mut random) {
+            match schedule.step(now, Duration::ZERO, &mut random) {
                 Step::Send => sent.push(now.as_secs_f64() - 5.0),
                 Step::Wait(until) => now = until,
                 Step::Stop => return (sent, Some(now.as_secs_f64() - 5.0)),
@@ -237,7 +252,7 @@ mod tests {
         let mut now = Duration::ZERO;
         for _ in 0..20 {
             schedule.set_longest(Duration::from_secs(60));
-            assert_eq!(schedule.step(now, &mut random), Step::Send);
+            assert_eq!(schedule.step(now, Duration::ZERO, &mut random), Step::Send);
             assert!(schedule.due() - now <= Duration::from_secs(66));
             now = schedule.due();
         }

@@ -1,14 +1,17 @@
-//! What an answer says of the client's identity association: the rules for lifetimes, T1 and T2.
+//! What an answer says of the client's identity associations: the rules for lifetimes, T1 and T2.
 
 use std::net::Ipv6Addr;
 
-use super::lease::{LeasedAddress, Lifetime};
-use super::message::{Answer, Association, Offered, Status};
+use dhcproto::v6::Status as Code;
+use ipnet::Ipv6Net;
+
+use super::lease::{Ia, LeasedAddress, LeasedPrefix, Lifetime, Refusal};
+use super::message::{Answer, Asked, Association, Offered, Status};
 
 /// What an answer says of one identity association.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It has addresses, or has lost some.
+    /// It has addresses or prefixes, or has lost some.
     Leased(Terms),
     /// The server gives nothing, and why.
     Refused(Status),
@@ -16,74 +19,256 @@ pub(super) enum Verdict {
     Nothing,
 }
 
-/// On what terms the addresses are leased.
+/// On what terms the addresses and prefixes are leased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
     pub t1: Lifetime,
     pub t2: Lifetime,
     pub addresses: Vec<LeasedAddress>,
+    pub prefixes: Vec<LeasedPrefix>,
     /// Addresses with a valid lifetime of zero.
     pub withdrawn: Vec<Ipv6Addr>,
+    pub withdrawn_prefixes: Vec<Ipv6Net>,
 }
 
-/// What `answer` says of the IA_NA `iaid`.
-pub(super) fn verdict(answer: &Answer, iaid: u32) -> Verdict {
-    let mine = |ia: &&Association| ia.iaid == iaid && has_sound_times(ia);
+impl Terms {
+    fn none() -> Terms {
+        Terms {
+            t1: Lifetime::INFINITE,
+            t2: Lifetime::INFINITE,
+            addresses: Vec::new(),
+            prefixes: Vec::new(),
+            withdrawn: Vec::new(),
+            withdrawn_prefixes: Vec::new(),
+        }
+    }
+
+    /// Whether there is an address or a prefix to use.
+    pub fn gives(&self) -> bool {
+        !self.addresses.is_empty() || !self.prefixes.is_empty()
+    }
+
+    fn says_something(&self) -> bool {
+        self.gives() || !self.withdrawn.is_empty() || !self.withdrawn_prefixes.is_empty()
+    }
+
+    /// Adds those of another association. Section 18.2.4: the earliest T1 and T2 of all associations
+    /// are kept. What is there already is not taken twice, nor a prefix that overlaps another.
+    fn add(&mut self, more: Terms) {
+        self.t1 = self.t1.min(more.t1);
+        self.t2 = self.t2.min(more.t2);
+        for leased in more.addresses {
+            if !self.addresses.iter().any(|other| other.address == leased.address) {
+                self.addresses.push(leased);
+            }
+        }
+        for leased in more.prefixes {
+            if !self.prefixes.iter().any(|other| overlap(other.prefix, leased.prefix)) {
+                self.prefixes.push(leased);
+            }
+        }
+        self.withdrawn.extend(more.withdrawn);
+        self.withdrawn_prefixes.extend(more.withdrawn_prefixes);
+    }
+}
+
+/// What an answer says of all that was asked for.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub terms: Terms,
+    /// Of how many associations there is something in `terms`.
+    pub grants: usize,
+    /// The others.
+    pub refused: Vec<Denied>,
+}
+
+/// An association of which an answer gives nothing, and why not, if it says so.
+#[derive(Clone, Debug)]
+pub(super) struct Denied {
+    pub ia: Ia,
+    pub status: Option<Status>,
+}
+
+impl Judgement {
+    /// Whether some association was refused with this code.
+    pub fn has(&self, code: Code) -> bool {
+        self.refused.iter().flat_map(|denied| &denied.status).any(|status| status.code == code)
+    }
+}
+
+impl Denied {
+    /// The same for a caller.
+    pub fn told(&self) -> Refusal {
+        let code = self.status.as_ref().map(|status| u16::from(status.code));
+        let why = match &self.status {
+            Some(status) => status.to_string(),
+            None => "nothing is said of it".to_owned(),
+        };
+        Refusal { ia: self.ia, code, why }
+    }
+}
+
+/// What `answer` says of the associations of the number `iaid` that were asked for.
+pub(super) fn judge(answer: &Answer, asked: &Asked, iaid: u32) -> Judgement {
+    let (mut terms, mut grants, mut refused) = (Terms::none(), 0, Vec::new());
+    for ia in asked.wants.associations() {
+        match verdict(answer, ia, iaid) {
+            Verdict::Leased(more) => {
+                terms.add(more);
+                grants += 1;
+            }
+            Verdict::Refused(status) => refused.push(Denied { ia, status: Some(status) }),
+            Verdict::Nothing => refused.push(Denied { ia, status: None }),
+        }
+    }
+    // A server takes back what the client has of it, and nothing else that may be on the link.
+    let (addresses, prefixes) = (&terms.addresses, &terms.prefixes);
+    terms.withdrawn.retain(|gone| {
+        asked.addresses.iter().any(|held| held.address == *gone)
+            && !addresses.iter().any(|leased| leased.address == *gone)
+    });
+    terms.withdrawn_prefixes.retain(|gone| {
+        asked.prefixes.iter().any(|held| held.prefix.trunc() == *gone)
+            && !prefixes.iter().any(|leased| leased.prefix == *gone)
+    });
+    terms.t1 = terms.t1.max(SOONEST);
+    terms.t2 = terms.t2.max(terms.t1);
+    Judgement { terms, grants, refused }
+}
+
+/// Section 14.2: a client must not ask again at once, whatever the lifetimes are.
+const SOONEST: Lifetime = Lifetime::from_secs(1);
+
+/// What `answer` says of one association.
+fn verdict(answer: &Answer, kind: Ia, iaid: u32) -> Verdict {
+    let mine = |ia: &&Association| ia.ia == kind && ia.iaid == iaid && has_sound_times(ia);
     let ia = answer.associations.iter().find(mine);
     // Section 21.13: a code may stand in the message or in the option that it is about.
-    let refusal = [Some(&answer.status), ia.map(|ia| &ia.status)];
+    let whole = Some(&answer.status).filter(|status| concerns(status, kind));
+    let refusal = [whole, ia.map(|ia| &ia.status)];
     if let Some(status) = refusal.into_iter().flatten().find(|status| !status.is_success()) {
         return Verdict::Refused(status.clone());
     }
     let Some(ia) = ia else { return Verdict::Nothing };
     let terms = terms(ia);
-    if !terms.addresses.is_empty() || !terms.withdrawn.is_empty() {
+    if terms.says_something() {
         return Verdict::Leased(terms);
     }
-    match ia.addresses.iter().find(|offered| !offered.status.is_success()) {
-        Some(offered) => Verdict::Refused(offered.status.clone()),
+    let of_addresses = ia.addresses.iter().map(|offered| &offered.status);
+    let of_prefixes = ia.prefixes.iter().map(|offered| &offered.status);
+    match of_addresses.chain(of_prefixes).find(|status| !status.is_success()) {
+        Some(status) => Verdict::Refused(status.clone()),
         None => Verdict::Nothing,
     }
 }
 
-/// Section 21.4: an IA_NA with T1 greater than T2, and both greater than 0, must be discarded.
+/// Whether the status of a message is about associations of this sort. A server of RFC 3315 says of
+/// the whole message that there are no addresses, though it may have prefixes in it, and the other
+/// way round.
+fn concerns(status: &Status, ia: Ia) -> bool {
+    match status.code {
+        Code::NoAddrsAvail => ia != Ia::Pd,
+        Code::NoPrefixAvail => ia == Ia::Pd,
+        _ => true,
+    }
+}
+
+/// Sections 21.4 and 21.21: an IA_NA or IA_PD with T1 greater than T2, and both greater than 0, must be
+/// discarded.
 fn has_sound_times(ia: &Association) -> bool {
     ia.t1 == 0 || ia.t2 == 0 || ia.t1 <= ia.t2
 }
 
 fn terms(ia: &Association) -> Terms {
-    let sound = || ia.addresses.iter().filter(|offered| is_sound(offered));
-    let leased = |offered: &Offered| LeasedAddress {
-        address: offered.address,
-        preferred: offered.preferred,
-        valid: offered.valid,
-    };
-    let is_over = |offered: &&Offered| offered.valid == Lifetime::from_secs(0);
-    let addresses: Vec<_> = sound().filter(|offered| !is_over(offered)).map(leased).collect();
-    let withdrawn = sound().filter(is_over).map(|offered| offered.address).collect();
-    let shortest = addresses.iter().map(|leased| leased.preferred).min();
-    let (t1, t2) = renewal_times(ia, shortest.unwrap_or(Lifetime::INFINITE));
-    Terms { t1, t2, addresses, withdrawn }
+    let mut terms = Terms::none();
+    let is_pd = ia.ia == Ia::Pd;
+    for offered in ia.addresses.iter().filter(|offered| !is_pd && is_sound(offered)) {
+        let Offered { what: address, preferred, valid, .. } = *offered;
+        match is_over(offered) {
+            true => terms.withdrawn.push(address),
+            false => {
+                terms.addresses.push(LeasedAddress { address, ia: ia.ia, preferred, valid });
+            }
+        }
+    }
+    for offered in ia.prefixes.iter().filter(|offered| is_pd && is_sound_prefix(offered)) {
+        let Offered { what: prefix, preferred, valid, .. } = *offered;
+        match is_over(offered) {
+            true => terms.withdrawn_prefixes.push(prefix),
+            false => terms.prefixes.push(LeasedPrefix { prefix, preferred, valid }),
+        }
+    }
+    (terms.t1, terms.t2) = renewal_times(ia, &terms);
+    terms
 }
 
-/// Section 21.6: a client must discard addresses whose preferred lifetime is greater than the valid one.
-///
+fn is_over<T>(offered: &Offered<T>) -> bool {
+    offered.valid == Lifetime::from_secs(0)
+}
+
+/// Sections 21.6 and 21.22: a client must discard addresses and prefixes whose preferred lifetime is
+/// greater than the valid one.
+fn has_sound_lifetimes<T>(offered: &Offered<T>) -> bool {
+    offered.status.is_success() && offered.preferred <= offered.valid
+}
+
 /// No honest server leases an address that is not for one host beyond the link.
-fn is_sound(offered: &Offered) -> bool {
-    let address = offered.address;
+fn is_sound(offered: &Offered<Ipv6Addr>) -> bool {
+    let address = offered.what;
     let unfit = address.is_unspecified()
         || address.is_loopback()
         || address.is_multicast()
         || address.is_unicast_link_local()
         || address.to_ipv4_mapped().is_some();
-    offered.status.is_success() && offered.preferred <= offered.valid && !unfit
+    has_sound_lifetimes(offered) && !unfit
 }
 
-/// Sections 14.2 and 21.4: where the server leaves T1 or T2 to the client (0), they are half and four
-/// fifths of the shortest preferred lifetime, so far as that keeps T1 before T2.
-fn renewal_times(ia: &Association, shortest: Lifetime) -> (Lifetime, Lifetime) {
+/// The ranges of which no prefix can be delegated: what is set apart at the beginning (RFC 4291
+/// section 2.4: unspecified, loopback, mapped), link-local, multicast.
+const NEVER_DELEGATED: [(Ipv6Addr, u8); 3] = [
+    (Ipv6Addr::UNSPECIFIED, 8),
+    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+    (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
+];
+
+/// The longest prefix of which a network can be made (RFC 4291 section 2.5.4).
+const LONGEST_PREFIX: u8 = 64;
+
+/// No honest server delegates a prefix that no network fits in, or one that is not for routing.
+fn is_sound_prefix(offered: &Offered<Ipv6Net>) -> bool {
+    let prefix = offered.what;
+    let never =
+        |&(address, len): &(Ipv6Addr, u8)| overlap(Ipv6Net::new_assert(address, len), prefix);
+    has_sound_lifetimes(offered)
+        && prefix.prefix_len() <= LONGEST_PREFIX
+        && !NEVER_DELEGATED.iter().any(never)
+}
+
+fn overlap(one: Ipv6Net, other: Ipv6Net) -> bool {
+    one.contains(&other) || other.contains(&one)
+}
+
+/// Sections 14.2, 21.4 and 21.21: where the server leaves T1 or T2 to the client (0), they are half and
+/// four fifths of the shortest preferred lifetime, so far as that keeps T1 before T2. An IA_TA has
+/// neither, so its times are the client's to choose too.
+///
+/// A lease that is not preferred any more counts with its valid lifetime: it would be asked for without
+/// pause otherwise. A T1 that comes when a lease is already over is left to the client as well.
+fn renewal_times(ia: &Association, terms: &Terms) -> (Lifetime, Lifetime) {
+    let addresses = terms.addresses.iter().map(|leased| (leased.preferred, leased.valid));
+    let prefixes = terms.prefixes.iter().map(|leased| (leased.preferred, leased.valid));
+    let times: Vec<_> = addresses.chain(prefixes).collect();
+    let Some(shortest_valid) = times.iter().map(|(_, valid)| *valid).min() else {
+        return (Lifetime::INFINITE, Lifetime::INFINITE);
+    };
+    let lasting = |(preferred, valid): &(Lifetime, Lifetime)| {
+        if *preferred == Lifetime::from_secs(0) { *valid } else { *preferred }
+    };
+    let shortest = times.iter().map(lasting).min().unwrap_or(Lifetime::INFINITE);
     let given = |secs| (secs != 0).then(|| Lifetime::from_secs(secs));
+    let too_late = |t1: &Lifetime| *t1 >= shortest_valid && *t1 != Lifetime::INFINITE;
     match (given(ia.t1), given(ia.t2)) {
+        (Some(t1), _) if too_late(&t1) => (shortest.tenths(5), shortest.tenths(8)),
         (Some(t1), Some(t2)) => (t1, t2),
         (Some(t1), None) => (t1, shortest.tenths(8).max(t1)),
         (None, Some(t2)) => (shortest.tenths(5).min(t2), t2),
@@ -123,7 +308,7 @@ mod tests {
 
     fn of(options: &[Vec<u8>]) -> Verdict {
         let datagram = [&[7, 1, 2, 3][..], &options.concat()].concat();
-        verdict(&Answer::decode(&datagram).unwrap(), 7)
+        verdict(&Answer::decode(&datagram).unwrap(), Ia::Na, 7)
     }
 
     /// T1, T2, and the last byte and the lifetimes of each address.

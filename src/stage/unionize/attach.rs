@@ -152,7 +152,8 @@ impl Job<'_> {
             Step::SwitchOnInner => self.inside.netlink.switch_on(self.inside.link(name)?.index),
             Step::Give(fixed) => {
                 let index = self.prepare()?;
-                self.assign(index, fixed.address, fixed.prefix_len, Lifetimes::FOREVER)
+                let address = fixed.address.into();
+                self.assign(index, address, fixed.prefix_len, Lifetimes::FOREVER)
             }
             Step::Restore(address) => {
                 let index = self.prepare()?;
@@ -162,7 +163,7 @@ impl Job<'_> {
             Step::Lease => self.lease(),
             Step::Route(router) => {
                 let index = self.prepare()?;
-                self.inside.netlink.add_router(index, *router)
+                self.inside.netlink.add_router(index, (*router).into())
             }
         }
     }

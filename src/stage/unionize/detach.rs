@@ -18,7 +18,6 @@ use super::scene::{Host, Inside, wait_ready};
 use super::wish::Wish;
 use super::{Dad, Upkeep, lock};
 use crate::adapter::attachments::{Attachment, Attachments, Leased};
-use crate::adapter::dhcp6::Held;
 use crate::adapter::netlink::{End, Netlink, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::sysctl::{self, Of};
@@ -213,10 +212,7 @@ impl<'a> Keeper<'a> {
             // A server gives a client that asks again what it has already (RFC 8415 section 18.3.1).
             None => {
                 let lease = speak(inside, wish, index, patience, |c, link| c.lease(link))?;
-                Held {
-                    addresses: lease.addresses.iter().map(|leased| leased.address).collect(),
-                    server: lease.server,
-                }
+                lease.held()
             }
         };
         speak(inside, wish, index, patience, |client, link| client.release(link, &held))

@@ -194,9 +194,8 @@ impl Keeper<'_> {
         }
         leased.addresses.retain(|leased| !taken.contains(&leased.address));
         let declined: Vec<_> = held
-            .addresses
-            .iter()
-            .copied()
+            .all_addresses()
+            .into_iter()
             .filter(|address| taken.contains(&(*address).into()))
             .collect();
         speak(inside, wish, index, self.timeout, |client, link| {
@@ -231,7 +230,7 @@ fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapter::dhcp6::{LeasedAddress, Lifetime};
+    use crate::adapter::dhcp6::{Ia, LeasedAddress, Lifetime};
     use crate::record::{Address, Origin};
 
     fn at(second: i64) -> Timestamp {
@@ -279,10 +278,14 @@ mod tests {
             t2: Lifetime::INFINITE,
             addresses: vec![LeasedAddress {
                 address: "2001:db8::4".parse().unwrap(),
+                ia: Ia::Na,
                 preferred: Lifetime::from_secs(100),
                 valid: Lifetime::INFINITE,
             }],
+            prefixes: vec![],
             withdrawn: vec!["2001:db8::1".parse().unwrap()],
+            withdrawn_prefixes: vec![],
+            refused: vec![],
             dns_servers: vec![],
             search: vec![],
             rapid: false,

@@ -1,6 +1,9 @@
 //! Exchanges with scripted servers under a clock that the test moves. The wire is read and written
 //! byte by byte, not with the types that are tested.
 
+use std::net::Ipv6Addr;
+
+use super::super::lease::Lifetime;
 use super::*;
 
 const SERVER: &[u8] = &[0, 4, 0xaa];
@@ -111,7 +114,7 @@ impl Lab {
     fn with(task: Task, change: impl FnOnce(&mut Client)) -> Lab {
         let mut client = Client::new(Duid::new(CLIENT).unwrap(), 7);
         change(&mut client);
-        Lab { machine: Machine::new(client, task, 42), now: Duration::ZERO }
+        Lab { machine: Machine::new(client, task, 42, Instant::now()), now: Duration::ZERO }
     }
 
     /// What is sent now; the test fails when it is something else.
@@ -171,7 +174,7 @@ impl Lab {
 }
 
 fn held() -> Held {
-    Held { server: Duid::new(SERVER).unwrap(), addresses: vec![addr(1)] }
+    Held::lasting(Duid::new(SERVER).unwrap(), [addr(1)])
 }
 
 fn address_of(lease: &Lease) -> Ipv6Addr {
@@ -208,7 +211,8 @@ fn rapid_commit_takes_two_messages() {
     assert_eq!((lease.t1.as_secs(), lease.t2.as_secs()), (50, 80));
     assert_eq!(lease.dns_servers, [addr(0x53)]);
     assert_eq!(lease.search, ["lab.example".parse().unwrap()]);
-    assert_eq!(lease.held(), held());
+    assert_eq!(lease.held().all_addresses(), [addr(1)]);
+    assert_eq!(lease.held().addresses[0].left, Lifetime::from_secs(200));
 }
 
 #[test]
@@ -463,15 +467,29 @@ fn release_gives_up_after_four_messages() {
 #[test]
 fn confirm_tells_whether_the_link_still_fits() {
     for (code, on_link) in [(0, true), (4, false)] {
-        let mut lab = Lab::new(Task::Confirm(vec![addr(1)]));
+        let mut lab = Lab::new(Task::Confirm(held()));
         let confirm = lab.sent();
         assert_eq!((confirm.kind(), confirm.option(2), confirm.option(6)), (CONFIRM, None, None));
         assert_eq!(confirm.addresses(), [addr(1)]);
         lab.receive(&confirm.answer(REPLY, OTHER, &[status(1)]));
         lab.waits();
         lab.receive(&confirm.answer(REPLY, OTHER, &[status(code)]));
+        if !on_link {
+            // Another server may know better.
+            assert_eq!(lab.waits(), ms(10));
+            lab.after(10);
+        }
         assert!(matches!(lab.ended(), Ok(Outcome::OnLink(fits)) if fits == on_link));
     }
+}
+
+#[test]
+fn one_server_that_confirms_outweighs_those_that_do_not() {
+    let mut lab = Lab::new(Task::Confirm(held()));
+    let confirm = lab.sent();
+    lab.receive(&confirm.answer(REPLY, OTHER, &[status(4)]));
+    lab.after(9).receive(&confirm.answer(REPLY, SERVER, &[status(0)]));
+    assert!(matches!(lab.ended(), Ok(Outcome::OnLink(true))));
 }
 
 #[test]
