@@ -122,7 +122,7 @@ impl Exchange {
                 Action::Send(message) => self.send(message, now, SOON),
                 Action::Wait(until) => {
                     if let Some(unsent) = self.unsent.take_if(|unsent| unsent.again <= now) {
-                        self.send(unsent.message, now, (2 * unsent.pause).min(LATER));
+                        self.send(unsent.message, now, (unsent.pause * 5 / 4).min(LATER));
                         continue;
                     }
                     let until = self.start.checked_add(until).unwrap_or(now + FAR).min(now + FAR);
@@ -140,7 +140,9 @@ impl Exchange {
         let mut buffer = socket::buffer();
         for _ in 0..AT_ONCE {
             match self.sockets.receive(&mut buffer) {
-                Ok(Some(datagram)) => self.machine.receive(now - self.start, datagram),
+                Ok(Some(datagram)) => {
+                    self.machine.receive(now.saturating_duration_since(self.start), datagram)
+                }
                 Ok(None) => return,
                 Err(failure) => return self.failure = Some(failure),
             }

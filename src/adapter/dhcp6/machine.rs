@@ -113,6 +113,9 @@ impl Machine {
         if machine.asking.is_soliciting() {
             machine.asking.schedule.set_longest(machine.longest());
         }
+        if machine.asking.is_idle() {
+            machine.end = Some(Ok(Outcome::Noted));
+        }
         machine
     }
 

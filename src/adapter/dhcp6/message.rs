@@ -51,6 +51,13 @@ impl Asked {
         Asked { wants, addresses, prefixes }
     }
 
+    /// What is held, even what may not be valid any more.
+    pub fn whole(mut held: Held) -> Asked {
+        held.addresses.iter_mut().for_each(|held| held.left = Lifetime::INFINITE);
+        held.prefixes.iter_mut().for_each(|held| held.left = Lifetime::INFINITE);
+        Asked::held(held, Wants::NOTHING)
+    }
+
     /// Without the prefixes, of which some messages must not speak.
     pub fn without_prefixes(self) -> Asked {
         let wants = Wants { delegate: None, ..self.wants };

@@ -41,10 +41,12 @@ mod timing;
 mod verdict;
 
 use std::net::Ipv6Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::record::{Duid, Ifname};
+
+use machine::{Action, Machine};
 
 pub use exchange::{Exchange, Progress};
 pub use lease::{
@@ -178,6 +180,26 @@ impl Client {
     /// Errors: `TimedOut` when no server can tell; the lease then stays as it is.
     pub fn confirm(&self, link: Link<'_>, held: &Held) -> Result<Outcome> {
         self.run(link, Task::Confirm(held.clone()))
+    }
+
+    /// The exchange for a task without a link and without a clock: `server` is shown each message that the
+    /// client sends, and says what comes back, at once. Time passes only where the client waits.
+    pub fn rehearse(
+        &self,
+        task: Task,
+        mut server: impl FnMut(&[u8]) -> Vec<Vec<u8>>,
+    ) -> Result<Outcome> {
+        let mut machine = Machine::new(self.clone(), task, 0, Instant::now());
+        let mut now = Duration::ZERO;
+        loop {
+            match machine.poll(now) {
+                Action::Send(message) => {
+                    server(&message).iter().for_each(|datagram| machine.receive(now, datagram))
+                }
+                Action::Wait(until) => now = until,
+                Action::End(outcome) => return outcome,
+            }
+        }
     }
 
     fn run_for_lease(&self, link: Link<'_>, task: Task) -> Result<Lease> {

@@ -151,6 +151,25 @@ mod tests {
     }
 
     #[test]
+    fn each_association_keeps_what_belongs_in_it() {
+        let (address, prefix) = (option(5, &[0x20; 24]), option(26, &[0x20; 25]));
+        let status = option(13, b"\0\x06none left");
+        let both = [address.clone(), prefix.clone(), status.clone()].concat();
+        let with = |fixed: usize, options: &[u8]| [&vec![1; fixed][..], options].concat();
+        let datagram = message(&[option(4, &with(4, &both)), option(25, &with(12, &both))]);
+        let temporary = [address.clone(), status.clone()].concat();
+        let delegated = [prefix.clone(), status].concat();
+        let kept = [option(4, &with(4, &temporary)), option(25, &with(12, &delegated))];
+        assert_eq!(sift(&datagram), Some(message(&kept)));
+        for spoilt in [option(4, &[1; 3]), option(25, &[1; 11])] {
+            assert_eq!(sift(&message(&[spoilt])), None);
+        }
+        for short in [option(26, &[0; 24]), option(26, &[])] {
+            assert_eq!(sift(&message(&[option(25, &with(12, &short))])), None);
+        }
+    }
+
+    #[test]
     fn a_message_whose_lease_cannot_be_read_is_no_message() {
         let address = |data: &[u8]| option(3, &[&[0; 12][..], &option(5, data)].concat());
         let spoilt = [

@@ -48,6 +48,18 @@ impl Terms {
         !self.addresses.is_empty() || !self.prefixes.is_empty()
     }
 
+    /// A server takes back what the client has, and nothing else that may be on the link.
+    fn keep_what_is_held(&mut self, asked: &Asked) {
+        self.withdrawn.retain(|gone| {
+            asked.addresses.iter().any(|held| held.address == *gone)
+                && !self.addresses.iter().any(|leased| leased.address == *gone)
+        });
+        self.withdrawn_prefixes.retain(|gone| {
+            asked.prefixes.iter().any(|held| held.prefix.trunc() == *gone)
+                && !self.prefixes.iter().any(|leased| leased.prefix == *gone)
+        });
+    }
+
     fn says_something(&self) -> bool {
         self.gives() || !self.withdrawn.is_empty() || !self.withdrawn_prefixes.is_empty()
     }
@@ -112,7 +124,7 @@ impl Denied {
 pub(super) fn judge(answer: &Answer, asked: &Asked, iaid: u32) -> Judgement {
     let (mut terms, mut grants, mut refused) = (Terms::none(), 0, Vec::new());
     for ia in asked.wants.associations() {
-        match verdict(answer, ia, iaid) {
+        match verdict(answer, asked, ia, iaid) {
             Verdict::Leased(more) => {
                 terms.add(more);
                 grants += 1;
@@ -121,16 +133,6 @@ pub(super) fn judge(answer: &Answer, asked: &Asked, iaid: u32) -> Judgement {
             Verdict::Nothing => refused.push(Denied { ia, status: None }),
         }
     }
-    // A server takes back what the client has of it, and nothing else that may be on the link.
-    let (addresses, prefixes) = (&terms.addresses, &terms.prefixes);
-    terms.withdrawn.retain(|gone| {
-        asked.addresses.iter().any(|held| held.address == *gone)
-            && !addresses.iter().any(|leased| leased.address == *gone)
-    });
-    terms.withdrawn_prefixes.retain(|gone| {
-        asked.prefixes.iter().any(|held| held.prefix.trunc() == *gone)
-            && !prefixes.iter().any(|leased| leased.prefix == *gone)
-    });
     terms.t1 = terms.t1.max(SOONEST);
     terms.t2 = terms.t2.max(terms.t1);
     Judgement { terms, grants, refused }
@@ -140,7 +142,7 @@ pub(super) fn judge(answer: &Answer, asked: &Asked, iaid: u32) -> Judgement {
 const SOONEST: Lifetime = Lifetime::from_secs(1);
 
 /// What `answer` says of one association.
-fn verdict(answer: &Answer, kind: Ia, iaid: u32) -> Verdict {
+fn verdict(answer: &Answer, asked: &Asked, kind: Ia, iaid: u32) -> Verdict {
     let mine = |ia: &&Association| ia.ia == kind && ia.iaid == iaid && has_sound_times(ia);
     let ia = answer.associations.iter().find(mine);
     // Section 21.13: a code may stand in the message or in the option that it is about.
@@ -150,7 +152,7 @@ fn verdict(answer: &Answer, kind: Ia, iaid: u32) -> Verdict {
         return Verdict::Refused(status.clone());
     }
     let Some(ia) = ia else { return Verdict::Nothing };
-    let terms = terms(ia);
+    let terms = terms(ia, asked);
     if terms.says_something() {
         return Verdict::Leased(terms);
     }
@@ -179,7 +181,7 @@ fn has_sound_times(ia: &Association) -> bool {
     ia.t1 == 0 || ia.t2 == 0 || ia.t1 <= ia.t2
 }
 
-fn terms(ia: &Association) -> Terms {
+fn terms(ia: &Association, asked: &Asked) -> Terms {
     let mut terms = Terms::none();
     let is_pd = ia.ia == Ia::Pd;
     for offered in ia.addresses.iter().filter(|offered| !is_pd && is_sound(offered)) {
@@ -199,6 +201,7 @@ fn terms(ia: &Association) -> Terms {
         }
     }
     (terms.t1, terms.t2) = renewal_times(ia, &terms);
+    terms.keep_what_is_held(asked);
     terms
 }
 
@@ -278,7 +281,10 @@ fn renewal_times(ia: &Association, terms: &Terms) -> (Lifetime, Lifetime) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Wants;
+    use super::super::lease::Held;
     use super::*;
+    use crate::record::Duid;
 
     const FOR_EVER: u32 = u32::MAX;
 
@@ -308,7 +314,9 @@ mod tests {
 
     fn of(options: &[Vec<u8>]) -> Verdict {
         let datagram = [&[7, 1, 2, 3][..], &options.concat()].concat();
-        verdict(&Answer::decode(&datagram).unwrap(), Ia::Na, 7)
+        let server = Duid::new(&[0, 4, 1]).unwrap();
+        let held = Held::lasting(server, ["fd01::1".parse().unwrap()]);
+        verdict(&Answer::decode(&datagram).unwrap(), &Asked::held(held, Wants::ADDRESS), Ia::Na, 7)
     }
 
     /// T1, T2, and the last byte and the lifetimes of each address.
@@ -366,6 +374,93 @@ mod tests {
             assert!(!matches!(of(&[ia(0, 0, std::slice::from_ref(&bad))]), Verdict::Leased(_)));
             assert_eq!(leased(&[ia(0, 0, &[bad, good.clone()])]).2, [(9, 100, 100)]);
         }
+    }
+
+    fn prefix(prefix: &str, preferred: u32, valid: u32) -> Vec<u8> {
+        let (address, len) = prefix.split_once('/').unwrap();
+        let address: Ipv6Addr = address.parse().unwrap();
+        let times = [preferred.to_be_bytes(), valid.to_be_bytes()].concat();
+        option(26, &[&times[..], &[len.parse().unwrap()], &address.octets()].concat())
+    }
+
+    fn pd(t1: u32, t2: u32, options: &[Vec<u8>]) -> Vec<u8> {
+        let fields = [7, t1, t2].map(u32::to_be_bytes).concat();
+        option(25, &[fields, options.concat()].concat())
+    }
+
+    fn delegated(options: &[Vec<u8>]) -> Vec<String> {
+        let datagram = [&[7, 1, 2, 3][..], &options.concat()].concat();
+        let asked = Asked::anew(Wants { delegate: Some(56), ..Wants::NOTHING });
+        match verdict(&Answer::decode(&datagram).unwrap(), &asked, Ia::Pd, 7) {
+            Verdict::Leased(terms) => {
+                terms.prefixes.iter().map(|leased| leased.prefix.to_string()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn prefixes_that_cannot_be_meant_are_discarded() {
+        let good = prefix("2001:db8::/56", 100, 100);
+        for bad in [
+            prefix("2001:db8:1::/65", 100, 200),
+            prefix("2001:db8:1::1/128", 100, 200),
+            prefix("2001:db8:1::/129", 100, 200),
+            prefix("2001:db8:1::/255", 100, 200),
+            prefix("2001:db8:1::/48", 101, 100),
+            prefix("::/0", 100, 200),
+            prefix("::/48", 100, 200),
+            prefix("::ffff:0:0/64", 100, 200),
+            prefix("8000::/1", 100, 200),
+            prefix("fe80::/64", 100, 200),
+            prefix("fe00::/7", 100, 200),
+            prefix("ff00::/64", 100, 200),
+            prefix("fd00::/7", 100, 200)[..20].to_vec(),
+        ] {
+            let datagram = pd(0, 0, &[bad.clone(), good.clone()]);
+            if Answer::decode(&[&[7, 1, 2, 3][..], &datagram].concat()).is_some() {
+                assert_eq!(delegated(&[datagram]), ["2001:db8::/56"], "{bad:?}");
+            }
+        }
+        assert_eq!(delegated(&[pd(0, 0, &[prefix("2000::/3", 1, 2)])]), ["2000::/3"]);
+        let after_the_length = pd(0, 0, &[prefix("2001:db8::1:2/56", 1, 2)]);
+        assert_eq!(delegated(&[after_the_length]), ["2001:db8::/56"]);
+        assert_eq!(delegated(&[pd(50, 49, &[good])]), [""; 0], "T1 after T2");
+    }
+
+    #[test]
+    fn of_prefixes_that_overlap_the_first_is_taken() {
+        let three = [("fd01::/56", 9), ("fd01::/48", 9), ("fd01:0:0:80::/60", 9), ("fd02::/48", 9)];
+        let options = three.map(|(text, time)| prefix(text, time, time)).to_vec();
+        let datagram = [&[7, 1, 2, 3][..], &pd(0, 0, &options)].concat();
+        let asked = Asked::anew(Wants { delegate: Some(56), ..Wants::NOTHING });
+        let judgement = judge(&Answer::decode(&datagram).unwrap(), &asked, 7);
+        let taken: Vec<_> =
+            judgement.terms.prefixes.iter().map(|leased| leased.prefix.to_string()).collect();
+        assert_eq!(taken, ["fd01::/56", "fd02::/48"]);
+    }
+
+    #[test]
+    fn an_address_is_no_prefix_and_the_other_way_round() {
+        assert_eq!(delegated(&[pd(0, 0, &[address(1, 9, 9, &[])])]), [""; 0]);
+        assert_eq!(of(&[ia(0, 0, &[prefix("fd01::/56", 9, 9)])]), Verdict::Nothing);
+    }
+
+    /// Section 14.2: "it MUST NOT transmit immediately".
+    #[test]
+    fn no_lifetimes_make_the_client_ask_without_pause() {
+        assert_eq!(leased(&[ia(0, 0, &[address(1, 0, 200, &[])])]).0, 100, "no longer preferred");
+        assert_eq!(leased(&[ia(0, 0, &[address(1, 0, 200, &[]), address(2, 80, 300, &[])])]).0, 40);
+        let datagram = [&[7, 1, 2, 3][..], &ia(0, 0, &[address(1, 1, 1, &[])])].concat();
+        let asked = Asked::anew(Wants::ADDRESS);
+        let terms = judge(&Answer::decode(&datagram).unwrap(), &asked, 7).terms;
+        assert_eq!((terms.t1.as_secs(), terms.t2.as_secs()), (1, 1));
+    }
+
+    #[test]
+    fn a_t1_after_the_end_of_the_lease_is_left_to_the_client() {
+        assert_eq!(leased(&[ia(900, 950, &[address(1, 100, 200, &[])])]).0, 50);
+        assert_eq!(leased(&[ia(FOR_EVER, 0, &[address(1, 100, 200, &[])])]).0, FOR_EVER, "never");
     }
 
     #[test]

@@ -33,13 +33,12 @@ impl Asking {
             Task::Rebind(held) => Asking::rebind(held, wants, random),
             Task::Release(held) => {
                 let server = Some(held.server.clone());
-                Asking::new(Release, server, Asked::held(held, Wants::NOTHING), random)
+                Asking::new(Release, server, Asked::whole(held), random)
             }
             // Section 18.2.8: a Decline must not speak of prefixes.
             Task::Decline(held) => {
                 let server = Some(held.server.clone());
-                let asked = Asked::held(held, Wants::NOTHING).without_prefixes();
-                Asking::new(Decline, server, asked, random)
+                Asking::new(Decline, server, Asked::whole(held).without_prefixes(), random)
             }
             // Section 18.2.12: where there are prefixes, it is a Rebind, sent when a Confirm would be.
             Task::Confirm(held) if !held.prefixes.is_empty() => {
@@ -73,6 +72,12 @@ impl Asking {
 
     pub fn is_soliciting(&self) -> bool {
         self.kind == MessageType::Solicit
+    }
+
+    /// Whether there is nothing to give back.
+    pub fn is_idle(&self) -> bool {
+        let gives_back = matches!(self.kind, MessageType::Release | MessageType::Decline);
+        gives_back && self.asked.wants == Wants::NOTHING
     }
 
     pub fn is_extending(&self) -> bool {

@@ -21,7 +21,7 @@ impl Machine {
     /// Takes an answer that is for this client.
     pub(super) fn answered(&mut self, now: Duration, answer: Answer) {
         // Sections 18.2.9 and 18.2.10: SOL_MAX_RT must be processed, whatever else the message says.
-        self.limit(answer.sol_max_rt);
+        self.limit(&answer);
         match (self.asking.kind, answer.kind) {
             (_, MessageType::Advertise) => self.advertised(now, &answer),
             // Section 18.2.10.2: completed, "regardless of the Status Code option".
@@ -31,13 +31,14 @@ impl Machine {
         }
     }
 
-    /// Section 18.2.9: a value is only taken when all servers that set one agree.
-    fn limit(&mut self, told: Option<Duration>) {
-        let Some(told) = told else { return };
+    /// Section 18.2.9: of Advertises, a value is only taken when all that set one agree.
+    fn limit(&mut self, answer: &Answer) {
+        let Some(told) = answer.sol_max_rt else { return };
+        let is_offer = answer.kind == MessageType::Advertise;
         self.sol_max_rt = match self.sol_max_rt {
-            Limit::Unsaid => Limit::Said(told),
-            Limit::Said(said) if said == told => Limit::Said(said),
-            _ => Limit::Disputed,
+            Limit::Said(said) if is_offer && said != told => Limit::Disputed,
+            Limit::Disputed if is_offer => Limit::Disputed,
+            _ => Limit::Said(told),
         };
         if self.asking.is_soliciting() {
             self.asking.schedule.set_longest(self.longest());
