@@ -30,7 +30,9 @@ mod object;
 mod placement;
 mod plug;
 mod port;
+mod rate;
 mod requires;
+mod route;
 mod shape;
 mod size;
 mod text;
@@ -64,7 +66,9 @@ pub use plug::{
     Addressing, LinkKind, LinkMode, LinkNetwork, Misfit, Parent, Plug, VXLAN_PORT, VlanId, Vni,
 };
 pub use port::{Expose, Port, Transport};
+pub use rate::Rate;
 pub use requires::{Affinity, Constraint, LabelTest, Peer, Requires};
+pub use route::{BadWords, Fate, MAIN_TABLE, Route, Rule};
 pub use shape::{Shape, schema_of};
 pub use size::{Bytes, Cpus, Swap, Ulimit};
 pub use text::NotA;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::{
     Addressing, Affinity, Alias, Constraint, ContainerId, Device, DomainName, Duid, EnvVar, Expose,
     ExtraHost, Fixed, Hostname, Ifname, Image, IpcMode, Key, Link, Mac, NetworkName, Owner, Parent,
-    PidMode, Platform, Port, Restart, Signal, Volume, VolumesFrom,
+    PidMode, Platform, Port, Rate, Restart, Route, Rule, Signal, Volume, VolumesFrom,
 };
 use super::{Defs, Shape};
 
@@ -67,6 +67,49 @@ fn prefix() -> String {
     let of = |address: &str, length: &str| format!("{address}/0*(?:{length})(?:@{address})?");
     let v6 = of(&ipv6(), BITS);
     format!("(?:{v6}|{})", of(&ipv4(), "3[0-2]|[12]?[0-9]"))
+}
+
+/// A prefix, or an address for one of its own.
+fn net() -> String {
+    let of = |address: &str, length: &str| format!("{address}(?:/0*(?:{length}))?");
+    let v6 = of(&ipv6(), "12[0-8]|1[01][0-9]|[1-9]?[0-9]");
+    format!("(?:{v6}|{})", of(&ipv4(), "3[0-2]|[12]?[0-9]"))
+}
+
+/// What separates the words of a route or rule.
+const GAP: &str = r"[ \t\n\f\r]";
+const TABLE: &str = "(?:main|default|[0-9]+)";
+
+/// That all is of one family, that no word stands twice, and what goes with what, is not said.
+fn route() -> String {
+    let address = format!("(?:{}|{})", ipv6(), ipv4());
+    let words = [
+        format!("(?:via|src){GAP}+{address}"),
+        format!("from{GAP}+{}", net()),
+        format!("(?:metric|priority|preference){GAP}+[0-9]+"),
+        format!("table{GAP}+{TABLE}"),
+        "onlink".to_owned(),
+    ];
+    let fate = format!("(?:(?:unreachable|blackhole|prohibit){GAP}+)?");
+    let to = format!("(?:default|{})", net());
+    format!("{GAP}*{fate}{to}(?:{GAP}+(?:{}))*{GAP}*", words.join("|"))
+}
+
+fn rule() -> String {
+    let words = [
+        format!("(?:from|to){GAP}+(?:all|{})", net()),
+        format!("(?:table|lookup){GAP}+{TABLE}"),
+        format!("(?:priority|pref){GAP}+[0-9]+"),
+    ]
+    .join("|");
+    format!("{GAP}*(?:{words})(?:{GAP}+(?:{words}))*{GAP}*")
+}
+
+/// That it is at least 8 bits, and less than 2^64, is not said.
+fn rate() -> String {
+    let step = "(?:[kKmMgGtT][iI]?)?";
+    let unit = "(?:[bB][iI][tT]|[bB][pP][sS])?";
+    format!(r"[0-9]+(?:\.[0-9]{{1,15}})?{step}{unit}")
 }
 
 /// The grammar of image references. That the name is 255 characters long at most is not said.
@@ -156,10 +199,20 @@ texts! {
     Addressing "dhcp6, dhcp6-temporary, dhcp4, slaac, none, or ADDRESS/LENGTH[@ROUTER]" {
         format!("dhcp6|dhcp6-temporary|dhcp4|slaac|none|{}", prefix())
     };
+    Route "A route in the words of ip-route(8): [unreachable|blackhole|prohibit] PREFIX [from PREFIX] [via ADDRESS] [table TABLE] [src ADDRESS] [metric NUMBER] [onlink]" route();
+    Rule "A rule in the words of ip-rule(8): [from PREFIX] [to PREFIX] table TABLE [priority NUMBER]" rule();
     Constraint "label, !label, label=value, label!=value, label in (a, b), label notin (a, b)" constraint();
     Affinity "host=ID, container=ID, group=NAME or label=NAME[=VALUE]; ~ before it for a wish" affinity();
     Mac "Six hex pairs joined by colons" format!("{DIGITS}(?::{DIGITS}){{5}}");
     Duid "3 to 130 hex pairs joined by colons" format!("{DIGITS}(?::{DIGITS}){{2,129}}");
+}
+
+impl Shape for Rate {
+    fn schema(defs: &mut Defs) -> Value {
+        let text = described(&rate(), "Bits per second: 10mbit, 500kbit");
+        let number = json!({"type": "integer", "minimum": 8});
+        defs.named("Rate", |_| json!({"anyOf": [text, number]}))
+    }
 }
 
 impl Shape for Hostname {
