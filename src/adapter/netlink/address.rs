@@ -1,7 +1,8 @@
 //! Addresses and what becomes of their duplicate address detection.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::Ipv4Net;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
@@ -92,6 +93,11 @@ impl Netlink {
         lasting.ifa_preferred = lifetimes.preferred;
         lasting.ifa_valid = lifetimes.valid;
         let mut message = message(index, address, prefix_len);
+        if let IpAddr::V4(address) = address
+            && let Some(broadcast) = broadcast(address, prefix_len)
+        {
+            message.attributes.push(AddressAttribute::Broadcast(broadcast));
+        }
         message.attributes.push(AddressAttribute::Flags(flags));
         message.attributes.push(AddressAttribute::CacheInfo(lasting));
         self.call(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_REPLACE)
@@ -107,6 +113,13 @@ impl Netlink {
             Err(e) => Err(failed(format_args!("delete address {address}"), &e)),
         }
     }
+}
+
+/// The address of all stations of an IPv4 network; nothing where it is too small to have one (RFC
+/// 3021).
+fn broadcast(address: Ipv4Addr, prefix_len: u8) -> Option<Ipv4Addr> {
+    let net = Ipv4Net::new(address, prefix_len).ok()?;
+    (prefix_len <= 30).then(|| net.broadcast())
 }
 
 /// Whether the kernel says that the address or its interface is not there.

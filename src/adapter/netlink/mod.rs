@@ -8,7 +8,12 @@ mod address;
 mod link;
 mod neighbour;
 mod notices;
+mod rate;
 mod route;
+mod routes;
+mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -24,6 +29,9 @@ use tokio::runtime::{Builder, Runtime};
 pub use address::{Dad, Found, Lifetimes};
 pub use link::{Bridge, End, Link, Sort};
 use notices::Notices;
+pub use rate::Limit;
+pub use routes::{FoundRoute, best_router};
+pub use rules::is_rule;
 
 use crate::error::{Doing, Error, Kind, Result};
 
