@@ -2,6 +2,7 @@
 //! other adapter, and whatever is asynchronous in it ends inside it.
 
 pub mod attachments;
+pub mod dhcp4;
 pub mod dhcp6;
 pub mod dnsmasq;
 pub mod docker;
