@@ -11,7 +11,7 @@ use netlink_packet_route::link::{
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
-use super::{Netlink, failed};
+use super::{Netlink, Single, failed};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Ifname, Mac};
 
@@ -35,8 +35,11 @@ pub struct Link {
     pub forwarding: bool,
     /// The number of the bridge that it is plugged into.
     pub master: Option<u32>,
-    /// For a veth, the number of its other end, in that end's namespace.
+    /// For a veth, the number of its other end, and for a link that stands on another, that one's;
+    /// in the other's namespace.
     pub peer: Option<u32>,
+    /// The number that this namespace knows the other's by; absent when it is the same.
+    pub peer_netns: Option<i32>,
     /// What it is.
     pub sort: Sort,
 }
@@ -48,6 +51,8 @@ pub enum Sort {
     Veth,
     /// A bridge.
     Bridge(Bridge),
+    /// A link of one end.
+    Single(Single),
     /// Anything else.
     Other,
 }
@@ -60,6 +65,8 @@ pub struct Bridge {
     pub silence_cs: u32,
     /// Whether its frames go through the host's ip6tables.
     pub filtered: bool,
+    /// Whether it keeps VLANs apart; absent when the kernel cannot.
+    pub vlans: Option<bool>,
 }
 
 /// One end of a veth pair that is to be made.
@@ -176,6 +183,7 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
         forwarding: false,
         master: None,
         peer: None,
+        peer_netns: None,
         sort: Sort::Other,
     };
     for attribute in message.attributes {
@@ -184,6 +192,7 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(index) => link.master = Some(index),
             LinkAttribute::Link(index) => link.peer = Some(index),
+            LinkAttribute::LinkNetNsId(netns) => link.peer_netns = Some(netns),
             LinkAttribute::OperState(state) => link.ready = state == State::Up,
             LinkAttribute::LinkInfo(infos) => {
                 link.sort = sort(&infos);
@@ -201,7 +210,7 @@ fn is_forwarding(info: &LinkInfo) -> bool {
 }
 
 fn sort(infos: &[LinkInfo]) -> Sort {
-    let mut sort = Sort::Other;
+    let mut sort = Single::read(infos).map_or(Sort::Other, Sort::Single);
     for info in infos {
         match info {
             LinkInfo::Kind(InfoKind::Veth) => sort = Sort::Veth,
@@ -220,6 +229,7 @@ fn bridge(infos: &[InfoBridge]) -> Bridge {
         match info {
             InfoBridge::StpState(state) => spanning_tree = *state != BridgeStpState::Disabled,
             InfoBridge::ForwardDelay(delay) => bridge.silence_cs = *delay,
+            InfoBridge::VlanFiltering(vlans) => bridge.vlans = Some(*vlans),
             InfoBridge::NfCallIp6Tables(filtered) => bridge.filtered = *filtered,
             _ => (),
         }

@@ -5,13 +5,18 @@
 //! by asking again and again.
 
 mod address;
+mod bridge_vlan;
 mod link;
+mod moved;
 mod neighbour;
 mod notices;
+mod offload;
 mod rate;
+mod refusal;
 mod route;
 mod routes;
 mod rules;
+mod single;
 #[cfg(test)]
 mod tests;
 
@@ -23,15 +28,21 @@ use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{AsyncSocket, Socket};
 use rtnetlink::{Handle, MulticastGroup, new_connection};
 use tokio::runtime::{Builder, Runtime};
 
 pub use address::{Dad, Found, Lifetimes};
+pub use bridge_vlan::PortVlan;
 pub use link::{Bridge, End, Link, Sort};
+pub use moved::{Device, Guise, Marks};
 use notices::Notices;
 pub use rate::Limit;
 pub use routes::{FoundRoute, best_router};
 pub use rules::is_rule;
+pub use offload::Offloads;
+use refusal::Refusal;
+pub use single::{Ipvlan, Macvlan, New, Single, Vxlan};
 
 use crate::error::{Doing, Error, Kind, Result};
 
@@ -69,7 +80,8 @@ impl Netlink {
         let doing = "open netlink socket";
         let runtime = Builder::new_current_thread().enable_all().build().doing(doing)?;
         let entered = runtime.enter();
-        let (connection, handle, _) = new_connection().doing(doing)?;
+        let (mut connection, handle, _) = new_connection().doing(doing)?;
+        explain(connection.socket_mut().socket_ref());
         drop(entered);
         runtime.spawn(connection);
         let notices =
@@ -79,7 +91,12 @@ impl Netlink {
 
     /// Sends a request with `flags` and waits until the kernel has done it.
     fn call(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        self.ask(request, flags | NLM_F_ACK).map(drop)
+        self.tell(request, flags).map_err(|refusal| refusal.io)
+    }
+
+    /// The same, with the kernel's own words for a refusal.
+    fn tell(&self, request: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
+        self.put(request, flags | NLM_F_ACK).map(drop)
     }
 
     /// Everything of one sort.
@@ -93,6 +110,15 @@ impl Netlink {
         request: RouteNetlinkMessage,
         flags: u16,
     ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        self.put(request, flags).map_err(|refusal| refusal.io)
+    }
+
+    /// The same, with the kernel's own words for a refusal.
+    fn put(
+        &self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
         let mut message = NetlinkMessage::from(request);
         message.header.flags = NLM_F_REQUEST | flags;
         let mut handle = self.handle.clone();
@@ -102,7 +128,7 @@ impl Netlink {
             while let Some(answer) = answers.next().await {
                 match answer.payload {
                     NetlinkPayload::Error(error) if error.code.is_some() => {
-                        return Err(error.to_io());
+                        return Err(Refusal::read(&error));
                     }
                     NetlinkPayload::InnerMessage(message) => found.push(message),
                     _ => (),
@@ -111,7 +137,9 @@ impl Netlink {
             Ok(found)
         };
         let answered = async { tokio::time::timeout(PATIENCE, gather).await };
-        self.runtime.block_on(answered).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        self.runtime
+            .block_on(answered)
+            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
     /// Waits until `look` finds something: it is asked at once and whenever something changes.
@@ -135,6 +163,13 @@ impl Netlink {
             }
         }
     }
+}
+
+/// Asks the kernel to say in words why it refuses something. One that is too old for that says
+/// nothing, and does the rest all the same.
+fn explain(socket: &Socket) {
+    let _ = socket.set_ext_ack(true);
+    let _ = socket.set_cap_ack(true);
 }
 
 /// The kernel's refusal as an error of the suite.

@@ -263,6 +263,7 @@ mod tests {
             forwarding: true,
             master: Some(7),
             peer: Some(peer),
+            peer_netns: None,
             sort: Sort::Veth,
         }
     }
