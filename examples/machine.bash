@@ -24,6 +24,9 @@ readonly -A package_of=(
     [kea-ctrl-agent]=kea-ctrl-agent
     [perfdhcp]=kea-admin
     [podman]=podman
+    [ovs-vsctl]=openvswitch-switch
+    [ovs-vswitchd]=openvswitch-switch
+    [ovsdb-server]=openvswitch-switch
     [cc]="gcc libc6-dev"
     [curl]=curl
     [faketime]=faketime
@@ -53,7 +56,7 @@ install_missing() {
 # manager asks before it does.
 apt_install() {
     local policy=/usr/sbin/policy-rc.d
-    if [[ -e $policy || " $* " != *-server* && " $* " != *-agent* ]]; then
+    if [[ -e $policy || " $* " != *-server* && " $* " != *-agent* && " $* " != *-switch* ]]; then
         apt_install_as_is "$@"
         return
     fi

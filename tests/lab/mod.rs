@@ -29,9 +29,11 @@ mod etcd;
 mod isc;
 mod kea;
 mod namespace;
+mod ovs;
 mod podman;
 mod program;
 mod stock;
+mod traffic;
 
 pub use client::Client;
 pub use dnsmasq::Dnsmasq;
@@ -40,9 +42,11 @@ pub use etcd::Etcd;
 pub use isc::Isc;
 pub use kea::{Kea, LEASE_CMDS};
 pub use namespace::Namespace;
+pub use ovs::Ovs;
 pub use podman::Podman;
 pub use program::{Done, Running, run};
 pub use stock::{Program, Stock};
+pub use traffic::reaches;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -88,3 +88,37 @@ fn vlans(message: RouteNetlinkMessage, index: u32) -> Vec<PortVlan> {
     };
     infos.flatten().filter_map(vlan).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rtnetlink::packet_core::Emitable;
+
+    use super::*;
+
+    fn hex(message: &LinkMessage) -> String {
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What `bridge vlan add dev X vid 10 pvid untagged` and `bridge vlan del dev X vid 1` of
+    /// iproute2 6.1 send, as strace(1) shows them.
+    #[test]
+    fn vlans_are_set_as_iproute2_does() {
+        let head = "07000000030000000000000000000000";
+        let access = hex(&message(3, PortVlan::access(10)));
+        assert_eq!(access, format!("{head}0c001a000800020006000a00"));
+        let plain = PortVlan { id: 1, pvid: false, untagged: false };
+        assert_eq!(hex(&message(3, plain)), format!("{head}0c001a000800020000000100"));
+    }
+
+    #[test]
+    fn a_port_s_vlans_are_read_from_its_own_message() {
+        let trunk = PortVlan { id: 20, pvid: false, untagged: false };
+        let mut both = message(3, PortVlan::access(10));
+        both.attributes.extend(message(3, trunk).attributes);
+        let read = |index| vlans(RouteNetlinkMessage::NewLink(both.clone()), index);
+        assert_eq!(read(3), [PortVlan::access(10), trunk]);
+        assert_eq!(read(4), []);
+    }
+}

@@ -225,11 +225,16 @@ fn sort(infos: &[LinkInfo]) -> Sort {
 fn bridge(infos: &[InfoBridge]) -> Bridge {
     let mut bridge = Bridge::default();
     let mut spanning_tree = false;
+    // A kernel that knows nothing of VLANs says all the same that it does not keep them apart, but
+    // names no VLAN for frames without a tag.
+    let mut filtering = false;
+    let mut knows_vlans = false;
     for info in infos {
         match info {
             InfoBridge::StpState(state) => spanning_tree = *state != BridgeStpState::Disabled,
             InfoBridge::ForwardDelay(delay) => bridge.silence_cs = *delay,
-            InfoBridge::VlanFiltering(vlans) => bridge.vlans = Some(*vlans),
+            InfoBridge::VlanFiltering(vlans) => filtering = *vlans,
+            InfoBridge::VlanDefaultPvid(_) => knows_vlans = true,
             InfoBridge::NfCallIp6Tables(filtered) => bridge.filtered = *filtered,
             _ => (),
         }
@@ -237,5 +242,6 @@ fn bridge(infos: &[InfoBridge]) -> Bridge {
     if !spanning_tree {
         bridge.silence_cs = 0;
     }
+    bridge.vlans = knows_vlans.then_some(filtering);
     bridge
 }

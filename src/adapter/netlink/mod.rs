@@ -37,11 +37,11 @@ pub use bridge_vlan::PortVlan;
 pub use link::{Bridge, End, Link, Sort};
 pub use moved::{Device, Guise, Marks};
 use notices::Notices;
+pub use offload::Offloads;
 pub use rate::Limit;
+use refusal::Refusal;
 pub use routes::{FoundRoute, best_router};
 pub use rules::is_rule;
-pub use offload::Offloads;
-use refusal::Refusal;
 pub use single::{Ipvlan, Macvlan, New, Single, Vxlan};
 
 use crate::error::{Doing, Error, Kind, Result};

@@ -8,9 +8,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{
-    LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
-};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
 use nix::errno::Errno;
 
 use super::{Netlink, failed};
@@ -190,4 +188,40 @@ fn read(message: RouteNetlinkMessage) -> Option<Device> {
         is_virtual,
         is_loopback: message.header.link_layer_type == LinkLayerType::Loopback,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(attributes: Vec<LinkAttribute>) -> Option<Device> {
+        let mut message = LinkMessage::default();
+        message.header.index = 7;
+        message.attributes = attributes;
+        read(RouteNetlinkMessage::NewLink(message))
+    }
+
+    #[test]
+    fn a_device_is_known_by_what_cannot_be_changed() {
+        let physical = vec![
+            LinkAttribute::IfName("enp1s0f0".into()),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+            LinkAttribute::PermAddress(vec![0, 1, 2, 3, 4, 5]),
+            LinkAttribute::ParentDevName("0000:01:10.3".into()),
+            LinkAttribute::ParentDevBusName("pci".into()),
+        ];
+        let device = told(physical).unwrap();
+        assert_eq!(device.marks.slot.as_deref(), Some("pci/0000:01:10.3"));
+        assert_eq!(device.marks.permanent.unwrap().to_string(), "00:01:02:03:04:05");
+        assert!(!device.is_virtual && !device.marks.is_empty());
+        let dummy = vec![
+            LinkAttribute::IfName("d0".into()),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(
+                netlink_packet_route::link::InfoKind::Dummy,
+            )]),
+        ];
+        let device = told(dummy).unwrap();
+        assert!(device.is_virtual && device.marks.is_empty());
+        assert_eq!(told(vec![LinkAttribute::IfName("a b".into())]), None);
+    }
 }

@@ -92,9 +92,7 @@ impl Offloads {
 
     /// Whether the device with the number `index` sends packets with checksums that are whole.
     pub fn checksums_are_finished(&self, index: u32) -> Result<bool> {
-        let answer = self
-            .ask(ethtool::FEATURES_GET, 0, &[header(index)])
-            .doing("read offloads")?;
+        let answer = self.ask(ethtool::FEATURES_GET, 0, &[header(index)]).doing("read offloads")?;
         let active = attribute(&answer, ethtool::ACTIVE).unwrap_or_default();
         let bits = attribute(active, ethtool::BITSET_BITS).unwrap_or_default();
         Ok(!attributes(bits).any(|(_, bit)| {
@@ -211,4 +209,29 @@ fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 
 fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart_and_odd_ones_are_none() {
+        let heard = |sort: u16, rest: &[u8]| {
+            let mut bytes = ((HEADER_LEN + rest.len()) as u32).to_ne_bytes().to_vec();
+            bytes.extend(sort.to_ne_bytes());
+            bytes.resize(HEADER_LEN, 0);
+            bytes.extend(rest);
+            bytes
+        };
+        assert_eq!(Heard::read(&heard(NLMSG_ERROR, &[0; 4])), Some(Heard::Done));
+        let no_device = (-(Errno::ENODEV as i32)).to_ne_bytes();
+        let refused = heard(NLMSG_ERROR, &no_device);
+        assert_eq!(Heard::read(&refused), Some(Heard::Refused(Errno::ENODEV as i32)));
+        let answer = heard(20, &[1, 1, 0, 0, 9]);
+        assert_eq!(Heard::read(&answer), Some(Heard::Answer(&[9])));
+        for odd in [&answer[..0], &answer[..10], &answer[..19], &heard(20, &[1])] {
+            assert_eq!(Heard::read(odd), None);
+        }
+    }
 }

@@ -256,11 +256,10 @@ impl NewPort<'_> {
 
     fn operations(&self) -> [Value; 8] {
         let named = json!([["name", "==", self.name]]);
-        let about = json!(["map", [
-            [CONTAINER, self.container],
-            [INTERFACE, self.interface],
-            [MAC, self.mac],
-        ]]);
+        let about = json!([
+            "map",
+            [[CONTAINER, self.container], [INTERFACE, self.interface], [MAC, self.mac],]
+        ]);
         let mut port = json!({
             "name": self.name,
             "interfaces": ["named-uuid", "interface"],

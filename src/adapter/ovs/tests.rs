@@ -74,7 +74,8 @@ fn names() -> (Ifname, Ifname, ContainerId) {
 #[test]
 fn an_echo_is_answered_and_what_is_not_asked_for_is_passed_over() {
     let echo = r#"{"method":"echo","params":["x"],"id":"echo"}"#;
-    let update = r#"{"method":"update","params":[null,{}],"id":null}{"id":99,"result":[{}],"error":null}"#;
+    let update =
+        r#"{"method":"update","params":[null,{}],"id":null}{"id":99,"result":[{}],"error":null}"#;
     let answer = result(r#"[{"rows":[{"datapath_type":"netdev"}]}]"#);
     let played = Played::new("echo", &[&format!("{update}{echo}"), &answer.replace("\"ID\"", "1")]);
     let mut ovs = played.ovs();
@@ -160,7 +161,10 @@ fn what_is_in_the_way_of_a_port_is_told() {
         (format!("[{late}]"), Kind::NotFound, "no bridge of that name; make it with ovs-vsctl"),
         (format!("[{{}},{late}]"), Kind::Refused, "another port of that name"),
         (
-            format!("[{{}},{{}},{{}},{{}},{{}},{{}},{{}},{{}},{}]", r#"{"error":"constraint violation"}"#),
+            format!(
+                "[{{}},{{}},{{}},{{}},{{}},{{}},{{}},{{}},{}]",
+                r#"{"error":"constraint violation"}"#
+            ),
             Kind::Refused,
             "the database says: constraint violation",
         ),
