@@ -46,7 +46,7 @@ impl Job<'_> {
         }
         let patience = self.deadline().saturating_duration_since(Instant::now());
         speak(&self.inside, self.wish, index, patience, |client, link| {
-            client.decline(link, &held, &held.addresses)
+            client.decline(link, &held, &held.all_addresses())
         })?;
         self.unionize.keeper.attachments.put(&self.known)
     }
@@ -119,7 +119,7 @@ pub fn held(leased: &Leased) -> Held {
         IpAddr::V6(address) => Some(address),
         IpAddr::V4(_) => None,
     });
-    Held { server: leased.server.clone(), addresses: addresses.collect() }
+    Held::lasting(leased.server.clone(), addresses)
 }
 
 /// For how long an address may be used from now on.
