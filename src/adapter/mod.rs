@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod ndp;
 pub mod netlink;
 pub mod netns;
+pub mod nftables;
 pub mod ovs;
 pub mod sources;
 pub mod sysctl;
