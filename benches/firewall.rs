@@ -194,7 +194,7 @@ impl Path {
         for number in (0..clients).rev() {
             text += &format!("iifname eth0 ip6 saddr {} accept\n", client(number));
         }
-        text += "drop\n} }\n";
+        text += "drop\n}\n}\n";
         let mut nft = Command::new("ip");
         nft.args(["netns", "exec", &self.names[1], "nft", "-f", "-"]).stdin(Stdio::piped());
         let mut nft = nft.spawn().expect("nft");
