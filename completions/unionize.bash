@@ -35,24 +35,12 @@ _unionize() {
 
     case "${cmd}" in
         unionize)
-            opts="-i -l -h -V --netns --pid --host --wait --bridge --kind --parent --mode --vlan --vni --remote --port --interface --link --mac --mtu --address --delegate --dad --action --timeout --state --dry-run --concurrency --table --help --version renew help"
+            opts="-i -l -h -V --bridge --kind --parent --mode --vlan --vni --remote --port --interface --link --mac --mtu --address --delegate --dad --allow-from --timeout --state --dry-run --concurrency --table --help --version renew help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --netns)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --pid)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --host)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --bridge)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -121,8 +109,8 @@ _unionize() {
                     COMPREPLY=($(compgen -W "optimistic wait off" -- "${cur}"))
                     return 0
                     ;;
-                --action)
-                    COMPREPLY=($(compgen -W "add remove" -- "${cur}"))
+                --allow-from)
+                    COMPREPLY=($(compgen -W "any lease" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)

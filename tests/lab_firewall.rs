@@ -5,14 +5,16 @@ mod lab;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::Output;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use lab::{Lab, Namespace};
+use lab::{Done, Lab, Namespace, PATIENCE, Running, bin, eventually, run};
 use leasepipe::adapter::nftables::{Firewall, Guard};
 use leasepipe::error::Kind;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Long enough for a packet between namespaces, its answer, and neighbour discovery before it; and
 /// how long to wait for what must not come.
@@ -22,9 +24,10 @@ fn nft(space: &Namespace, words: &str) -> Output {
     space.command("nft").args(words.split(' ')).output().expect("nft")
 }
 
-/// What nft(8) shows of the suite's table in a namespace; empty when there is none.
+/// What nft(8) shows of the suite's table in a namespace, without what it has counted; empty when
+/// there is none.
 fn shown(space: &Namespace) -> String {
-    String::from_utf8(nft(space, "list table inet leasepipe").stdout).expect("text")
+    String::from_utf8(nft(space, "-s list table inet leasepipe").stdout).expect("text")
 }
 
 /// The elements that nft(8) shows of a set, as JSON.
@@ -53,7 +56,7 @@ fn shut(space: &Namespace, guard: &Guard) {
     assert!(space.within(|| Firewall::open()?.look()).unwrap().is_so(guard));
 }
 
-/// A machine with two links, `br0` and `br1`, and a container on the second.
+/// A machine with two links, `br0` and `br1`, and a container that is on the second or will be.
 struct Site {
     lab: Lab,
     /// The container: fd00:1::5, 192.0.2.5.
@@ -68,7 +71,15 @@ struct Site {
 const WEB: &str = "[fd00:1::5]";
 
 impl Site {
+    /// With a container that is plugged in, by hand.
     fn or_skip(test: &str) -> Option<Site> {
+        let site = Site::before(test)?;
+        plug(&site.lab, &site.web, "web", "br1", "fd00:1::5", "192.0.2.5");
+        Some(site)
+    }
+
+    /// With a container that has no interface yet.
+    fn before(test: &str) -> Option<Site> {
         let mut lab = Lab::or_skip(test)?;
         lab.machine().sysctl("net.ipv4.ip_forward", "1");
         for (bridge, six, four) in
@@ -78,10 +89,11 @@ impl Site {
             lab.ip(&format!("address add {six} dev {bridge} nodad"));
             lab.ip(&format!("address add {four} dev {bridge}"));
         }
-        let web = station(&mut lab, "web", "br1", "fd00:1::5", "192.0.2.5");
-        let near = station(&mut lab, "near", "br1", "fd00:1::7", "192.0.2.7");
-        let alice = station(&mut lab, "alice", "br0", "fd00::a", "198.51.100.10");
-        let bob = station(&mut lab, "bob", "br0", "fd00::b", "198.51.100.11");
+        let [web, near, alice, bob] =
+            ["web", "near", "alice", "bob"].map(|name| space(&mut lab, name));
+        plug(&lab, &near, "near", "br1", "fd00:1::7", "192.0.2.7");
+        plug(&lab, &alice, "alice", "br0", "fd00::a", "198.51.100.10");
+        plug(&lab, &bob, "bob", "br0", "fd00::b", "198.51.100.11");
         for space in [&web, &bob] {
             for port in [80, 81] {
                 serve_tcp(space, port);
@@ -99,16 +111,19 @@ impl Site {
     }
 }
 
-/// A namespace with `eth0` on the bridge, addresses and routes.
-fn station(lab: &mut Lab, name: &str, bridge: &str, six: &str, four: &str) -> Namespace {
+/// A namespace with the settings that container-run gives to containers, and nothing in it.
+fn space(lab: &mut Lab, name: &str) -> Namespace {
     let path = lab.namespace(name);
     let space = Namespace::left_behind(path.file_name().unwrap().to_str().unwrap());
     space.sysctl("net.ipv6.conf.default.accept_dad", "0");
-    space.sysctl("net.ipv4.ping_group_range", "0 0");
-    let netns = space.name();
-    lab.ip(&format!("link add t-{name} type veth peer name eth0 netns {netns}"));
-    lab.ip(&format!("link set t-{name} master {bridge} up"));
     space.ip("link set lo up");
+    space
+}
+
+/// Gives a namespace an `eth0` on the bridge, addresses and routes.
+fn plug(lab: &Lab, space: &Namespace, name: &str, bridge: &str, six: &str, four: &str) {
+    lab.ip(&format!("link add t-{name} type veth peer name eth0 netns {}", space.name()));
+    lab.ip(&format!("link set t-{name} master {bridge} up"));
     space.ip("link set eth0 up");
     space.ip(&format!("address add {six}/64 dev eth0 nodad"));
     space.ip(&format!("address add {four}/24 dev eth0"));
@@ -116,7 +131,6 @@ fn station(lab: &mut Lab, name: &str, bridge: &str, six: &str, four: &str) -> Na
     space.ip(&format!("route add default via {routers}::1"));
     let (routers, _) = four.rsplit_once('.').unwrap();
     space.ip(&format!("route add default via {routers}.1"));
-    space
 }
 
 /// Answers each connection to the port with what it says, until it closes.
@@ -318,9 +332,7 @@ fn nobody_stays_in_who_may_not_come_in() {
 #[test]
 fn what_goes_past_the_host_is_shut_too() {
     let Some(mut site) = Site::or_skip("what_goes_past_the_host_is_shut_too") else { return };
-    let path = site.lab.namespace("mac");
-    let space = Namespace::left_behind(path.file_name().unwrap().to_str().unwrap());
-    space.sysctl("net.ipv6.conf.default.accept_dad", "0");
+    let space = space(&mut site.lab, "mac");
     let made = site
         .near
         .command("ip")
@@ -439,4 +451,231 @@ fn many_at_once_and_many_ports() {
     let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
     shut(space, &guard("eth0", "fd00::a/128", Some(&ports)));
     assert_eq!(elements(space, "ports").len(), 2000);
+}
+
+/// A site whose container unionize plugs in, by DHCPv6 and with a router.
+struct Plugged {
+    site: Site,
+    state: PathBuf,
+}
+
+impl Plugged {
+    fn or_skip(test: &str) -> Option<Plugged> {
+        let mut site = Site::before(test)?;
+        site.lab.dnsmasq("br1", "fd00:1::/64", &[]);
+        Some(Plugged { state: site.lab.dir().join("attachments"), site })
+    }
+
+    /// The container as the pipe has it; alice is whom it is for.
+    fn web(&self) -> Value {
+        json!({"id": "web", "image": "busybox", "state": "running",
+            "netns": self.site.web.path(),
+            "lease": {"key": "om2pqvn3u6qa2", "address": "fd00::a"}})
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.site.lab.command(bin!("unionize"));
+        command.args(["--bridge", "br1", "--state"]).arg(&self.state).args(words);
+        command
+    }
+
+    fn unionize(&self, words: &[&str], record: &Value) -> Done {
+        run(&mut self.command(words), format!("{record}\n"))
+    }
+
+    /// Attaches the container, which must work; its address in brackets.
+    #[track_caller]
+    fn attach(&self, words: &[&str], container: &Value) -> String {
+        let done = self.unionize(words, container);
+        assert_eq!(done.status, Some(0), "{}", done.stderr);
+        let record = done.records().remove(0);
+        assert_eq!(record["status"], "done", "{record}");
+        format!("[{}]", record["interfaces"][0]["addresses"][0]["address"].as_str().unwrap())
+    }
+
+    /// Why the container could not be attached: the kind and the words.
+    #[track_caller]
+    fn fail(&self, words: &[&str], container: &Value) -> (String, String) {
+        let done = self.unionize(words, container);
+        assert_eq!(done.status, Some(1), "{}", done.stderr);
+        let record = done.records().remove(0);
+        assert_eq!(record["status"], "failed", "{record}");
+        assert!(!self.site.web.has_link("eth0"));
+        let word = |field: &str| record[field].as_str().unwrap().to_owned();
+        (word("error_kind"), word("error"))
+    }
+
+    fn remembered(&self) -> usize {
+        let entries = std::fs::read_dir(&self.state).into_iter().flatten().flatten();
+        entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()
+    }
+}
+
+const LEASE: [&str; 2] = ["--allow-from", "lease"];
+
+#[test]
+fn a_container_is_its_client_s_from_the_first_moment() {
+    let test = "a_container_is_its_client_s_from_the_first_moment";
+    let Some(plugged) = Plugged::or_skip(test) else { return };
+    let site = &plugged.site;
+    // A neighbour that says something to all stations of the link, all the time.
+    let heard = |words: &[&str]| {
+        let asker = site.near.within(|| UdpSocket::bind("[::]:0")).unwrap();
+        asker.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let index = site.near.within(|| nix::net::if_::if_nametoindex("eth0")).unwrap();
+        let all: SocketAddr = format!("[ff02::1%{index}]:53").parse().unwrap();
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let heard = scope.spawn(|| {
+                let mut heard = 0;
+                while !over.load(Ordering::Relaxed) {
+                    asker.send_to(b"hello", all).unwrap();
+                    heard += usize::from(asker.recv(&mut [0; 9]).is_ok());
+                }
+                heard
+            });
+            let address = plugged.attach(words, &plugged.web());
+            thread::sleep(Duration::from_millis(100));
+            over.store(true, Ordering::Relaxed);
+            (address, heard.join().unwrap())
+        })
+    };
+    let (address, open) = heard(&[]);
+    assert!(open > 0 && tcp(&site.bob, &at(&address, 80)), "open for all by default");
+    assert_eq!(shown(&site.web), "");
+    let remove = json!({"kind": "change", "action": "remove", "container": plugged.web()});
+    assert_eq!(plugged.unionize(&[], &remove).status, Some(0));
+
+    let (address, shut) = heard(&LEASE);
+    assert_eq!(shut, 0);
+    assert_eq!(reached(&site.alice, &[&address]), [(true, true)]);
+    for other in [&site.bob, &site.near, site.lab.machine()] {
+        assert_eq!(reached(other, &[&address]), [(false, false)], "{}", other.name());
+    }
+    assert!(tcp(&site.web, "[fd00::b]:80") && udp(&site.web, "[fd00::b]:53", 10));
+
+    assert_eq!(plugged.unionize(&[], &remove).status, Some(0));
+    assert_eq!((shown(&site.web).as_str(), plugged.remembered()), ("", 0));
+}
+
+#[test]
+fn the_firewall_follows_the_document() {
+    let Some(plugged) = Plugged::or_skip("the_firewall_follows_the_document") else { return };
+    let site = &plugged.site;
+    let mut web = plugged.web();
+    web["allow"] = json!(["80", "53/udp"]);
+    let would = plugged.unionize(&["--allow-from", "lease", "--dry-run"], &web).stderr;
+    let steps: Vec<&str> = would.lines().collect();
+    assert!(
+        steps[0].ends_with("web: would shut eth0 for all but fd00::a, ports 80 53/udp"),
+        "{would}"
+    );
+    assert!(steps[1].contains("would create veth"), "{would}");
+    assert_eq!((shown(&site.web).as_str(), plugged.remembered()), ("", 0));
+
+    let address = plugged.attach(&LEASE, &web);
+    let ports = |from| {
+        let (tcp_80, tcp_81) = (tcp(from, &at(&address, 80)), tcp(from, &at(&address, 81)));
+        (tcp_80, tcp_81, udp(from, &at(&address, 53), 10))
+    };
+    assert_eq!(ports(&site.alice), (true, false, true));
+    let whole = shown(&site.web);
+    plugged.attach(&LEASE, &web);
+    assert_eq!(shown(&site.web), whole, "nothing was to be done");
+    assert!(nft(&site.web, "delete table inet leasepipe").status.success());
+    assert_eq!(ports(&site.bob), (true, true, true), "somebody has opened it");
+    plugged.attach(&LEASE, &web);
+    assert_eq!(shown(&site.web), whole);
+    assert_eq!(ports(&site.bob), (false, false, false));
+
+    web["lease"]["address"] = json!("fd00::b");
+    web["allow"] = json!(["81"]);
+    plugged.attach(&LEASE, &web);
+    assert_eq!(ports(&site.alice), (false, false, false));
+    assert_eq!(ports(&site.bob), (false, true, false));
+    plugged.attach(&[], &web);
+    assert_eq!(shown(&site.web), "");
+    assert_eq!(ports(&site.alice), (true, true, true));
+    plugged.attach(&[], &web);
+}
+
+#[test]
+fn what_cannot_be_shut_is_not_plugged_in() {
+    let Some(plugged) = Plugged::or_skip("what_cannot_be_shut_is_not_plugged_in") else { return };
+    let space = &plugged.site.web;
+    let mut nobody_s = plugged.web();
+    nobody_s.as_object_mut().unwrap().remove("lease");
+    let (kind, why) = plugged.fail(&LEASE, &nobody_s);
+    assert!(kind == "bad_input" && why.contains("no \"lease\""), "{why}");
+
+    let foreign = "add table inet leasepipe { comment \"mine\"; }";
+    assert!(nft(space, foreign).status.success());
+    let before = shown(space);
+    let (kind, why) = plugged.fail(&LEASE, &plugged.web());
+    assert!(kind == "refused" && why.contains("unionize did not make"), "{why}");
+    // An interface that was open before does not stay open.
+    plugged.attach(&[], &plugged.web());
+    let (kind, why) = plugged.fail(&LEASE, &plugged.web());
+    assert!(kind == "refused" && why.contains("unionize did not make"), "{why}");
+    assert_eq!((shown(space), plugged.remembered()), (before, 0));
+    assert!(nft(space, "delete table inet leasepipe").status.success());
+
+    let mut weak = plugged.site.lab.command("setpriv");
+    weak.args(["--bounding-set=-net_admin", "--inh-caps=-net_admin", bin!("unionize"), "--bridge"]);
+    weak.args(["br1", "--allow-from", "lease", "--state"]).arg(&plugged.state);
+    let done = run(&mut weak, format!("{}\n", plugged.web()));
+    let record = done.records().remove(0);
+    assert_eq!(record["error_kind"], "not_permitted", "{record}");
+    assert!(record["error"].as_str().unwrap().contains("CAP_NET_ADMIN"), "{record}");
+    assert!(!space.has_link("eth0"));
+}
+
+#[test]
+fn a_run_that_was_killed_leaves_nothing_open_and_nothing_behind() {
+    let test = "a_run_that_was_killed_leaves_nothing_open_and_nothing_behind";
+    let Some(mut plugged) = Plugged::or_skip(test) else { return };
+    plugged.site.lab.bridge("br2");
+    let silent = |plugged: &Plugged| {
+        let words = ["--bridge", "br2", "--allow-from", "lease", "--state"];
+        let mut command = plugged.site.lab.command(bin!("unionize"));
+        command.args(words).arg(&plugged.state);
+        let mut running = Running::start(&mut command);
+        running.send(&plugged.web());
+        let web = &plugged.site.web;
+        eventually("it waits for a server", PATIENCE, || web.has_link("eth0").then_some(()));
+        running.signal(nix::sys::signal::Signal::SIGKILL);
+        running.wait();
+    };
+    silent(&plugged);
+    assert!(shown(&plugged.site.web).contains("\"eth0\" . fd00::a"));
+    let address = plugged.attach(&LEASE, &plugged.web());
+    assert!(tcp(&plugged.site.alice, &at(&address, 80)));
+    assert!(!tcp(&plugged.site.bob, &at(&address, 80)));
+
+    silent(&plugged);
+    let address = plugged.attach(&[], &plugged.web());
+    assert!(tcp(&plugged.site.bob, &at(&address, 80)), "what was left is opened again");
+    assert_eq!(shown(&plugged.site.web), "");
+
+    // The container is started anew: it has nothing, and is shut before it has something.
+    plugged.attach(&LEASE, &plugged.web());
+    let again = space(&mut plugged.site.lab, "again");
+    serve_tcp(&again, 80);
+    let before = std::mem::replace(&mut plugged.site.web, again);
+    before.remove();
+    let address = plugged.attach(&LEASE, &plugged.web());
+    assert!(tcp(&plugged.site.alice, &at(&address, 80)));
+    assert!(!tcp(&plugged.site.bob, &at(&address, 80)));
+}
+
+#[test]
+fn a_container_that_can_open_itself_is_told() {
+    let test = "a_container_that_can_open_itself_is_told";
+    let Some(plugged) = Plugged::or_skip(test) else { return };
+    let mut web = plugged.web();
+    web["cap_add"] = json!(["NET_ADMIN"]);
+    let done = plugged.unionize(&LEASE, &web);
+    assert_eq!(done.status, Some(0));
+    assert!(done.stderr.contains("web: it can open its own firewall"), "{}", done.stderr);
+    assert_eq!(plugged.unionize(&LEASE, &web).stderr, "", "once");
 }

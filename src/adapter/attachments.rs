@@ -14,8 +14,9 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use crate::error::{Doing, Error, Kind, Result};
-use crate::record::Addressing;
-use crate::record::{Address, Container, Duid, Fixed, Ifname, Key, LinkNetwork, Mac};
+use crate::record::{
+    Address, Addressing, AllowFrom, Container, Duid, Fixed, Ifname, Key, LinkNetwork, Mac,
+};
 use crate::wire;
 
 /// The form of the files that this version reads and writes.
@@ -42,6 +43,8 @@ wire! {
         /// Whether a DHCPv6 server is being asked: then one may have leased what is not written
         /// here, because the run was killed before it could be.
         many asking: bool,
+        /// Who may reach the container through it; absent means everybody.
+        opt allow_from: AllowFrom,
     }
 }
 

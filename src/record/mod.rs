@@ -4,6 +4,7 @@
 //! from or goes to. The wire form is an interface: names are `lower_snake_case` with their unit,
 //! what is not known is absent and never null, and what this version does not know is kept.
 
+mod allow;
 mod amount;
 mod binding;
 mod change;
@@ -39,6 +40,7 @@ mod text;
 mod volume;
 mod words;
 
+pub use allow::AllowFrom;
 pub use amount::{Amount, Amounts};
 pub use binding::{Binding, Bound, Entry, Question, Reservation};
 pub use change::{Action, Change, Why};

@@ -1,5 +1,6 @@
 //! What is wanted of one interface, and how the table's sets say it.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -20,6 +21,21 @@ pub struct Guard {
     pub ports: Option<Vec<Expose>>,
     /// Whose interface it is, for people who look at the table.
     pub container: ContainerId,
+}
+
+impl fmt::Display for Guard {
+    /// What it does, as a dry run tells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shut {} for all but ", self.interface)?;
+        match self.client.prefix_len() == self.client.max_prefix_len() {
+            true => write!(f, "{}", self.client.addr())?,
+            false => write!(f, "{}", self.client)?,
+        }
+        for (at, port) in self.ports.iter().flatten().enumerate() {
+            write!(f, "{}{port}", if at == 0 { ", ports " } else { " " })?;
+        }
+        Ok(())
+    }
 }
 
 /// The name of a set and an element of it.

@@ -144,6 +144,8 @@ impl Job<'_> {
                 Some(outer) => netlink.delete_link(outer.index).map(drop),
                 None => Ok(()),
             },
+            Step::Shut(guard) => self.shut(guard),
+            Step::OpenUp => self.open_up(),
             Step::Make => self.make(),
             Step::Plug => netlink.plug(outer()?.index, self.place.index()),
             Step::SwitchOnOuter => netlink.switch_on(outer()?.index),

@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::allow::is_shut;
 use super::leasing::{held, speak};
 use super::scene::{Host, Inside, wait_ready};
 use super::wish::Wish;
@@ -36,6 +37,8 @@ const GOING: Duration = Duration::from_secs(2);
 pub enum Removal {
     /// The link, both ends.
     Link,
+    /// The firewall of its other end.
+    Firewall,
     /// The lease.
     Lease(Box<Leased>),
     /// A lease of which nothing is known, if there is one.
@@ -50,6 +53,7 @@ impl fmt::Display for Removal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Removal::Link => f.write_str("delete veth"),
+            Removal::Firewall => f.write_str("take its firewall away"),
             Removal::Lease(leased) => {
                 f.write_str("give back")?;
                 leased.addresses.iter().try_for_each(|leased| write!(f, " {}", leased.address))
@@ -68,6 +72,7 @@ pub fn removals(known: Option<&Attachment>, linked: bool) -> Vec<Removal> {
         removals.push(Removal::Link);
     }
     if let Some(known) = known {
+        removals.extend(is_shut(known).then_some(Removal::Firewall));
         let lease = known.lease.clone().map(Box::new);
         removals.extend(lease.map(Removal::Lease));
         if known.asking {
@@ -125,6 +130,7 @@ impl<'a> Keeper<'a> {
             }
             let outcome = match (&removal, &outer, &known) {
                 (Removal::Link, Some(outer), _) => host.netlink.delete_link(outer.index).map(drop),
+                (Removal::Firewall, _, Some(known)) => self.open_up(known),
                 (Removal::Lease(leased), _, Some(known)) => {
                     self.give_back(&host, known, Some(leased), id)
                 }

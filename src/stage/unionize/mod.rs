@@ -4,6 +4,7 @@
 //! remembered; a plan is a list of steps, empty when all is well. So a first run, a second one and
 //! one after a crash are the same thing. Removal is planned likewise.
 
+mod allow;
 mod attach;
 mod bridge;
 mod detach;

@@ -11,8 +11,8 @@ use super::one::mac_of;
 use crate::adapter::netlink;
 use crate::error::{Error, Kind, Result};
 use crate::record::{
-    Action, Addressing, Fixed, Ifname, LinkKind, LinkMode, LinkNetwork, Mac, Object, Parent,
-    VlanId, Vni,
+    Action, Addressing, AllowFrom, Fixed, Ifname, LinkKind, LinkMode, LinkNetwork, Mac, Object,
+    Parent, VlanId, Vni,
 };
 
 /// The interface of containers whose documents name none, and what documents leave out.
@@ -66,7 +66,19 @@ pub struct Wanted {
     /// What to do with every container, whatever its record asks for
     #[arg(long, value_name = "ACTION", hide_short_help = true, value_parser = words::<Action>(&ACTIONS))]
     action: Option<Action>,
+    /// Who may reach the container through the interface: any, or lease, the client whose lease it is for
+    #[arg(long, value_name = "WHO", default_value = "any", value_parser = words::<AllowFrom>(&ALLOW_FROM))]
+    allow_from: AllowFrom,
 }
+
+/// Who may reach a container, as the help tells it.
+const ALLOW_FROM: [(&str, &str); 2] = [
+    ("any", "Everybody who can"),
+    (
+        "lease",
+        "The client whose lease it is for, at the ports that its document allows, and nobody else",
+    ),
+];
 
 /// The kinds, as the help tells them.
 const KINDS: [(&str, &str); 8] = [
@@ -116,6 +128,8 @@ pub struct Options {
     pub dad: Dad,
     /// What is done with every container, whatever its record asks for.
     pub action: Option<Action>,
+    /// Who may reach a container.
+    pub allow_from: AllowFrom,
 }
 
 impl TryFrom<Wanted> for Options {
@@ -146,7 +160,8 @@ impl TryFrom<Wanted> for Options {
             let what = format_args!("--{}: {}", misfit.field, misfit.why);
             return Err(Error::new(Kind::Usage, what));
         }
-        Ok(Options { network, dad: wanted.dad, action: wanted.action })
+        let Wanted { dad, action, allow_from, .. } = wanted;
+        Ok(Options { network, dad, action, allow_from })
     }
 }
 
@@ -271,6 +286,7 @@ mod tests {
     #[test]
     fn the_help_tells_every_word() {
         assert!(KINDS.iter().map(|(word, _)| *word).eq(LinkKind::WORDS.iter().copied()));
+        assert!(ALLOW_FROM.iter().map(|(word, _)| *word).eq(AllowFrom::WORDS.iter().copied()));
         assert!(MODES.iter().map(|(word, _)| *word).eq(LinkMode::WORDS.iter().copied()));
     }
 

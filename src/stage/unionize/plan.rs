@@ -6,9 +6,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use jiff::Timestamp;
 
 use super::Dad;
+use super::allow::{self, Door};
 use super::wish::Wish;
 use crate::adapter::attachments::{Attachment, Leased};
 use crate::adapter::netlink::{Found, Link, Sort};
+use crate::adapter::nftables::Guard;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Address, Fixed, Ifname};
 
@@ -34,6 +36,8 @@ pub struct Seen {
     pub settings: Vec<Setting>,
     /// What is remembered.
     pub known: Option<Attachment>,
+    /// The firewall of the container's end.
+    pub door: Door,
 }
 
 /// One thing to do.
@@ -43,6 +47,10 @@ pub enum Step {
     Leave(String),
     /// Take away a host's end that leads elsewhere.
     Drop,
+    /// Shut the container's end for all but a client, be it there or not.
+    Shut(Guard),
+    /// Open it for everybody.
+    OpenUp,
     /// Make the veth pair. The kernel does not take a container's end that is on from the start.
     Make,
     /// Plug the host's end into the bridge.
@@ -72,6 +80,8 @@ impl fmt::Display for Step {
         match self {
             Step::Leave(bridge) => write!(f, "leave {bridge} and give back what was leased there"),
             Step::Drop => f.write_str("delete a link that leads elsewhere"),
+            Step::Shut(guard) => guard.fmt(f),
+            Step::OpenUp => f.write_str("open it for everybody"),
             Step::Make => f.write_str("create veth"),
             Step::Plug => f.write_str("plug into the bridge"),
             Step::SwitchOnOuter => f.write_str("switch the host's end on"),
@@ -112,6 +122,7 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
         (None, Pair::Stale) => steps.push(Step::Drop),
         (None, _) => (),
     }
+    steps.extend(allow::step(wish, seen.door, unwanted.is_some()));
     let there = match (unwanted, pair) {
         (None, Pair::Whole(outer, inner)) => Some((outer, inner)),
         _ => None,

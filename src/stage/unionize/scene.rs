@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 use std::path::Path;
 use std::time::Instant;
 
+use super::allow;
 use super::plan::{Seen, Setting};
 use super::wish::Wish;
 use crate::adapter::attachments::Attachment;
@@ -180,6 +181,7 @@ pub fn look(
     let mut seen = Seen {
         bridge: place.index(),
         outer: host.netlink.find_link(&wish.link)?,
+        door: allow::look(wish, inside, known.as_ref(), inner.is_some())?,
         known,
         ..Seen::default()
     };

@@ -28,6 +28,9 @@ impl Unionize<'_> {
         for wish in &wishes {
             match self.attach(wish, begun) {
                 Ok(one) => {
+                    if one.made && wish.guard.is_some() {
+                        self.tell_of_powers(container);
+                    }
                     made.extend(one.made.then(|| wish.link.clone()));
                     done.push(one);
                 }

@@ -3,12 +3,14 @@
 use std::net::Ipv6Addr;
 
 use crate::adapter::attachments::{Attachment, Leased, VERSION};
+use crate::adapter::nftables::Guard;
 use crate::error::{Error, Kind, Result};
 use crate::record::{
-    Address, Addressing, Container, Duid, Fixed, Ifname, Interface, Key, LinkKind, LinkNetwork,
-    Mac, Misfit, Origin, Plug,
+    Address, Addressing, AllowFrom, Container, Duid, Fixed, Ifname, Interface, Key, LinkKind,
+    LinkNetwork, Mac, Misfit, Origin, Plug,
 };
 
+use super::allow::guard;
 use super::entries::{Entry, check, entries};
 use super::{Dad, Options, Sources};
 
@@ -34,6 +36,8 @@ pub struct Wish {
     pub dad: Dad,
     /// All of that as a document says it, with nothing left out.
     pub network: LinkNetwork,
+    /// Whom it is shut for; absent when it is open.
+    pub guard: Option<Guard>,
 }
 
 impl Wish {
@@ -70,7 +74,9 @@ impl Wish {
         }
         let key = link_key(container, &interface);
         let mac = network.mac.unwrap_or_else(|| key.mac());
-        Wish::assembled(identity(container), interface, link, mac, network, options.dad)
+        let container = identity(container);
+        let wish = Wish::assembled(container, interface, link, mac, network, options.dad)?;
+        wish.for_whom(options.allow_from)
     }
 
     fn assembled(
@@ -87,7 +93,24 @@ impl Wish {
         let sources = Sources::of(&network.addresses)?;
         let asks = sources.dhcp6 || sources.temporary || network.delegate.is_some();
         let client = asks.then(|| client(&container, link_key(&container, &interface)));
-        Ok(Wish { container, interface, link, plug, mac, sources, client, dad, network })
+        Ok(Wish {
+            container,
+            interface,
+            link,
+            plug,
+            mac,
+            sources,
+            client,
+            dad,
+            network,
+            guard: None,
+        })
+    }
+
+    /// The same, shut for all but those who may reach it.
+    fn for_whom(mut self, allow_from: AllowFrom) -> Result<Wish> {
+        self.guard = guard(&self.container, &self.interface, &self.plug, allow_from)?;
+        Ok(self)
     }
 
     /// The wish that led to what is remembered.
@@ -97,7 +120,7 @@ impl Wish {
         if let Some(leased) = lease {
             wish.client = Some((leased.duid, leased.iaid));
         }
-        Ok(wish)
+        wish.for_whom(known.allow_from.unwrap_or_default())
     }
 
     /// The names of the host's ends of a container's interfaces, whatever else is wrong with them.
@@ -130,6 +153,7 @@ impl Wish {
             mac: self.mac,
             asking: lease.is_none() && self.client.is_some(),
             lease,
+            allow_from: self.guard.as_ref().map(|_| AllowFrom::Lease),
             rest: Default::default(),
         }
     }
