@@ -20,6 +20,24 @@ use serde_json::{Value, json};
 /// how long to wait for what must not come.
 const WAIT: Duration = Duration::from_millis(700);
 
+/// A lab, or a line that says why not: it takes root, nft(8), and a kernel with a packet filter
+/// that knows connections.
+fn lab_or_skip(test: &str) -> Option<Lab> {
+    let lab = Lab::or_skip(test)?;
+    let chain = "add table inet t; add chain inet t c; add rule inet t c ct direction reply accept";
+    let out = lab.command("nft").arg(chain).output();
+    let why = match &out {
+        Err(_) => "nft is missing",
+        Ok(out) if !out.status.success() => "the kernel lacks nf_tables with inet and ct",
+        Ok(_) => {
+            assert!(nft(lab.machine(), "delete table inet t").status.success());
+            return Some(lab);
+        }
+    };
+    lab::skipped(test, why);
+    None
+}
+
 fn nft(space: &Namespace, words: &str) -> Output {
     space.command("nft").args(words.split(' ')).output().expect("nft")
 }
@@ -80,7 +98,7 @@ impl Site {
 
     /// With a container that has no interface yet.
     fn before(test: &str) -> Option<Site> {
-        let mut lab = Lab::or_skip(test)?;
+        let mut lab = lab_or_skip(test)?;
         lab.machine().sysctl("net.ipv4.ip_forward", "1");
         for (bridge, six, four) in
             [("br0", "fd00::1/64", "198.51.100.1/24"), ("br1", "fd00:1::1/64", "192.0.2.1/24")]
@@ -354,7 +372,7 @@ fn what_goes_past_the_host_is_shut_too() {
 
 #[test]
 fn a_table_that_was_changed_is_put_back_whole() {
-    let Some(lab) = Lab::or_skip("a_table_that_was_changed_is_put_back_whole") else { return };
+    let Some(lab) = lab_or_skip("a_table_that_was_changed_is_put_back_whole") else { return };
     let space = lab.machine();
     let (one, two) =
         (guard("eth0", "fd00::a/128", Some(&["80"])), guard("eth1", "fd00::/64", None));
@@ -392,7 +410,7 @@ fn a_table_that_was_changed_is_put_back_whole() {
 #[test]
 fn an_interface_is_opened_and_the_last_takes_the_table_along() {
     let name = "an_interface_is_opened_and_the_last_takes_the_table_along";
-    let Some(lab) = Lab::or_skip(name) else { return };
+    let Some(lab) = lab_or_skip(name) else { return };
     let space = lab.machine();
     let (one, two) =
         (guard("eth0", "fd00::a/128", None), guard("eth1", "fd00::a/128", Some(&["80"])));
@@ -413,7 +431,7 @@ fn an_interface_is_opened_and_the_last_takes_the_table_along() {
 
 #[test]
 fn a_table_of_others_is_left_alone() {
-    let Some(lab) = Lab::or_skip("a_table_of_others_is_left_alone") else { return };
+    let Some(lab) = lab_or_skip("a_table_of_others_is_left_alone") else { return };
     let space = lab.machine();
     let one = guard("eth0", "fd00::a/128", None);
     for foreign in ["", "{ comment \"mine\"; }"] {
@@ -435,7 +453,7 @@ fn a_table_of_others_is_left_alone() {
 
 #[test]
 fn many_at_once_and_many_ports() {
-    let Some(lab) = Lab::or_skip("many_at_once_and_many_ports") else { return };
+    let Some(lab) = lab_or_skip("many_at_once_and_many_ports") else { return };
     let space = lab.machine();
     thread::scope(|scope| {
         for number in 0..8 {

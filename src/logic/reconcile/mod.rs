@@ -22,7 +22,9 @@ pub use policy::{FEW, MaxRemove, Policy};
 
 use super::diff::{Ignored, Looker, compare, stopped, why};
 use crate::error::{Error, Kind};
-use crate::record::{Action, Change, Container, ContainerId, Object, Owner, Split, State};
+use crate::record::{
+    Action, Change, Container, ContainerId, LeaseRef, Object, Owner, Split, State,
+};
 
 /// What comes out of the loop.
 #[derive(Debug, PartialEq)]
@@ -138,7 +140,11 @@ impl Reconciler {
                 }
             }
         }
-        self.look(&id, now, out);
+        let in_flight = self.asked.get(&id).is_some_and(|asked| asked.in_flight);
+        let kept = self.look(&id, now, out) == Need::Keep;
+        if kept && !in_flight {
+            self.leased_anew(&id, told.before.as_ref(), out);
+        }
         told.told
     }
 
@@ -607,6 +613,23 @@ impl Reconciler {
             let mut change = self.change(id, Need::Keep);
             let value = |at: jiff::Timestamp| serde_json::to_value(at).ok();
             change.why = vec![why("started_at", value(was), value(is))];
+            out(Out::Change(change));
+        }
+    }
+
+    /// The client of a container has another lease than before: nothing for whoever makes
+    /// containers, but for those who go by the client's address.
+    fn leased_anew(&self, id: &ContainerId, before: Option<&Member>, out: Sink) {
+        let after = self.wanted.members.get(id).filter(|_| self.current.members.contains_key(id));
+        let (Some(before), Some(after)) = (before, after) else { return };
+        if before.text == after.text {
+            return;
+        }
+        let (was, is) = (before.container().lease, after.container().lease);
+        if was != is {
+            let value = |lease: Option<LeaseRef>| serde_json::to_value(lease?).ok();
+            let mut change = self.change(id, Need::Keep);
+            change.why = vec![why("lease", value(was), value(is))];
             out(Out::Change(change));
         }
     }

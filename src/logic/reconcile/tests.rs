@@ -240,6 +240,24 @@ fn a_restart_by_hand_is_seen() {
 }
 
 #[test]
+fn another_lease_is_told_to_those_who_go_by_it() {
+    let leased = |address: &str| {
+        let lease = format!(r#","lease":{{"key":"om2pqvn3u6qa2","address":"{address}"}}"#);
+        container("a", &lease)
+    };
+    let (mut loop_, _) = listed(&[leased("fd00::a")], &[running("a")]);
+    assert!(loop_.want(leased("fd00::a"), seconds(1)).is_empty());
+    let out = loop_.want(leased("fd00::b"), seconds(2));
+    assert_eq!(told(&out), ["keep a"]);
+    let Out::Change(change) = &out[0] else { panic!("{out:?}") };
+    assert_eq!(change.container.lease, leased("fd00::b").lease);
+    assert_eq!((change.why.len(), change.why[0].field.as_str()), (1, "lease"));
+    assert!(loop_.want(leased("fd00::b"), seconds(3)).is_empty());
+    assert_eq!(told(&loop_.see(container("a", r#","state":"exited""#), seconds(4))), ["add a"]);
+    assert!(loop_.want(leased("fd00::c"), seconds(5)).is_empty(), "it is being started");
+}
+
+#[test]
 fn without_anyone_to_see_changes_are_taken_for_done() {
     let mut loop_ = reconciler();
     loop_.current_checkpoint(seconds(0));
