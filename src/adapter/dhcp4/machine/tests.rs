@@ -1,5 +1,5 @@
-use super::super::identifier;
 use super::*;
+use crate::adapter::dhcp4::identifier;
 use crate::record::Mac;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 5];
