@@ -2,71 +2,18 @@
 
 mod lab;
 
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{Ipv6Addr, UdpSocket};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::{Lab, Namespace, PATIENCE, eventually};
+use lab::dhcp6::kind::{ADVERTISE, REPLY, REQUEST, SOLICIT};
+use lab::dhcp6::{Query, address, na, option, rapid, with_server};
+use lab::plugged::{Dad, Plugged, on, plug};
+use lab::{Lab, PATIENCE, eventually};
 use leasepipe::adapter::dhcp6::{Client, Held, Lease, Link, Outcome};
 use leasepipe::error::{Kind, Result};
-use leasepipe::record::{Duid, Ifname};
-
-/// A container's end of a link: a namespace with `eth0` in it.
-struct Plugged {
-    space: Namespace,
-    client: Client,
-}
-
-/// How the link-local address comes up.
-#[derive(Clone, Copy, PartialEq)]
-enum Dad {
-    Optimistic,
-    Wait,
-}
-
-fn plug(lab: &mut Lab, number: u8, dad: Dad) -> Plugged {
-    let path = lab.namespace(&format!("c{number}"));
-    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
-    let space = Namespace::left_behind(name);
-    if dad == Dad::Optimistic {
-        space.sysctl("net.ipv6.conf.all.optimistic_dad", "1");
-        space.sysctl("net.ipv6.conf.default.optimistic_dad", "1");
-    }
-    let mac = format!("02:00:00:00:01:{number:02x}");
-    lab.ip(&format!(
-        "link add v{number} master br1 type veth peer eth0 address {mac} netns {name}"
-    ));
-    // dnsmasq sleeps for 100 ms before it answers a machine that it has no neighbour entry of.
-    let link_local = format!("fe80::ff:fe00:1{number:02x}");
-    lab.ip(&format!("neigh replace {link_local} lladdr {mac} dev br1 nud stale"));
-    lab.ip(&format!("link set v{number} up"));
-    space.ip("link set eth0 up");
-    let duid = Duid::new(&[0, 4, 0, 0, number]).expect("a DUID");
-    let client = Client { give_up_after: PATIENCE, ..Client::new(duid, 7) };
-    Plugged { space, client }
-}
-
-/// Runs `call` on an interface of a namespace.
-fn on<T: Send>(space: &Namespace, interface: &str, call: impl FnOnce(Link<'_>) -> T + Send) -> T {
-    let name: Ifname = interface.parse().expect("a name");
-    space.within(|| {
-        let index = nix::net::if_::if_nametoindex(interface).expect("the interface");
-        call(Link { index, name: &name, source: None })
-    })
-}
-
-impl Plugged {
-    fn on<T: Send>(&self, call: impl FnOnce(&Client, Link<'_>) -> T + Send) -> T {
-        on(&self.space, "eth0", |link| call(&self.client, link))
-    }
-
-    #[track_caller]
-    fn lease(&self) -> Lease {
-        self.on(|client, link| client.lease(link)).expect("a lease")
-    }
-}
+use leasepipe::record::Ifname;
 
 fn first(lease: &Lease) -> Ipv6Addr {
     lease.addresses[0].address
@@ -290,72 +237,11 @@ fn shares_the_port_with_a_client_of_the_host() {
     release(&lab).expect("released beside the other client");
 }
 
-/// A server in a thread, which answers each message by `answer` until it is dropped.
-struct Scripted<'a> {
-    stop: &'a AtomicBool,
-}
-
-impl Drop for Scripted<'_> {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Runs `call` while a server on `br1` of the lab answers each message with these datagrams.
-fn with_server<T: Send>(
-    lab: &Lab,
-    answer: fn(&[u8]) -> Vec<Vec<u8>>,
-    call: impl FnOnce() -> T,
-) -> T {
-    let socket = on(lab.machine(), "br1", |link| {
-        // The lab's machine may have no DHCPv6 multicast membership on its bridge.
-        let socket = UdpSocket::bind("[::]:547").expect("the server's port");
-        socket.join_multicast_v6(&"ff02::1:2".parse().unwrap(), link.index).expect("join");
-        socket
-    });
-    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut query = [0; 2000];
-            while !stop.load(Ordering::Relaxed) {
-                let Ok((length, SocketAddr::V6(from))) = socket.recv_from(&mut query) else {
-                    continue;
-                };
-                let to = SocketAddrV6::new(*from.ip(), 546, 0, from.scope_id());
-                for datagram in answer(&query[..length]) {
-                    socket.send_to(&datagram, to).expect("answer");
-                }
-            }
-        });
-        let _stopped = Scripted { stop: &stop };
-        call()
-    })
-}
-
-/// An option as it goes on the wire.
-fn option(code: u8, data: &[u8]) -> Vec<u8> {
-    [&[0, code][..], &(data.len() as u16).to_be_bytes(), data].concat()
-}
-
-/// The client identifier of a query, which this client sends as its first option.
-fn client_id(query: &[u8]) -> &[u8] {
-    assert_eq!(query[4..6], [0, 1]);
-    &query[4..8 + usize::from(query[7])]
-}
-
-fn answer(kind: u8, query: &[u8], options: &[Vec<u8>]) -> Vec<u8> {
-    let server = option(2, &[0, 4, 0xaa]);
-    [&[kind], &query[1..4], client_id(query), &server, &options.concat()].concat()
-}
-
 fn ia(last: u8) -> Vec<u8> {
-    let mut address = [0; 24];
-    (address[0], address[15], address[19], address[23]) = (0xfd, last, 100, 200);
-    option(3, &[&[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0][..], &option(5, &address)].concat())
+    na(0, 0, &[address(&format!("fd00::{last:x}"), 100, 200)])
 }
 
-fn leased(lab: &Lab, container: &Plugged, script: fn(&[u8]) -> Vec<Vec<u8>>) -> Result<Lease> {
+fn leased(lab: &Lab, container: &Plugged, script: fn(&Query) -> Vec<Vec<u8>>) -> Result<Lease> {
     with_server(lab, script, || container.on(|client, link| client.lease(link)))
 }
 
@@ -365,11 +251,11 @@ fn finds_the_answer_among_rubbish() {
     lab.bridge("br1");
     let container = plug(&mut lab, 1, Dad::Optimistic);
     let lease = leased(&lab, &container, |query| {
-        let good = answer(7, query, &[option(14, &[]), ia(9)]);
+        let good = query.answer(REPLY, &[rapid(), ia(9)]);
         let mut other_xid = good.clone();
         other_xid[1] ^= 1;
-        let huge = answer(7, query, &[option(99, &[0; 9000]), option(14, &[]), ia(8)]);
-        let deep = answer(7, query, &[option(9, &[1; 1200])]);
+        let huge = query.answer(REPLY, &[option(99, &[0; 9000]), rapid(), ia(8)]);
+        let deep = query.answer(REPLY, &[option(9, &[1; 1200])]);
         vec![vec![], vec![7], vec![0xff; 1400], other_xid, huge, deep, good]
     });
     let lease = lease.expect("a lease");
@@ -382,9 +268,9 @@ fn a_server_without_preference_costs_a_moment() {
     let Some(mut lab) = Lab::or_skip("a_server_without_preference_costs_a_moment") else { return };
     lab.bridge("br1");
     let container = plug(&mut lab, 1, Dad::Optimistic);
-    let lease = leased(&lab, &container, |query| match query[0] {
-        1 => vec![answer(2, query, &[ia(3)])],
-        3 => vec![answer(7, query, &[ia(4)])],
+    let lease = leased(&lab, &container, |query| match query.kind() {
+        SOLICIT => vec![query.answer(ADVERTISE, &[ia(3)])],
+        REQUEST => vec![query.answer(REPLY, &[ia(4)])],
         _ => vec![],
     });
     let lease = lease.expect("a lease");
@@ -398,12 +284,9 @@ fn asks_again_after_a_lost_answer() {
     let Some(mut lab) = Lab::or_skip("asks_again_after_a_lost_answer") else { return };
     lab.bridge("br1");
     let container = plug(&mut lab, 1, Dad::Optimistic);
-    let lease = leased(&lab, &container, |query| {
-        let elapsed = query.windows(4).position(|window| window == [0, 8, 0, 2]).unwrap() + 4;
-        match query[elapsed..elapsed + 2] {
-            [0, 0] => vec![],
-            _ => vec![answer(7, query, &[option(14, &[]), ia(5)])],
-        }
+    let lease = leased(&lab, &container, |query| match query.elapsed() {
+        0 => vec![],
+        _ => vec![query.answer(REPLY, &[rapid(), ia(5)])],
     });
     let elapsed = lease.expect("a lease").elapsed.as_secs_f64();
     assert!((1.0..1.6).contains(&elapsed), "{elapsed}");

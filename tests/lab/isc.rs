@@ -49,6 +49,7 @@ impl Isc {
              preferred-lifetime {lifetime};\noption dhcp6.preference 255;\n\
              option dhcp6.lab-vendor code 16 = string;\n\
              subnet6 {network}/64 {{\n  range6 {network}1000 {network}1fff;\n  \
+             range6 {network}f:0:0:0/80 temporary;\n  \
              prefix6 fd00:100:: fd00:1ff:: /64;\n  \
              set vendor_class = option dhcp6.lab-vendor;\n}}\n"
         );

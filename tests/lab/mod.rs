@@ -22,6 +22,7 @@
 #![allow(dead_code, unused_imports, unused_macros)] // each test file uses a part of it
 
 mod client;
+pub mod dhcp6;
 pub mod dns;
 mod dnsmasq;
 mod docker;
@@ -30,10 +31,12 @@ mod isc;
 mod kea;
 mod namespace;
 mod ovs;
+pub mod plugged;
 mod podman;
 mod program;
 mod stock;
 mod traffic;
+mod wiretap;
 
 pub use client::Client;
 pub use dnsmasq::Dnsmasq;
@@ -47,6 +50,7 @@ pub use podman::Podman;
 pub use program::{Done, Running, run};
 pub use stock::{Program, Stock};
 pub use traffic::reaches;
+pub use wiretap::Wiretap;
 
 use std::ffi::OsStr;
 use std::fs;
