@@ -37,6 +37,8 @@ readonly -A package_of=(
     [sysctl]=procps
     [sqlite3]=sqlite3
     [strace]=strace
+    [tshark]=tshark
+    [dumpcap]=wireshark-common
     [shellcheck]=shellcheck
     [systemd-analyze]=systemd
 )

@@ -471,7 +471,7 @@ fn a_dry_run_tells_what_a_live_run_does() {
     };
     let plan = told(&site, web.clone());
     assert!(plan[0].starts_with("unionize: web: would create veth lp"), "{plan:?}");
-    assert_eq!(plan.last().unwrap(), "unionize: web: would lease an address by DHCPv6");
+    assert_eq!(plan.last().unwrap(), "unionize: web: would lease by DHCPv6");
     site.nothing_is_left();
     site.attach(&[], &web);
     assert_eq!(told(&site, web.clone()), [""; 0]);

@@ -6,6 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,8 @@ use nix::libc;
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::record::{
-    Address, Addressing, AllowFrom, Container, Duid, Fixed, Ifname, Key, LinkNetwork, Mac,
+    Address, Addressing, AllowFrom, Container, Duid, Fixed, Hostname, Ifname, Key, LinkNetwork,
+    Mac, Prefix,
 };
 use crate::wire;
 
@@ -59,6 +61,12 @@ wire! {
         req server: Duid,
         /// The addresses.
         many addresses: Vec<Address>,
+        /// The prefixes.
+        many prefixes: Vec<Prefix>,
+        /// The name servers that the server told of last, in its order.
+        many dns_servers: Vec<IpAddr>,
+        /// The domains to search that it told of last, in its order.
+        many search: Vec<Hostname>,
         /// When the server answered.
         req obtained_at: Timestamp,
         /// When to ask that server for more time; absent means never.

@@ -163,6 +163,8 @@ impl Job<'_> {
             }
             Step::Decline => self.decline(),
             Step::Lease => self.lease(),
+            Step::Extend => self.extend(),
+            Step::GiveBack => self.give_back(),
             Step::Route(router) => {
                 let index = self.prepare()?;
                 self.inside.netlink.add_router(index, (*router).into())

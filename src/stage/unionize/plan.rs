@@ -12,7 +12,7 @@ use crate::adapter::attachments::{Attachment, Leased};
 use crate::adapter::netlink::{Found, Link, Sort};
 use crate::adapter::nftables::Guard;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Address, Fixed, Ifname};
+use crate::record::{Address, Fixed, Ifname, Origin, Prefix};
 
 /// A kernel setting and the value that it has to have.
 pub type Setting = (&'static str, i32);
@@ -69,8 +69,12 @@ pub enum Step {
     Restore(Address),
     /// Tell the server that others use what it leased.
     Decline,
-    /// Lease an address and put it on the interface.
+    /// Lease what is wanted, and put the addresses on the interface.
     Lease,
+    /// Ask the server that gave a lease for what it did not give.
+    Extend,
+    /// Give back a part of the lease that is not wanted any more.
+    GiveBack,
     /// Add a default route.
     Route(IpAddr),
 }
@@ -91,7 +95,9 @@ impl fmt::Display for Step {
             Step::Give(fixed) => write!(f, "add address {}/{}", fixed.address, fixed.prefix_len),
             Step::Restore(leased) => write!(f, "add leased address {}", leased.address),
             Step::Decline => f.write_str("decline the lease: its address is in use by another"),
-            Step::Lease => f.write_str("lease an address by DHCPv6"),
+            Step::Lease => f.write_str("lease by DHCPv6"),
+            Step::Extend => f.write_str("ask the DHCPv6 server for what it did not give"),
+            Step::GiveBack => f.write_str("give back the part of the lease that is not wanted"),
             Step::Route(router) => write!(f, "add default route via {router}"),
         }
     }
@@ -134,7 +140,7 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
     }
     if wish.client.is_some() {
         let lease = known.and_then(|known| known.lease.as_ref());
-        leased(&mut steps, lease, addresses, now);
+        leased(&mut steps, wish, lease, addresses, now);
     }
     let routed = seen.router.filter(|_| there.is_some()).map(IpAddr::from);
     let routers = wish.sources.fixed.iter().filter_map(|fixed| fixed.router);
@@ -231,8 +237,14 @@ pub fn in_use(address: impl fmt::Display) -> Error {
         .why("another station of the link has it")
 }
 
-fn leased(steps: &mut Vec<Step>, lease: Option<&Leased>, addresses: &[Found], now: Timestamp) {
-    let Some(lease) = lease.filter(|lease| lease.addresses.iter().any(|a| !is_over(a, now))) else {
+fn leased(
+    steps: &mut Vec<Step>,
+    wish: &Wish,
+    lease: Option<&Leased>,
+    addresses: &[Found],
+    now: Timestamp,
+) {
+    let Some(lease) = lease.filter(|lease| is_alive(lease, now)) else {
         steps.push(Step::Lease);
         return;
     };
@@ -241,8 +253,48 @@ fn leased(steps: &mut Vec<Step>, lease: Option<&Leased>, addresses: &[Found], no
         steps.extend([Step::Decline, Step::Lease]);
         return;
     }
-    let missing = lease.addresses.iter().filter(|a| !is_over(a, now) && on(a).is_none());
+    if is_surplus(lease, wish) {
+        steps.push(Step::GiveBack);
+    }
+    let wanted = lease.addresses.iter().filter(|leased| is_wanted(wish, leased.origin));
+    let missing = wanted.filter(|a| !is_over(a, now) && on(a).is_none());
     steps.extend(missing.cloned().map(Step::Restore));
+    let has = |origin| lease.addresses.iter().any(|a| a.origin == origin && !is_over(a, now));
+    let has_prefix = lease.prefixes.iter().any(|prefix| !is_prefix_over(prefix, now));
+    // The address is what it is attached for. The others are asked for again at each run, and
+    // whatever comes of it is no failure.
+    if wish.sources.dhcp6 && !has(Origin::Dhcp6) {
+        steps.push(Step::Lease);
+    } else if (wish.sources.temporary && !has(Origin::Dhcp6Temporary))
+        || (wish.network.delegate.is_some() && !has_prefix)
+    {
+        steps.push(Step::Extend);
+    }
+}
+
+/// Whether there is something in the lease that may still be used.
+pub fn is_alive(lease: &Leased, now: Timestamp) -> bool {
+    lease.addresses.iter().any(|address| !is_over(address, now))
+        || lease.prefixes.iter().any(|prefix| !is_prefix_over(prefix, now))
+}
+
+/// Whether addresses of this origin are leased for the wish.
+pub fn is_wanted(wish: &Wish, origin: Origin) -> bool {
+    match origin {
+        Origin::Dhcp6Temporary => wish.sources.temporary,
+        _ => wish.sources.dhcp6,
+    }
+}
+
+/// Whether there is something in the lease that is not wanted any more.
+fn is_surplus(lease: &Leased, wish: &Wish) -> bool {
+    lease.addresses.iter().any(|leased| !is_wanted(wish, leased.origin))
+        || (wish.network.delegate.is_none() && !lease.prefixes.is_empty())
+}
+
+/// Whether a prefix may not be used any more.
+pub fn is_prefix_over(prefix: &Prefix, now: Timestamp) -> bool {
+    prefix.valid_until.is_some_and(|until| until <= now)
 }
 
 /// Whether an address may not be used any more.
@@ -253,7 +305,7 @@ pub fn is_over(address: &Address, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Duid, Origin};
+    use crate::record::Duid;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -294,6 +346,9 @@ mod tests {
             iaid: 1,
             server: duid,
             addresses: vec![address],
+            prefixes: vec![],
+            dns_servers: vec![],
+            search: vec![],
             obtained_at: NOW,
             renew_at: None,
             rebind_at: None,
@@ -342,6 +397,55 @@ mod tests {
     fn what_is_so_already_needs_nothing() {
         let wish = wish();
         assert_eq!(plan(&wish, &attached(&wish, Some(false)), NOW).unwrap(), []);
+    }
+
+    #[test]
+    fn what_a_server_did_not_give_is_asked_for_again() {
+        let line = ["--bridge", "br1", "--address", "dhcp6", "--address", "dhcp6-temporary"];
+        let options = super::super::Options::given(&[&line[..], &["--delegate", "56"]].concat());
+        let container = serde_json::from_str(r#"{"id":"web","image":"busybox"}"#).unwrap();
+        let wish = Wish::all(&container, &options).unwrap().remove(0);
+        let mut seen = attached(&wish, Some(false));
+        assert_eq!(plan(&wish, &seen, NOW).unwrap(), [Step::Extend]);
+        let lease = seen.known.as_mut().unwrap().lease.as_mut().unwrap();
+        let temporary = Address {
+            address: "2001:db8::6".parse().unwrap(),
+            origin: Origin::Dhcp6Temporary,
+            ..lease.addresses[0].clone()
+        };
+        lease.addresses.push(temporary.clone());
+        lease.prefixes.push(Prefix {
+            prefix: "2001:db8:1::/56".parse().unwrap(),
+            preferred_until: None,
+            valid_until: None,
+            rest: Default::default(),
+        });
+        assert_eq!(plan(&wish, &seen, NOW).unwrap(), [Step::Restore(temporary.clone())]);
+        // Without the address that it is for, everything is asked for.
+        let lease = seen.known.as_mut().unwrap().lease.as_mut().unwrap();
+        lease.addresses.remove(0);
+        let steps = [Step::Restore(temporary), Step::Lease];
+        assert_eq!(plan(&wish, &seen, NOW).unwrap(), steps);
+        let lease = seen.known.as_mut().unwrap().lease.as_mut().unwrap();
+        lease.addresses.clear();
+        let alone = ["--bridge", "br1", "--address", "none", "--delegate", "56"];
+        let options = super::super::Options::given(&alone);
+        let wish = Wish::all(&container, &options).unwrap().remove(0);
+        assert_eq!(plan(&wish, &seen, NOW).unwrap(), [], "a prefix alone is a lease");
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_given_back() {
+        let wish = wish();
+        let mut seen = attached(&wish, Some(false));
+        let lease = seen.known.as_mut().unwrap().lease.as_mut().unwrap();
+        let temporary = Address {
+            address: "2001:db8::6".parse().unwrap(),
+            origin: Origin::Dhcp6Temporary,
+            ..lease.addresses[0].clone()
+        };
+        lease.addresses.push(temporary);
+        assert_eq!(plan(&wish, &seen, NOW).unwrap(), [Step::GiveBack]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 
 use super::detach::{Keeper, is_there};
-use super::leasing::{HOST_PREFIX, held, remaining, remember, speak};
-use super::plan::{in_use, is_over};
+use super::leasing::{HOST_PREFIX, held, keep_prefixes, remaining, remember, speak};
+use super::plan::{in_use, is_alive, is_over};
 use super::scene::Inside;
 use super::verdict::duplicates;
 use super::wish::{Wish, interface};
@@ -75,7 +75,7 @@ enum Ask {
 /// What a lease needs (RFC 8415 sections 18.2.4, 18.2.5 and 18.2.1).
 fn ask(leased: &Leased, all: bool, now: Timestamp) -> Option<Ask> {
     let past = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
-    if leased.addresses.iter().all(|address| is_over(address, now)) {
+    if !is_alive(leased, now) {
         Some(Ask::Lease)
     } else if past(leased.rebind_at) {
         Some(Ask::Rebind)
@@ -201,7 +201,8 @@ impl Keeper<'_> {
         speak(inside, wish, index, self.timeout, |client, link| {
             client.decline(link, &held, &declined)
         })?;
-        known.lease = Some(leased).filter(|leased| !leased.addresses.is_empty());
+        known.lease = Some(leased)
+            .filter(|leased| !leased.addresses.is_empty() || !leased.prefixes.is_empty());
         self.attachments.put(known)
     }
 }
@@ -216,7 +217,7 @@ fn words(ask: Ask) -> &'static str {
 
 /// The lease as it is now. An address that the answer does not name stays as it was (RFC 8415
 /// section 18.2.10.1), unless its time is over.
-fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
+pub fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
     let mut after = remember(answer, before.duid.clone(), before.iaid, now);
     let kept = before.addresses.iter().filter(|old| {
         !is_over(old, now)
@@ -224,6 +225,7 @@ fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
             && !answer.addresses.iter().any(|new| old.address == IpAddr::from(new.address))
     });
     after.addresses.extend(kept.cloned());
+    keep_prefixes(&mut after, before, answer, now);
     after
 }
 
@@ -251,6 +253,9 @@ mod tests {
             iaid: 7,
             server: "00:04:02".parse().unwrap(),
             addresses: addresses.iter().map(address).collect(),
+            prefixes: vec![],
+            dns_servers: vec![],
+            search: vec![],
             obtained_at: at(0),
             renew_at: Some(at(50)),
             rebind_at: Some(at(80)),
