@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use nix::libc;
 use crate::error::{Doing, Error, Kind, Result};
 use crate::record::{
     Address, Addressing, AllowFrom, Container, Duid, Fixed, Hostname, Ifname, Key, LinkNetwork,
-    Mac, Prefix,
+    Mac, Prefix, Route,
 };
 use crate::wire;
 
@@ -45,8 +45,34 @@ wire! {
         /// Whether a DHCPv6 server is being asked: then one may have leased what is not written
         /// here, because the run was killed before it could be.
         many asking: bool,
+        /// What a DHCPv4 server has leased to it; absent before and without.
+        opt lease4: Leased4,
+        /// Whether the name servers that are learnt go into the container's resolv.conf.
+        many dns: bool,
         /// Who may reach the container through it; absent means everybody.
         opt allow_from: AllowFrom,
+    }
+}
+
+wire! {
+    /// A DHCPv4 lease.
+    pub struct Leased4 {
+        /// The server's address.
+        req server: Ipv4Addr,
+        /// The address, with the length of the prefix that is on the link.
+        req address: Address,
+        /// The routes that the server told of, the default route with them.
+        many routes: Vec<Route>,
+        /// The name servers that it told of, in order.
+        many dns_servers: Vec<IpAddr>,
+        /// The domains that it would have short names looked up in, in order.
+        many search: Vec<Hostname>,
+        /// When the server answered.
+        req obtained_at: Timestamp,
+        /// When to ask that server for more time; absent means never.
+        opt renew_at: Timestamp,
+        /// When to ask any server for more time; absent means never.
+        opt rebind_at: Timestamp,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod netlink;
 pub mod netns;
 pub mod nftables;
 pub mod ovs;
+pub mod resolv;
 pub mod sources;
 pub mod sysctl;
 pub mod sysfs;

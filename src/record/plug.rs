@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::shape::document;
 use super::text::{as_json_string, as_json_word};
-use super::{Fixed, Ifname, Mac, NotA, Object};
+use super::{Fixed, Ifname, Mac, NotA, Object, Rate, Route, Rule};
 
 document! {
     /// An interface of a container, and where it is plugged in. What is absent is as unionize's
@@ -40,6 +40,14 @@ document! {
         many addresses: Vec<Addressing>,
         /// Length in bits of the prefix that is asked for by DHCPv6 prefix delegation.
         opt delegate: u8,
+        /// Routes over it, in the words of ip-route(8), a set.
+        many routes: Vec<Route>,
+        /// Rules for which packets which routing table is looked into, in the words of ip-rule(8), a
+        /// set.
+        many rules: Vec<Rule>,
+        /// How fast it may send and, where it has another end on the host, receive: bits per second, in
+        /// the units of tc(8).
+        opt rate: Rate,
     }
 }
 
@@ -298,12 +306,16 @@ impl LinkNetwork {
             mtu: None,
             addresses: Vec::new(),
             delegate: None,
+            routes: Vec::new(),
+            rules: Vec::new(),
+            rate: None,
             rest: Object::default(),
         }
     }
 
     /// This one, and what it does not say as `usual` does. Where it is plugged in is said by one of
-    /// them alone; names and identities are not taken over, because no two can have them.
+    /// them alone; names, identities, routes and rules are not taken over, because no two can have
+    /// them.
     pub fn or(&self, usual: &LinkNetwork) -> LinkNetwork {
         let place = if self.says_where() { self } else { usual };
         LinkNetwork {
@@ -316,6 +328,9 @@ impl LinkNetwork {
                 false => self.addresses.clone(),
             },
             delegate: self.delegate.or(usual.delegate),
+            routes: self.routes.clone(),
+            rules: self.rules.clone(),
+            rate: self.rate.or(usual.rate),
             rest: self.rest.clone(),
             ..place.clone()
         }
@@ -409,6 +424,11 @@ fn wrong(field: &'static str, why: impl fmt::Display) -> Misfit {
 }
 
 impl Plug {
+    /// Whether the interface has another end on the host.
+    pub fn has_two_ends(&self) -> bool {
+        matches!(self.kind(), LinkKind::Veth | LinkKind::Ovs)
+    }
+
     /// What the interface is.
     pub fn kind(&self) -> LinkKind {
         match self {

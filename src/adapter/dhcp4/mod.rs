@@ -96,7 +96,7 @@ impl Client {
     ///
     /// A server that takes it back makes the client ask anew, so the address may be another one: the
     /// one before must then not be used any more. Errors: `TimedOut` leaves the lease as it was, for
-    /// [`Client::rebind`] after T2.
+    /// [`Client::rebind`] after T2; `Refused` says that it is lost, and that there is no other.
     pub fn renew(&self, link: Link<'_>, held: &Held) -> Result<Lease> {
         self.extend(link, Task::Renew(*held))
     }
@@ -120,7 +120,10 @@ impl Client {
     fn extend(&self, link: Link<'_>, task: Task) -> Result<Lease> {
         match self.run(link, task)? {
             Outcome::Leased(lease) => Ok(lease),
-            Outcome::Lost(_) => self.run_for_lease(link, Task::Lease),
+            Outcome::Lost(why) => self.run_for_lease(link, Task::Lease).map_err(|after| {
+                let why = format!("server says {why}, and then: {after}");
+                Error::new(Kind::Refused, "renew DHCPv4 lease").why(why).at(link.name)
+            }),
             Outcome::Noted => Err(out_of_step(link)),
         }
     }

@@ -1,11 +1,13 @@
 //! Addresses and what becomes of their duplicate address detection.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo,
+};
 use nix::errno::Errno;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 
@@ -163,5 +165,62 @@ fn read(message: RouteNetlinkMessage, index: u32) -> Option<Found> {
         tentative: flags.contains(AddressFlags::Tentative),
         optimistic: flags.contains(AddressFlags::Optimistic),
         duplicate: flags.contains(AddressFlags::Dadfailed),
+    })
+}
+
+/// An address that the kernel has made of a prefix that a router advertises (RFC 4862 section 5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advertised {
+    /// The address.
+    pub address: Ipv6Addr,
+    /// Length of its prefix in bits.
+    pub prefix_len: u8,
+    /// For how long it may be used, from now on.
+    pub lifetimes: Lifetimes,
+}
+
+impl Netlink {
+    /// The addresses that the kernel has made of advertised prefixes for the interface with the
+    /// number `index`, but for temporary ones (RFC 8981).
+    pub fn advertised(&self, index: u32) -> Result<Vec<Advertised>> {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        let found = self
+            .dump(RouteNetlinkMessage::GetAddress(message))
+            .map_err(|e| failed("list addresses", &e))?;
+        Ok(found.into_iter().filter_map(|message| read_advertised(message, index)).collect())
+    }
+}
+
+fn read_advertised(message: RouteNetlinkMessage, index: u32) -> Option<Advertised> {
+    let RouteNetlinkMessage::NewAddress(message) = message else { return None };
+    if message.header.index != index {
+        return None;
+    }
+    let (mut address, mut lasting, mut origin) = (None, None, None);
+    let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
+    for attribute in message.attributes {
+        match attribute {
+            AddressAttribute::Address(IpAddr::V6(own)) => address = Some(own),
+            AddressAttribute::CacheInfo(info) => lasting = Some(info),
+            AddressAttribute::Protocol(protocol) => origin = Some(protocol),
+            AddressAttribute::Flags(all) => flags = all,
+            _ => (),
+        }
+    }
+    let (address, lasting) = (address?, lasting?);
+    // A kernel before 5.18 does not tell where an address comes from. Then it is one that ends as
+    // the interface's own does.
+    let by_mac =
+        || address.octets()[11..13] == [0xff, 0xfe] && !flags.contains(AddressFlags::Permanent);
+    let is_made = match origin {
+        Some(origin) => origin == AddressProtocol::RouterAnnouncement,
+        None => by_mac(),
+    };
+    let is_plain = !flags.contains(AddressFlags::Secondary) && !address.is_unicast_link_local();
+    (is_made && is_plain).then_some(Advertised {
+        address,
+        prefix_len: message.header.prefix_len,
+        lifetimes: Lifetimes { preferred: lasting.ifa_preferred, valid: lasting.ifa_valid },
     })
 }

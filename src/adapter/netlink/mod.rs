@@ -32,7 +32,7 @@ use rtnetlink::sys::{AsyncSocket, Socket};
 use rtnetlink::{Handle, MulticastGroup, new_connection};
 use tokio::runtime::{Builder, Runtime};
 
-pub use address::{Dad, Found, Lifetimes};
+pub use address::{Advertised, Dad, Found, Lifetimes};
 pub use bridge_vlan::PortVlan;
 pub use link::{Bridge, End, Link, Sort};
 pub use moved::{Device, Guise, Marks};

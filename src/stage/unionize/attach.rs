@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::beside::Beside;
 use super::bridge::explain_silence;
+use super::lease4::keeping;
 use super::leasing::remaining;
 use super::plan::{Step, plan};
 use super::scene::{Host, Inside, Place, look, wait_ready};
@@ -61,13 +63,14 @@ impl Unionize<'_> {
         let seen = look(wish, &host, &place, &inside, known)?;
         let steps = plan(wish, &seen, Timestamp::now())?;
         let lease = seen.known.as_ref().and_then(|known| known.lease.clone());
-        let known = wish.attachment(lease);
+        let known = keeping(wish.attachment(lease), seen.known.as_ref());
         if steps.is_empty() {
             if seen.known.as_ref() != Some(&known) {
                 self.keeper.attachments.put(&known)?;
             }
             let tentative = seen.addresses.iter().any(|found| found.tentative);
-            let interface = interface(&known, wish.client.as_ref(), seen.router);
+            let mut interface = interface(&known, wish.client.as_ref(), seen.router);
+            seen.beside.tell(&mut interface);
             let provisional = tentative && self.options.dad != Dad::Off;
             return Ok(Done { interface, provisional, made: false });
         }
@@ -97,7 +100,7 @@ impl Job<'_> {
             .and_then(|()| self.check())
             .and_then(|()| self.router(router));
         match outcome {
-            Ok(router) => Ok(self.done(router, steps.contains(&Step::Make))),
+            Ok(router) => self.done(router, steps.contains(&Step::Make)),
             Err(why) => {
                 let why = explain_silence(why, &self.place);
                 if let Err(undone) = self.undo() {
@@ -119,11 +122,14 @@ impl Job<'_> {
         keeper.detach(&self.wish.container.id, &self.wish.link)
     }
 
-    fn done(self, router: Option<Ipv6Addr>, made: bool) -> Done {
+    fn done(self, router: Option<Ipv6Addr>, made: bool) -> Result<Done> {
         let mut interface = interface(&self.known, self.wish.client.as_ref(), router);
+        let inner = self.inside.link(&self.wish.interface)?;
+        let beside = Beside::look(self.wish, &self.host, &self.inside, Some(&inner), None)?;
+        beside.tell(&mut interface);
         interface.ready_ms = Some((self.begun.elapsed().as_secs_f64() * 1e4).round() / 10.0);
         let provisional = !self.fresh.is_empty() && self.dad == Dad::Optimistic;
-        Done { interface, provisional, made }
+        Ok(Done { interface, provisional, made })
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
@@ -165,17 +171,14 @@ impl Job<'_> {
             Step::Lease => self.lease(),
             Step::Extend => self.extend(),
             Step::GiveBack => self.give_back(),
-            Step::Route(router) => {
-                let index = self.prepare()?;
-                self.inside.netlink.add_router(index, (*router).into())
-            }
+            Step::Beside(errand) => self.errand(errand),
         }
     }
 
     /// Makes the pair, after writing down that it will be.
     fn make(&mut self) -> Result<()> {
         let wish = self.wish;
-        self.known = wish.attachment(self.known.lease.take());
+        self.known = keeping(wish.attachment(self.known.lease.take()), Some(&self.known));
         self.unionize.keeper.attachments.put(&self.known)?;
         let bridge = self.place.index();
         // The DHCPv6 server on this host need not look for the container before it answers. That
@@ -194,6 +197,9 @@ impl Job<'_> {
         }
         let until = self.deadline();
         let index = wait_ready(self.wish, &self.host, &self.inside, until)?;
+        if !self.wish.speaks_ipv6() {
+            return Ok(index);
+        }
         self.inside.solicit_router(index)?;
         self.solicited = Some(Instant::now());
         Ok(index)
@@ -203,7 +209,7 @@ impl Job<'_> {
         self.begun + self.unionize.keeper.timeout
     }
 
-    fn assign(
+    pub(super) fn assign(
         &mut self,
         index: u32,
         address: IpAddr,

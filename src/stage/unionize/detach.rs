@@ -14,17 +14,20 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::allow::is_shut;
+use super::dns;
+use super::lease4::{client4, held4};
 use super::leasing::{held, speak};
 use super::scene::{Host, Inside, wait_ready};
 use super::wish::Wish;
 use super::{Dad, Upkeep, lock};
-use crate::adapter::attachments::{Attachment, Attachments, Leased};
+use crate::adapter::attachments::{Attachment, Attachments, Leased, Leased4};
+use crate::adapter::dhcp4;
 use crate::adapter::netlink::{End, Netlink, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::sysctl::{self, Of};
 use crate::error::{Kind, Result, Within};
 use crate::pipe::Report;
-use crate::record::{ContainerId, Ifname, Owner};
+use crate::record::{ContainerId, Fate, Ifname, Owner, Route, Rule};
 
 /// How long a server may take to take a lease back. Without an answer the lease ends by itself.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -39,8 +42,14 @@ pub enum Removal {
     Link,
     /// The firewall of its other end.
     Firewall,
+    /// What was written into the resolv.conf.
+    Dns,
+    /// Rules, and routes that lead nowhere: they are not the interface's and stay when it goes.
+    Routing(Vec<Rule>, Vec<Route>),
     /// The lease.
     Lease(Box<Leased>),
+    /// The IPv4 lease.
+    Lease4(Box<Leased4>),
     /// A lease of which nothing is known, if there is one.
     Asked,
     /// Where the host believes the container to be.
@@ -58,6 +67,13 @@ impl fmt::Display for Removal {
                 f.write_str("give back")?;
                 leased.addresses.iter().try_for_each(|leased| write!(f, " {}", leased.address))
             }
+            Removal::Dns => f.write_str("restore resolv.conf"),
+            Removal::Routing(rules, routes) => {
+                f.write_str("delete")?;
+                rules.iter().try_for_each(|rule| write!(f, " rule {rule}"))?;
+                routes.iter().try_for_each(|route| write!(f, " route {route}"))
+            }
+            Removal::Lease4(leased) => write!(f, "give back {}", leased.address.address),
             Removal::Asked => f.write_str("give back what a server may have leased"),
             Removal::Neighbour => f.write_str("forget the neighbour"),
             Removal::State => f.write_str("forget the attachment"),
@@ -68,6 +84,16 @@ impl fmt::Display for Removal {
 /// What to take away, given what is remembered and whether the link is there.
 pub fn removals(known: Option<&Attachment>, linked: bool) -> Vec<Removal> {
     let mut removals = Vec::new();
+    if let Some(known) = known {
+        removals.extend(known.dns.then_some(Removal::Dns));
+        let leads_nowhere = |route: &&Route| route.fate != Fate::Sent;
+        let routes: Vec<Route> =
+            known.network.routes.iter().filter(leads_nowhere).copied().collect();
+        let rules = known.network.rules.clone();
+        if !rules.is_empty() || !routes.is_empty() {
+            removals.push(Removal::Routing(rules, routes));
+        }
+    }
     if linked {
         removals.push(Removal::Link);
     }
@@ -75,6 +101,7 @@ pub fn removals(known: Option<&Attachment>, linked: bool) -> Vec<Removal> {
         removals.extend(is_shut(known).then_some(Removal::Firewall));
         let lease = known.lease.clone().map(Box::new);
         removals.extend(lease.map(Removal::Lease));
+        removals.extend(known.lease4.clone().map(Box::new).map(Removal::Lease4));
         if known.asking {
             removals.push(Removal::Asked);
         }
@@ -134,6 +161,13 @@ impl<'a> Keeper<'a> {
                 (Removal::Lease(leased), _, Some(known)) => {
                     self.give_back(&host, known, Some(leased), id)
                 }
+                (Removal::Dns, _, Some(known)) => dns::forget(known),
+                (Removal::Routing(rules, routes), _, Some(known)) => {
+                    inside_of(known, |inside| unroute(known, inside, rules, routes))
+                }
+                (Removal::Lease4(leased), _, Some(known)) => {
+                    self.give_back4(&host, known, leased, id)
+                }
                 (Removal::Asked, _, Some(known)) => self.give_back(&host, known, None, id),
                 (Removal::Neighbour, _, Some(known)) => forget(&host, known),
                 (Removal::State, ..) => self.attachments.remove(link),
@@ -168,8 +202,49 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    /// Gives an IPv4 lease back. No server answers to that.
+    fn give_back4(
+        &self,
+        host: &Host,
+        known: &Attachment,
+        leased: &Leased4,
+        id: &ContainerId,
+    ) -> Result<()> {
+        let Some(held) = held4(leased) else { return Ok(()) };
+        let patience = PATIENCE.min(self.timeout);
+        let released = self.over_scratch(host, known, |inside, wish| {
+            // What it has to speak is IPv4 alone.
+            let wish = Wish { client: None, sources: Default::default(), ..wish.clone() };
+            inside.netlink.switch_on(inside.link(&wish.interface)?.index)?;
+            let index = wait_ready(&wish, host, inside, Instant::now() + patience)?;
+            let client = client4(&Wish::of(known, Dad::Off)?, patience);
+            let link = dhcp4::Link { index, name: &wish.interface };
+            inside.netns.run(|| client.release(link, &held))
+        });
+        match released {
+            Err(why) if matches!(why.kind(), Kind::TimedOut | Kind::NotFound) => {
+                let why = why.remedy("the lease ends by itself").at("give the lease back").at(id);
+                self.report.note(&why);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Sends the Release from a link like the container's, which is there for a moment.
     fn release(&self, host: &Host, known: &Attachment, leased: Option<&Leased>) -> Result<()> {
+        self.over_scratch(host, known, |inside, wish| {
+            self.release_inside(host, inside, wish, leased)
+        })
+    }
+
+    /// Does `work` on a link like the container's, which is there for a moment.
+    fn over_scratch(
+        &self,
+        host: &Host,
+        known: &Attachment,
+        work: impl FnOnce(&Inside, &Wish) -> Result<()>,
+    ) -> Result<()> {
         // Several are there at once, so this one is called what no other is.
         let wish = Wish { interface: known.link.clone(), ..Wish::of(known, Dad::Off)? };
         let place = host.place(&wish.plug)?;
@@ -179,7 +254,7 @@ impl<'a> Keeper<'a> {
         let there = End { name: &wish.interface, mac: wish.mac };
         let _ = host.netlink.seed_neighbour(index, wish.mac.link_local(), wish.mac);
         host.netlink.make_veth(&here, &there, inside.netns.as_fd(), index, mtu)?;
-        let outcome = self.release_inside(host, &inside, &wish, leased);
+        let outcome = work(&inside, &wish);
         let gone = delete(&host.netlink, &wish.link);
         outcome.and(gone)
     }
@@ -284,6 +359,24 @@ pub fn is_there(known: &Attachment) -> Result<bool> {
         }
         Err(why) => Err(why),
     }
+}
+
+/// Does `work` in the container's namespace, if that is still there.
+pub fn inside_of(known: &Attachment, work: impl FnOnce(&Inside) -> Result<()>) -> Result<()> {
+    match Inside::open(&known.container) {
+        Ok(inside) => work(&inside),
+        Err(why) if matches!(why.kind(), Kind::NotFound | Kind::BadInput) => Ok(()),
+        Err(why) => Err(why),
+    }
+}
+
+/// Takes rules and routes away that are not the interface's.
+fn unroute(known: &Attachment, inside: &Inside, rules: &[Rule], routes: &[Route]) -> Result<()> {
+    let index = inside.netlink.find_link(&known.interface)?.map_or(0, |link| link.index);
+    for rule in rules {
+        inside.netlink.remove_rule(rule)?;
+    }
+    routes.iter().try_for_each(|route| inside.netlink.remove_route(index, route).map(drop))
 }
 
 /// Deletes the link of that name, if it is there.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::attach::Job;
+use super::lease4::keeping;
 use super::plan::{in_use, is_prefix_over, is_wanted};
 use super::renew::merge;
 use super::scene::Inside;
@@ -97,7 +98,7 @@ impl Job<'_> {
             Some(before) => merge(before, lease, now),
             None => remember(lease, duid, iaid, now),
         };
-        self.known = self.wish.attachment(Some(leased.clone()));
+        self.known = keeping(self.wish.attachment(Some(leased.clone())), Some(&self.known));
         self.unionize.keeper.attachments.put(&self.known)?;
         let there = self.inside.netlink.addresses(index)?;
         for address in &leased.addresses {

@@ -6,10 +6,13 @@
 
 mod allow;
 mod attach;
+mod beside;
 mod bridge;
 mod detach;
+mod dns;
 mod dry;
 mod entries;
+mod lease4;
 mod leasing;
 mod one;
 mod options;

@@ -12,7 +12,7 @@ use crate::adapter::netlink;
 use crate::error::{Error, Kind, Result};
 use crate::record::{
     Action, Addressing, AllowFrom, Fixed, Ifname, LinkKind, LinkMode, LinkNetwork, Mac, Object,
-    Parent, VlanId, Vni,
+    Parent, Rate, Route, Rule, VlanId, Vni,
 };
 
 /// The interface of containers whose documents name none, and what documents leave out.
@@ -60,6 +60,18 @@ pub struct Wanted {
     /// Also ask for a prefix of this length (DHCPv6 prefix delegation)
     #[arg(long, hide_short_help = true, value_name = "LENGTH", value_parser = clap::value_parser!(u8).range(1..=64))]
     delegate: Option<u8>,
+    /// Add a route over it, in the words of ip-route(8)
+    #[arg(long, value_name = "ROUTE")]
+    route: Vec<Route>,
+    /// Add a rule, in the words of ip-rule(8)
+    #[arg(long, hide_short_help = true, value_name = "RULE")]
+    rule: Vec<Rule>,
+    /// Let it send and receive no faster than this, in bits per second (10mbit)
+    #[arg(long, value_name = "RATE")]
+    rate: Option<Rate>,
+    /// Write the name servers that DHCP servers tell of into the container's resolv.conf
+    #[arg(long)]
+    dns: bool,
     /// How to find out whether another station has the address
     #[arg(long, value_name = "MODE", value_enum, default_value = "optimistic")]
     dad: Dad,
@@ -124,6 +136,8 @@ where
 pub struct Options {
     /// What documents leave out, and the one interface of those that name none.
     pub network: LinkNetwork,
+    /// Whether the name servers that are learnt go into the container's resolv.conf.
+    pub dns: bool,
     /// How leased and given addresses are checked for duplicates.
     pub dad: Dad,
     /// What is done with every container, whatever its record asks for.
@@ -154,14 +168,17 @@ impl TryFrom<Wanted> for Options {
             mtu: wanted.mtu,
             addresses: wanted.address,
             delegate: wanted.delegate,
+            routes: wanted.route,
+            rules: wanted.rule,
+            rate: wanted.rate,
             rest: Object::default(),
         };
         if let Some(misfit) = network.plug().err().filter(|_| network.says_where()) {
             let what = format_args!("--{}: {}", misfit.field, misfit.why);
             return Err(Error::new(Kind::Usage, what));
         }
-        let Wanted { dad, action, allow_from, .. } = wanted;
-        Ok(Options { network, dad, action, allow_from })
+        let Wanted { dad, dns, action, allow_from, .. } = wanted;
+        Ok(Options { network, dns, dad, action, allow_from })
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Dad;
 use super::allow::{self, Door};
+use super::beside::{Beside, Errand, Scene};
 use super::wish::Wish;
 use crate::adapter::attachments::{Attachment, Leased};
 use crate::adapter::netlink::{Found, Link, Sort};
@@ -38,6 +39,10 @@ pub struct Seen {
     pub known: Option<Attachment>,
     /// The firewall of the container's end.
     pub door: Door,
+    /// Routes, rules, limits and what the kernel has made addresses of.
+    pub beside: Beside,
+    /// The container's resolv.conf, where that is looked at.
+    pub resolv: Option<String>,
 }
 
 /// One thing to do.
@@ -75,8 +80,8 @@ pub enum Step {
     Extend,
     /// Give back a part of the lease that is not wanted any more.
     GiveBack,
-    /// Add a default route.
-    Route(IpAddr),
+    /// Something beside links and DHCPv6.
+    Beside(Errand),
 }
 
 impl fmt::Display for Step {
@@ -98,7 +103,7 @@ impl fmt::Display for Step {
             Step::Lease => f.write_str("lease by DHCPv6"),
             Step::Extend => f.write_str("ask the DHCPv6 server for what it did not give"),
             Step::GiveBack => f.write_str("give back the part of the lease that is not wanted"),
-            Step::Route(router) => write!(f, "add default route via {router}"),
+            Step::Beside(errand) => errand.fmt(f),
         }
     }
 }
@@ -121,6 +126,7 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
         known.network.plug().ok().as_ref() != Some(&wish.plug)
             || known.mac != wish.mac
             || (known.lease.is_some() && wish.client.is_none())
+            || (known.lease4.is_some() && !wish.sources.dhcp4)
     });
     let known = seen.known.as_ref().filter(|_| unwanted.is_none());
     match (unwanted, pair) {
@@ -135,6 +141,8 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
     };
     links(&mut steps, wish, seen, there);
     let addresses: &[Found] = if there.is_some() { &seen.addresses } else { &[] };
+    let scene = Scene { wish, seen, known, is_there: there.is_some(), now };
+    steps.extend(scene.unwanted());
     for fixed in &wish.sources.fixed {
         give(&mut steps, fixed, addresses)?;
     }
@@ -142,9 +150,7 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
         let lease = known.and_then(|known| known.lease.as_ref());
         leased(&mut steps, wish, lease, addresses, now);
     }
-    let routed = seen.router.filter(|_| there.is_some()).map(IpAddr::from);
-    let routers = wish.sources.fixed.iter().filter_map(|fixed| fixed.router);
-    steps.extend(routers.filter(|router| routed != Some(*router)).map(Step::Route));
+    scene.wanted(&mut steps);
     Ok(steps)
 }
 

@@ -117,8 +117,11 @@ impl Keeper<'_> {
             return Ok(None);
         }
         let now = Timestamp::now();
-        let Some(leased) = known.lease.clone() else { return Ok(None) };
-        let Some(ask) = ask(&leased, all, now) else { return Ok(None) };
+        let renewed4 = self.renew4(&mut known, all, now)?;
+        let due = known.lease.clone().and_then(|leased| Some((ask(&leased, all, now)?, leased)));
+        let Some((ask, leased)) = due else {
+            return Ok(renewed4.then_some((known, None)));
+        };
         if self.dry_run {
             self.would(&id, format_args!("{} on {}", words(ask), known.link));
             return Ok(None);

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::allow;
+use super::beside::Beside;
+use super::dns;
 use super::plan::{Seen, Setting};
 use super::wish::Wish;
 use crate::adapter::attachments::Attachment;
@@ -147,7 +149,7 @@ pub fn wait_ready(wish: &Wish, host: &Host, inside: &Inside, until: Instant) -> 
     let index = inside.link(&wish.interface)?.index;
     let usable = inside.netlink.wait_for(until, |netlink| {
         let ready = netlink.find_link(&wish.interface)?.is_some_and(|link| link.ready);
-        let usable = ready && is_usable(netlink, index, local)?;
+        let usable = ready && (!wish.speaks_ipv6() || is_usable(netlink, index, local)?);
         Ok(usable.then_some(()))
     })?;
     if usable.is_none() {
@@ -190,19 +192,21 @@ pub fn look(
         seen.router = inside.netlink.router(inner.index)?;
     }
     if wish.speaks_ipv6() {
-        let there = inner.is_some();
+        let (there, slaac) = (inner.is_some(), wish.sources.slaac);
         (seen.born, seen.settings) = inside.netns.run(|| {
-            let settings =
-                if there { unsettled(Of::Interface(&wish.interface))? } else { Vec::new() };
-            Ok((unsettled(Of::Default)?, settings))
+            let own = Of::Interface(&wish.interface);
+            let settings = if there { unsettled(own, slaac)? } else { Vec::new() };
+            Ok((unsettled(Of::Default, slaac)?, settings))
         })?;
     }
+    seen.beside = Beside::look(wish, host, inside, inner.as_ref(), seen.outer.as_ref())?;
+    seen.resolv = dns::look(wish, seen.known.as_ref(), inside)?;
     seen.inner = inner;
     Ok(seen)
 }
 
 /// The settings that are not as IPv6 on a container's interface needs them.
-fn unsettled(of: Of<'_>) -> Result<Vec<Setting>> {
+fn unsettled(of: Of<'_>, slaac: bool) -> Result<Vec<Setting>> {
     // Docker switches IPv6 off in networks of its own that have none. The link-local address has
     // to be the one that follows from the MAC, and to be of use before its DAD ends (RFC 4429). It
     // may be made as soon as IPv6 is on or the mode is set, so those come last.
@@ -210,6 +214,11 @@ fn unsettled(of: Of<'_>) -> Result<Vec<Setting>> {
     if sysctl::get(of, "forwarding")? == Some(1) && sysctl::get(of, "accept_ra")? == Some(1) {
         // 1 means "unless it forwards", 2 means always.
         wanted.push(("accept_ra", 2));
+    } else if slaac && sysctl::get(of, "accept_ra")? == Some(0) {
+        wanted.push(("accept_ra", 2));
+    }
+    if slaac {
+        wanted.extend([("accept_ra_pinfo", 1), ("autoconf", 1)]);
     }
     wanted.extend([("addr_gen_mode", 0), ("disable_ipv6", 0)]);
     let mut unsettled = Vec::new();

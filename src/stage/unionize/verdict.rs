@@ -124,12 +124,13 @@ pub fn settle(
             return Ok(Some(if gone { Vec::new() } else { taken }));
         }
         let open = |found: &Found| if sure { found.tentative } else { !found.is_usable() };
-        for address in addresses.iter().chain([&local]) {
-            if of(address).is_some_and(open) {
+        let local = [local].into_iter().filter(|_| wish.speaks_ipv6());
+        for address in addresses.iter().copied().chain(local) {
+            if of(&address).is_some_and(open) {
                 return Ok(None);
             }
             if let IpAddr::V6(address) = address
-                && !netlink.takes(index, *address)?
+                && !netlink.takes(index, address)?
             {
                 return Ok(None);
             }

@@ -3,11 +3,12 @@
 use std::net::Ipv6Addr;
 
 use crate::adapter::attachments::{Attachment, Leased, VERSION};
+use crate::adapter::dhcp4;
 use crate::adapter::nftables::Guard;
 use crate::error::{Error, Kind, Result};
 use crate::record::{
-    Address, Addressing, AllowFrom, Container, Duid, Fixed, Ifname, Interface, Key, LinkKind,
-    LinkNetwork, Mac, Misfit, Origin, Plug,
+    Address, Addressing, AllowFrom, ClientIdentifier, Container, Duid, Fixed, Ifname, Interface,
+    Key, LinkKind, LinkNetwork, Mac, Misfit, Origin, Plug,
 };
 
 use super::allow::guard;
@@ -34,6 +35,8 @@ pub struct Wish {
     pub client: Option<(Duid, u32)>,
     /// How its addresses are checked for duplicates.
     pub dad: Dad,
+    /// Whether the name servers that are learnt go into the container's resolv.conf.
+    pub dns: bool,
     /// All of that as a document says it, with nothing left out.
     pub network: LinkNetwork,
     /// Whom it is shut for; absent when it is open.
@@ -68,6 +71,10 @@ impl Wish {
         }
         if first {
             network.mac = network.mac.or(options.network.mac);
+            if network.routes.is_empty() && network.rules.is_empty() {
+                network.routes.clone_from(&options.network.routes);
+                network.rules.clone_from(&options.network.rules);
+            }
             network.addresses.extend(container.addresses.iter().copied().map(Addressing::Fixed));
             let others = network.addresses.len() > 1;
             network.addresses.retain(|source| !others || *source != Addressing::None);
@@ -76,7 +83,7 @@ impl Wish {
         let mac = network.mac.unwrap_or_else(|| key.mac());
         let container = identity(container);
         let wish = Wish::assembled(container, interface, link, mac, network, options.dad)?;
-        wish.for_whom(options.allow_from)
+        Wish { dns: options.dns, ..wish }.for_whom(options.allow_from)
     }
 
     fn assembled(
@@ -102,6 +109,7 @@ impl Wish {
             sources,
             client,
             dad,
+            dns: false,
             network,
             guard: None,
         })
@@ -117,6 +125,7 @@ impl Wish {
     pub fn of(known: &Attachment, dad: Dad) -> Result<Wish> {
         let Attachment { container, interface, link, mac, network, lease, .. } = known.clone();
         let mut wish = Wish::assembled(container, interface, link, mac, network, dad)?;
+        wish.dns = known.dns;
         if let Some(leased) = lease {
             wish.client = Some((leased.duid, leased.iaid));
         }
@@ -139,7 +148,15 @@ impl Wish {
     /// Whether it needs IPv6 to work inside.
     pub fn speaks_ipv6(&self) -> bool {
         let given = self.sources.fixed.iter().any(|fixed| fixed.address.is_ipv6());
-        self.client.is_some() || self.sources.slaac || given
+        let routed = self.network.routes.iter().any(|route| route.to.addr().is_ipv6());
+        self.client.is_some() || self.sources.slaac || given || routed
+    }
+
+    /// By what DHCPv4 servers know it: as the client that DHCPv6 servers see.
+    pub fn identifier(&self) -> ClientIdentifier {
+        let own = || client(&self.container, link_key(&self.container, &self.interface));
+        let (duid, iaid) = self.client.clone().unwrap_or_else(own);
+        dhcp4::identifier(&duid, iaid)
     }
 
     /// What is remembered of it, with the lease that it has.
@@ -153,6 +170,8 @@ impl Wish {
             mac: self.mac,
             asking: lease.is_none() && self.client.is_some(),
             lease,
+            lease4: None,
+            dns: self.dns,
             allow_from: self.guard.as_ref().map(|_| AllowFrom::Lease),
             rest: Default::default(),
         }
@@ -174,7 +193,13 @@ pub fn interface(
 ) -> Interface {
     let leased = known.lease.as_ref();
     let mut addresses = leased.map(|lease| lease.addresses.clone()).unwrap_or_default();
+    let leased4 = known.lease4.as_ref();
+    addresses.extend(leased4.map(|lease| lease.address.clone()));
     addresses.extend(known.fixed().map(given));
+    let servers = leased.into_iter().flat_map(|lease| &lease.dns_servers);
+    let servers4 = leased4.into_iter().flat_map(|lease| &lease.dns_servers);
+    let search = leased.into_iter().flat_map(|lease| &lease.search);
+    let search4 = leased4.into_iter().flat_map(|lease| &lease.search);
     let network = &known.network;
     Interface {
         name: known.interface.clone(),
@@ -189,11 +214,22 @@ pub fn interface(
         prefixes: leased.map(|lease| lease.prefixes.clone()).unwrap_or_default(),
         router,
         ipv4_router: None,
-        dns_servers: leased.map(|lease| lease.dns_servers.clone()).unwrap_or_default(),
-        search: leased.map(|lease| lease.search.clone()).unwrap_or_default(),
+        dns_servers: unique(servers.chain(servers4)),
+        search: unique(search.chain(search4)),
         ready_ms: None,
         rest: Default::default(),
     }
+}
+
+/// Each of them once, in their order.
+fn unique<'a, T: Clone + PartialEq + 'a>(all: impl Iterator<Item = &'a T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for one in all {
+        if !once.contains(one) {
+            once.push(one.clone());
+        }
+    }
+    once
 }
 
 /// An address that is given as it is, as records show it.
