@@ -2,7 +2,7 @@
 //! is not the project's own.
 
 use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
+use std::net::IpAddr;
 
 use jsonschema::Validator;
 use leasepipe::logic::fleet::Fleet;
@@ -65,7 +65,7 @@ fn is_whole_in_disguise(says: &str) -> bool {
     value.contains(['.', 'e']) && number.is_some_and(|number| number.fract() == 0.0)
 }
 
-const LOOSER: [Looser; 11] = [
+const LOOSER: [Looser; 13] = [
     Looser {
         what: "that the quotes of a command line are closed",
         example: r#""cmd":"a 'b""#,
@@ -123,6 +123,16 @@ const LOOSER: [Looser; 11] = [
         what: "that no field stands twice",
         example: r#""scale":1,"scale":1"#,
         is: |_, says| says.contains("stands twice"),
+    },
+    Looser {
+        what: "which words of a route or rule go together",
+        example: r#""networks":[{"bridge":"br1","routes":["default"]}]"#,
+        is: |_, says| says.contains("route \"") || says.contains("rule \""),
+    },
+    Looser {
+        what: "that a rate is 8 bits at least",
+        example: r#""networks":[{"bridge":"br1","rate":"7"}]"#,
+        is: |_, says| says.contains("is not a rate"),
     },
 ];
 
@@ -497,8 +507,8 @@ macro_rules! texts {
 fn each_sort_of_text_is_the_same_for_both() {
     let sorts = texts! {
         Addressing Affinity Alias Constraint ContainerId Device DomainName Duid EnvVar Expose ExtraHost
-        Fixed Hostname Ifname Image IpcMode Key Link Mac NetworkName Owner PidMode Platform Port
-        Restart Signal Volume VolumesFrom
+        Fixed Hostname Ifname Image IpcMode Key Link Mac NetworkName Owner Parent PidMode Platform Port
+        Restart Route Rule Signal Volume VolumesFrom
     };
     let schema = schema(false);
     let known = schema["$defs"].as_object().unwrap();
@@ -516,6 +526,8 @@ fn each_sort_of_text_is_the_same_for_both() {
                     "Fixed" | "Addressing" => is_nobody_s(text),
                     "Constraint" => (LOOSER[8].is)("requires.constraints", &fault),
                     "Image" => text.len() > 255,
+                    "Route" => words_do_not_go(&text.parse::<record::Route>()),
+                    "Rule" => words_do_not_go(&text.parse::<record::Rule>()),
                     _ => false,
                 };
                 assert!(is_looser, "{name}: only the schema takes {text:?}");
@@ -550,8 +562,31 @@ fn each_sort_of_text_is_the_same_for_both() {
 
 /// Whether it is an address that no interface may have.
 fn is_nobody_s(text: &str) -> bool {
-    let address = text.split('/').next().and_then(|text| text.parse::<Ipv6Addr>().ok());
-    address.is_some_and(|one| one.is_multicast() || one.is_unspecified() || one.is_loopback())
+    let address = text.split('/').next().and_then(|text| text.parse::<IpAddr>().ok());
+    let is_broadcast = |one: &IpAddr| *one == IpAddr::from([255; 4]);
+    address.is_some_and(|one| {
+        one.is_multicast() || one.is_unspecified() || one.is_loopback() || is_broadcast(&one)
+    })
+}
+
+/// Whether the words of a route or rule are each right, and wrong together.
+fn words_do_not_go<T>(read: &Result<T, record::BadWords>) -> bool {
+    let Err(why) = read else { return false };
+    let why = why.to_string();
+    [
+        "stands twice",
+        "of no family",
+        "other family",
+        "another family",
+        "bits beyond its length",
+        "routes by source",
+        "of no use",
+        "is not a number",
+        "is not a table",
+        "it wants",
+    ]
+    .iter()
+    .any(|words| why.contains(words))
 }
 
 /// Texts on both sides of every border that a pattern draws.
@@ -623,6 +658,12 @@ fn valid(name: &str) -> &'static [&'static str] {
         "Device" => &["/dev/a:/dev/b:rwm", "/dev/a:mw"],
         "Restart" => &["on-failure:65535", "unless-stopped"],
         "IpcMode" => &["shareable", "container:a"],
+        "Route" => &[
+            "2001:db8::/32 via fe80::1 from 2001:db8:1::/64 metric 10 table 5 onlink",
+            "default via 192.0.2.1 src 192.0.2.9",
+            "unreachable ::/0",
+        ],
+        "Rule" => &["from 2001:db8::/64 to ::/0 table 5 priority 9", "to 192.0.2.7 lookup main"],
         _ => &[],
     }
 }

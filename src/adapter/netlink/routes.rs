@@ -44,19 +44,18 @@ impl FoundRoute {
 }
 
 impl Netlink {
-    /// The routes over the interface with the number `index`, and those of this namespace that drop
-    /// what they are for, in all tables that can be written in.
-    pub fn routes_over(&self, index: u32) -> Result<Vec<FoundRoute>> {
-        let mut found = Vec::new();
-        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let mut message = RouteMessage::default();
-            message.header.address_family = family;
-            let routes = self
-                .dump(RouteNetlinkMessage::GetRoute(message))
-                .map_err(|e| failed("list routes", &e))?;
-            found.extend(routes.into_iter().filter_map(|message| read(message, index)));
-        }
-        Ok(found)
+    /// The IPv4 or IPv6 routes over the interface with the number `index`, and those of this namespace
+    /// that drop what they are for, in all tables that can be written in.
+    pub fn routes_over(&self, index: u32, ipv4: bool) -> Result<Vec<FoundRoute>> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = match ipv4 {
+            true => AddressFamily::Inet,
+            false => AddressFamily::Inet6,
+        };
+        let routes = self
+            .dump(RouteNetlinkMessage::GetRoute(message))
+            .map_err(|e| failed("list routes", &e))?;
+        Ok(routes.into_iter().filter_map(|message| read(message, index)).collect())
     }
 
     /// Adds a route over the interface with the number `index`. Where IPv4 has one to the same place
@@ -223,7 +222,7 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// Of these routes, the router of the best default route for everybody: of the family of `like`.
+/// Of these routes, the router of the best IPv4 or IPv6 default route for everybody.
 pub fn best_router(found: &[FoundRoute], ipv4: bool) -> Option<IpAddr> {
     let of_family = |found: &&FoundRoute| found.route.to.addr().is_ipv4() == ipv4;
     let plain = |found: &FoundRoute| {

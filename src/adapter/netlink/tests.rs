@@ -51,13 +51,15 @@ fn routes_are_there_as_they_were_given_until_they_go() {
             "203.0.113.8 via 203.0.113.9 onlink",
         ] {
             let route: Route = text.parse().unwrap();
+            let is_ipv4 = route.to.addr().is_ipv4();
+            let there = || netlink.routes_over(index, is_ipv4).unwrap();
             let count = || {
-                let found = netlink.routes_over(index).unwrap();
+                let found = there();
                 found.into_iter().filter(|found| found.is(&route)).count()
             };
             assert_eq!(count(), 0, "{text}");
             netlink.add_route(index, &route).unwrap_or_else(|why| panic!("{why}"));
-            assert_eq!(count(), 1, "{text}: {:?}", netlink.routes_over(index).unwrap());
+            assert_eq!(count(), 1, "{text}: {:?}", there());
             assert!(netlink.remove_route(index, &route).unwrap(), "{text}");
             assert_eq!(count(), 0, "{text}");
             assert!(!netlink.remove_route(index, &route).unwrap(), "{text}");
@@ -70,7 +72,7 @@ fn a_given_default_route_comes_before_what_was_there() {
     with_pair(|netlink, index| {
         assign(netlink, index, "192.0.2.2", 24);
         let add = |text: &str| netlink.add_route(index, &text.parse().unwrap()).unwrap();
-        let router = |ipv4| best_router(&netlink.routes_over(index).unwrap(), ipv4);
+        let router = |ipv4| best_router(&netlink.routes_over(index, ipv4).unwrap(), ipv4);
         add("default via 192.0.2.1");
         add("default via 192.0.2.9");
         assert_eq!(router(true), "192.0.2.9".parse().ok());

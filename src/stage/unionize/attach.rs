@@ -125,7 +125,7 @@ impl Job<'_> {
     fn done(self, router: Option<Ipv6Addr>, made: bool) -> Result<Done> {
         let mut interface = interface(&self.known, self.wish.client.as_ref(), router);
         let inner = self.inside.link(&self.wish.interface)?;
-        let beside = Beside::look(self.wish, &self.host, &self.inside, Some(&inner), None)?;
+        let beside = Beside::look(self.wish, None, &self.host, &self.inside, Some(&inner), None)?;
         beside.tell(&mut interface);
         interface.ready_ms = Some((self.begun.elapsed().as_secs_f64() * 1e4).round() / 10.0);
         let provisional = !self.fresh.is_empty() && self.dad == Dad::Optimistic;

@@ -39,29 +39,35 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// How things are for `wish`.
+    /// How things are for `wish`, as far as it has to do with them or what is `known` had.
     pub fn look(
         wish: &Wish,
+        known: Option<&Attachment>,
         host: &Host,
         inside: &Inside,
         inner: Option<&Link>,
         outer: Option<&Link>,
     ) -> Result<Beside> {
         let mut seen = Beside::default();
-        if let Some(inner) = inner {
-            seen.routes = inside.netlink.routes_over(inner.index)?;
-            seen.inner = Some(inside.netlink.rate_limit(inner.index)?);
-            if wish.sources.slaac {
-                seen.advertised = inside.netlink.advertised(inner.index)?;
-            }
-        }
-        if !wish.network.rules.is_empty() || inner.is_some() {
+        let networks = || [&wish.network].into_iter().chain(known.map(|known| &known.network));
+        if networks().any(|network| !network.rules.is_empty()) {
             seen.rules = inside.netlink.rules()?;
         }
-        seen.outer = match outer {
-            Some(outer) => Some(host.netlink.rate_limit(outer.index)?),
-            None => None,
-        };
+        let Some(inner) = inner else { return Ok(seen) };
+        for ipv4 in [true, false] {
+            let leased = ipv4 && wish.sources.dhcp4;
+            if leased || networks().any(|network| is_routed(network, ipv4)) {
+                seen.routes.extend(inside.netlink.routes_over(inner.index, ipv4)?);
+            }
+        }
+        if wish.sources.slaac {
+            seen.advertised = inside.netlink.advertised(inner.index)?;
+        }
+        if networks().any(|network| network.rate.is_some()) {
+            seen.inner = Some(inside.netlink.rate_limit(inner.index)?);
+            let limit = |outer: &Link| host.netlink.rate_limit(outer.index);
+            seen.outer = outer.map(limit).transpose()?;
+        }
         Ok(seen)
     }
 
@@ -85,6 +91,12 @@ impl Beside {
     fn has_rule(&self, rule: &Rule) -> bool {
         self.rules.iter().any(|found| is_rule(found, rule))
     }
+}
+
+/// Whether a document says of routes of this family.
+fn is_routed(network: &LinkNetwork, ipv4: bool) -> bool {
+    let mut routes = routes(network, None).into_iter();
+    routes.any(|route| route.to.addr().is_ipv4() == ipv4)
 }
 
 /// An address that the kernel has made, as records show it.

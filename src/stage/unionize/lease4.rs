@@ -116,7 +116,7 @@ fn routes(lease: &Lease) -> Vec<Route> {
 
 /// Adds the routes of a lease that are not there.
 fn add_routes(inside: &Inside, index: u32, leased: &Leased4) -> Result<()> {
-    let there = inside.netlink.routes_over(index)?;
+    let there = inside.netlink.routes_over(index, true)?;
     let missing = leased.routes.iter().filter(|route| !there.iter().any(|found| found.is(route)));
     missing.into_iter().try_for_each(|route| inside.netlink.add_route(index, route))
 }

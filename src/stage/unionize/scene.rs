@@ -199,7 +199,8 @@ pub fn look(
             Ok((unsettled(Of::Default, slaac)?, settings))
         })?;
     }
-    seen.beside = Beside::look(wish, host, inside, inner.as_ref(), seen.outer.as_ref())?;
+    seen.beside =
+        Beside::look(wish, seen.known.as_ref(), host, inside, inner.as_ref(), seen.outer.as_ref())?;
     seen.resolv = dns::look(wish, seen.known.as_ref(), inside)?;
     seen.inner = inner;
     Ok(seen)
