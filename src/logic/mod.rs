@@ -12,6 +12,7 @@ pub mod leases;
 pub mod names;
 pub mod place;
 pub mod reconcile;
+pub mod renewal;
 pub mod resolv;
 pub mod rules;
 pub mod scale;

@@ -1,0 +1,221 @@
+//! What of all leases of a host is to be done next.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::course::{Attempt, Course, NEVER, Terms};
+use crate::random::Random;
+use crate::record::Ifname;
+
+/// So many questions in a row without an answer, of different leases or of one, make a segment silent.
+const SILENCE: u32 = 3;
+
+/// How many are asked at a time where nobody answers, and for how long each is.
+const PROBES: usize = 2;
+const PROBE: Duration = Duration::from_secs(3);
+
+/// What became of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A server has given these terms.
+    Extended(Terms),
+    /// A server has said whether the addresses fit the link.
+    Confirmed(bool),
+    /// A server has answered, and given nothing.
+    Refused,
+    /// Nobody has answered.
+    Silence,
+    /// It could not be asked.
+    Failed,
+}
+
+/// The leases of a host, each on a segment: one link layer with the same servers.
+#[derive(Debug)]
+pub struct Agenda {
+    entries: HashMap<Ifname, Entry>,
+    segments: HashMap<Ifname, Segment>,
+    random: Random,
+}
+
+#[derive(Debug)]
+struct Entry {
+    course: Course,
+    segment: Ifname,
+    /// Its place in the segment's queue; absent while it is worked on.
+    place: Option<Place>,
+}
+
+/// When it is due, and when it ends.
+type Place = (Duration, Duration);
+
+#[derive(Debug, Default)]
+struct Segment {
+    queue: BTreeSet<(Place, Ifname)>,
+    /// How many questions were not answered since one was.
+    silences: u32,
+    busy: usize,
+    /// Leases that have found no answer since one was heard.
+    waiting: BTreeSet<Ifname>,
+}
+
+impl Segment {
+    fn is_silent(&self) -> bool {
+        self.silences >= SILENCE
+    }
+
+    fn has_room(&self) -> bool {
+        !self.is_silent() || self.busy < PROBES
+    }
+}
+
+impl Agenda {
+    /// Without leases.
+    pub fn new(random: Random) -> Agenda {
+        Agenda { entries: HashMap::new(), segments: HashMap::new(), random }
+    }
+
+    /// Takes a lease in, or another course for one that is known.
+    pub fn put(&mut self, link: &Ifname, segment: &Ifname, course: Course) {
+        self.remove(link);
+        let entry = Entry { course, segment: segment.clone(), place: None };
+        self.entries.insert(link.clone(), entry);
+        self.segments.entry(segment.clone()).or_default();
+        self.queue(link);
+    }
+
+    /// Forgets a lease.
+    pub fn remove(&mut self, link: &Ifname) {
+        let Some(entry) = self.entries.remove(link) else { return };
+        let Some(segment) = self.segments.get_mut(&entry.segment) else { return };
+        segment.waiting.remove(link);
+        match entry.place {
+            Some(place) => drop(segment.queue.remove(&(place, link.clone()))),
+            None => segment.busy = segment.busy.saturating_sub(1),
+        }
+        if segment.queue.is_empty() && segment.busy == 0 {
+            self.segments.remove(&entry.segment);
+        }
+    }
+
+    /// The course of a lease.
+    pub fn course(&self, link: &Ifname) -> Option<&Course> {
+        self.entries.get(link).map(|entry| &entry.course)
+    }
+
+    /// Whether a lease is being worked on.
+    pub fn is_busy(&self, link: &Ifname) -> bool {
+        self.entries.get(link).is_some_and(|entry| entry.place.is_none())
+    }
+
+    /// How many leases there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Changes a course, and its place accordingly.
+    pub fn change(&mut self, link: &Ifname, change: impl FnOnce(&mut Course)) {
+        let Some(entry) = self.entries.get_mut(link) else { return };
+        change(&mut entry.course);
+        if entry.place.is_some() {
+            self.queue(link);
+        }
+    }
+
+    /// Changes all courses.
+    pub fn change_all(&mut self, mut change: impl FnMut(&Ifname, &mut Course)) {
+        let links: Vec<Ifname> = self.entries.keys().cloned().collect();
+        for link in links {
+            self.change(&link, |course| change(&link, course));
+        }
+    }
+
+    /// The next lease that something is to be asked for at `now`, and what. It counts as worked on
+    /// until [`Agenda::done`] says what came of it. Where leases of several segments wait, the one that
+    /// is overdue the longest comes first.
+    pub fn take(&mut self, now: Duration) -> Option<(Ifname, Attempt)> {
+        let open = self.segments.values().filter(|segment| segment.has_room());
+        let first = open.filter_map(|segment| segment.queue.first()).min()?;
+        if first.0.0 > now {
+            return None;
+        }
+        let link = first.1.clone();
+        let entry = self.entries.get_mut(&link)?;
+        let segment = self.segments.get_mut(&entry.segment)?;
+        if let Some(place) = entry.place.take() {
+            segment.queue.remove(&(place, link.clone()));
+        }
+        let mut attempt = entry.course.attempt(now, &mut self.random);
+        if segment.is_silent() {
+            attempt.patience = attempt.patience.min(PROBE);
+        }
+        segment.busy += 1;
+        Some((link, attempt))
+    }
+
+    /// When [`Agenda::take`] may have something next; [`Duration::MAX`] for not by itself.
+    pub fn next(&self) -> Duration {
+        let open = self.segments.values().filter(|segment| segment.has_room());
+        open.filter_map(|segment| segment.queue.first())
+            .map(|first| first.0.0)
+            .min()
+            .unwrap_or(NEVER)
+    }
+
+    /// Says what came of a question.
+    pub fn done(&mut self, link: &Ifname, outcome: Outcome) {
+        let Some(entry) = self.entries.get_mut(link) else { return };
+        if entry.place.is_some() {
+            return;
+        }
+        match outcome {
+            Outcome::Extended(terms) => entry.course.extended(terms),
+            Outcome::Confirmed(on_link) => entry.course.confirmed(on_link),
+            Outcome::Silence => entry.course.unanswered(),
+            Outcome::Refused | Outcome::Failed => (),
+        }
+        let name = entry.segment.clone();
+        let Some(segment) = self.segments.get_mut(&name) else { return };
+        segment.busy = segment.busy.saturating_sub(1);
+        let mut woken = Vec::new();
+        match outcome {
+            Outcome::Silence => {
+                segment.silences = segment.silences.saturating_add(1);
+                segment.waiting.insert(link.clone());
+            }
+            Outcome::Failed => (),
+            Outcome::Extended(_) | Outcome::Confirmed(_) | Outcome::Refused => {
+                segment.waiting.remove(link);
+                if segment.is_silent() {
+                    woken.extend(std::mem::take(&mut segment.waiting));
+                }
+                segment.silences = 0;
+            }
+        }
+        self.queue(link);
+        for link in woken {
+            self.change(&link, Course::heard);
+        }
+    }
+
+    /// How many questions of this segment have found no answer since one did, when it is silent.
+    pub fn silence(&self, segment: &Ifname) -> Option<u32> {
+        let segment = self.segments.get(segment).filter(|segment| segment.is_silent())?;
+        Some(segment.silences)
+    }
+
+    /// Puts a lease in its place.
+    fn queue(&mut self, link: &Ifname) {
+        let Some(entry) = self.entries.get_mut(link) else { return };
+        let Some(segment) = self.segments.get_mut(&entry.segment) else { return };
+        let place = (entry.course.due(), entry.course.terms().end());
+        if let Some(before) = entry.place.replace(place) {
+            segment.queue.remove(&(before, link.clone()));
+        }
+        segment.queue.insert((place, link.clone()));
+    }
+}
