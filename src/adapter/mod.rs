@@ -2,8 +2,10 @@
 //! other adapter, and whatever is asynchronous in it ends inside it.
 
 pub mod attachments;
+pub mod clock;
 pub mod dhcp4;
 pub mod dhcp6;
+pub mod directory;
 pub mod dnsmasq;
 pub mod docker;
 #[cfg(feature = "etcd")]
@@ -17,6 +19,7 @@ pub mod netns;
 pub mod nftables;
 pub mod ovs;
 pub mod resolv;
+pub mod signals;
 pub mod sources;
 pub mod sysctl;
 pub mod sysfs;

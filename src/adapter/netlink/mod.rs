@@ -6,6 +6,7 @@
 
 mod address;
 mod bridge_vlan;
+mod changes;
 mod link;
 mod moved;
 mod neighbour;
@@ -34,6 +35,7 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use address::{Advertised, Dad, Found, Lifetimes};
 pub use bridge_vlan::PortVlan;
+pub use changes::{Changes, Seen, Wire};
 pub use link::{Bridge, End, Link, Sort};
 pub use moved::{Device, Guise, Marks};
 use notices::Notices;

@@ -1,6 +1,7 @@
 //! What of all leases of a host is to be done next.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::time::Duration;
 
 use super::course::{Attempt, Course, NEVER, Terms};
@@ -29,11 +30,11 @@ pub enum Outcome {
     Failed,
 }
 
-/// The leases of a host, each on a segment: one link layer with the same servers.
+/// The leases of a host, called `K`, each on a segment: one link layer with the same servers.
 #[derive(Debug)]
-pub struct Agenda {
-    entries: HashMap<Ifname, Entry>,
-    segments: HashMap<Ifname, Segment>,
+pub struct Agenda<K> {
+    entries: HashMap<K, Entry>,
+    segments: HashMap<Ifname, Segment<K>>,
     random: Random,
 }
 
@@ -48,17 +49,21 @@ struct Entry {
 /// When it is due, and when it ends.
 type Place = (Duration, Duration);
 
-#[derive(Debug, Default)]
-struct Segment {
-    queue: BTreeSet<(Place, Ifname)>,
+#[derive(Debug)]
+struct Segment<K> {
+    queue: BTreeSet<(Place, K)>,
     /// How many questions were not answered since one was.
     silences: u32,
     busy: usize,
     /// Leases that have found no answer since one was heard.
-    waiting: BTreeSet<Ifname>,
+    waiting: BTreeSet<K>,
 }
 
-impl Segment {
+impl<K> Segment<K> {
+    fn new() -> Segment<K> {
+        Segment { queue: BTreeSet::new(), silences: 0, busy: 0, waiting: BTreeSet::new() }
+    }
+
     fn is_silent(&self) -> bool {
         self.silences >= SILENCE
     }
@@ -68,28 +73,28 @@ impl Segment {
     }
 }
 
-impl Agenda {
+impl<K: Ord + Hash + Clone> Agenda<K> {
     /// Without leases.
-    pub fn new(random: Random) -> Agenda {
+    pub fn new(random: Random) -> Agenda<K> {
         Agenda { entries: HashMap::new(), segments: HashMap::new(), random }
     }
 
     /// Takes a lease in, or another course for one that is known.
-    pub fn put(&mut self, link: &Ifname, segment: &Ifname, course: Course) {
-        self.remove(link);
+    pub fn put(&mut self, lease: &K, segment: &Ifname, course: Course) {
+        self.remove(lease);
         let entry = Entry { course, segment: segment.clone(), place: None };
-        self.entries.insert(link.clone(), entry);
-        self.segments.entry(segment.clone()).or_default();
-        self.queue(link);
+        self.entries.insert(lease.clone(), entry);
+        self.segments.entry(segment.clone()).or_insert_with(Segment::new);
+        self.queue(lease);
     }
 
     /// Forgets a lease.
-    pub fn remove(&mut self, link: &Ifname) {
-        let Some(entry) = self.entries.remove(link) else { return };
+    pub fn remove(&mut self, lease: &K) {
+        let Some(entry) = self.entries.remove(lease) else { return };
         let Some(segment) = self.segments.get_mut(&entry.segment) else { return };
-        segment.waiting.remove(link);
+        segment.waiting.remove(lease);
         match entry.place {
-            Some(place) => drop(segment.queue.remove(&(place, link.clone()))),
+            Some(place) => drop(segment.queue.remove(&(place, lease.clone()))),
             None => segment.busy = segment.busy.saturating_sub(1),
         }
         if segment.queue.is_empty() && segment.busy == 0 {
@@ -98,13 +103,13 @@ impl Agenda {
     }
 
     /// The course of a lease.
-    pub fn course(&self, link: &Ifname) -> Option<&Course> {
-        self.entries.get(link).map(|entry| &entry.course)
+    pub fn course(&self, lease: &K) -> Option<&Course> {
+        self.entries.get(lease).map(|entry| &entry.course)
     }
 
     /// Whether a lease is being worked on.
-    pub fn is_busy(&self, link: &Ifname) -> bool {
-        self.entries.get(link).is_some_and(|entry| entry.place.is_none())
+    pub fn is_busy(&self, lease: &K) -> bool {
+        self.entries.get(lease).is_some_and(|entry| entry.place.is_none())
     }
 
     /// How many leases there are.
@@ -118,43 +123,43 @@ impl Agenda {
     }
 
     /// Changes a course, and its place accordingly.
-    pub fn change(&mut self, link: &Ifname, change: impl FnOnce(&mut Course)) {
-        let Some(entry) = self.entries.get_mut(link) else { return };
+    pub fn change(&mut self, lease: &K, change: impl FnOnce(&mut Course)) {
+        let Some(entry) = self.entries.get_mut(lease) else { return };
         change(&mut entry.course);
         if entry.place.is_some() {
-            self.queue(link);
+            self.queue(lease);
         }
     }
 
     /// Changes all courses.
-    pub fn change_all(&mut self, mut change: impl FnMut(&Ifname, &mut Course)) {
-        let links: Vec<Ifname> = self.entries.keys().cloned().collect();
-        for link in links {
-            self.change(&link, |course| change(&link, course));
+    pub fn change_all(&mut self, mut change: impl FnMut(&K, &mut Course)) {
+        let leases: Vec<K> = self.entries.keys().cloned().collect();
+        for lease in leases {
+            self.change(&lease, |course| change(&lease, course));
         }
     }
 
     /// The next lease that something is to be asked for at `now`, and what. It counts as worked on
     /// until [`Agenda::done`] says what came of it. Where leases of several segments wait, the one that
     /// is overdue the longest comes first.
-    pub fn take(&mut self, now: Duration) -> Option<(Ifname, Attempt)> {
+    pub fn take(&mut self, now: Duration) -> Option<(K, Attempt)> {
         let open = self.segments.values().filter(|segment| segment.has_room());
         let first = open.filter_map(|segment| segment.queue.first()).min()?;
         if first.0.0 > now {
             return None;
         }
-        let link = first.1.clone();
-        let entry = self.entries.get_mut(&link)?;
+        let lease = first.1.clone();
+        let entry = self.entries.get_mut(&lease)?;
         let segment = self.segments.get_mut(&entry.segment)?;
         if let Some(place) = entry.place.take() {
-            segment.queue.remove(&(place, link.clone()));
+            segment.queue.remove(&(place, lease.clone()));
         }
         let mut attempt = entry.course.attempt(now, &mut self.random);
         if segment.is_silent() {
             attempt.patience = attempt.patience.min(PROBE);
         }
         segment.busy += 1;
-        Some((link, attempt))
+        Some((lease, attempt))
     }
 
     /// When [`Agenda::take`] may have something next; [`Duration::MAX`] for not by itself.
@@ -167,8 +172,8 @@ impl Agenda {
     }
 
     /// Says what came of a question.
-    pub fn done(&mut self, link: &Ifname, outcome: Outcome) {
-        let Some(entry) = self.entries.get_mut(link) else { return };
+    pub fn done(&mut self, lease: &K, outcome: Outcome) {
+        let Some(entry) = self.entries.get_mut(lease) else { return };
         if entry.place.is_some() {
             return;
         }
@@ -185,20 +190,20 @@ impl Agenda {
         match outcome {
             Outcome::Silence => {
                 segment.silences = segment.silences.saturating_add(1);
-                segment.waiting.insert(link.clone());
+                segment.waiting.insert(lease.clone());
             }
             Outcome::Failed => (),
             Outcome::Extended(_) | Outcome::Confirmed(_) | Outcome::Refused => {
-                segment.waiting.remove(link);
+                segment.waiting.remove(lease);
                 if segment.is_silent() {
                     woken.extend(std::mem::take(&mut segment.waiting));
                 }
                 segment.silences = 0;
             }
         }
-        self.queue(link);
-        for link in woken {
-            self.change(&link, Course::heard);
+        self.queue(lease);
+        for lease in woken {
+            self.change(&lease, Course::heard);
         }
     }
 
@@ -209,13 +214,13 @@ impl Agenda {
     }
 
     /// Puts a lease in its place.
-    fn queue(&mut self, link: &Ifname) {
-        let Some(entry) = self.entries.get_mut(link) else { return };
+    fn queue(&mut self, lease: &K) {
+        let Some(entry) = self.entries.get_mut(lease) else { return };
         let Some(segment) = self.segments.get_mut(&entry.segment) else { return };
         let place = (entry.course.due(), entry.course.terms().end());
         if let Some(before) = entry.place.replace(place) {
-            segment.queue.remove(&(before, link.clone()));
+            segment.queue.remove(&(before, lease.clone()));
         }
-        segment.queue.insert((place, link.clone()));
+        segment.queue.insert((place, lease.clone()));
     }
 }

@@ -194,7 +194,7 @@ fn slewing_is_no_jump_and_sleep_is_one() {
 
 /// Ten thousand leases on one bridge, a server that is away for some time, and how it comes out.
 struct Site {
-    agenda: Agenda,
+    agenda: Agenda<Ifname>,
     /// When each lease ends, as the server sees it.
     ends: HashMap<Ifname, u64>,
     valid: u64,
