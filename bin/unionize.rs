@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use leasepipe::cli::{self, Jobs, Show, Span};
 use leasepipe::error::Result;
-use leasepipe::pipe::{Output, Report, Stdio};
-use leasepipe::stage::changes::serve;
-use leasepipe::stage::unionize::{self, Named, Options, Unionize, Upkeep, Wanted, renew};
+use leasepipe::pipe::{Output, Report};
+use leasepipe::stage::unionize::{self, Named, Upkeep, Wanted};
 
 /// Changes → the same, plugged in: a bridge port and an address for each
 ///
@@ -31,13 +30,19 @@ pub struct Args {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Leases held → changes: renew the leases that are due, once, and write out their containers
+    /// Leases held → changes: renew the leases that are due, once or for ever, and write out their containers
     Renew {
-        /// Also renew leases whose time has not come
-        #[arg(long)]
-        all: bool,
+        #[command(flatten)]
+        renewal: unionize::Renewal,
         #[command(flatten)]
         common: Common,
+    },
+    /// Attachments → records: what is held, until when
+    List {
+        #[command(flatten)]
+        listing: unionize::Listing,
+        #[command(flatten)]
+        show: Show,
     },
 }
 
@@ -71,20 +76,18 @@ fn main() -> ExitCode {
 }
 
 fn work(args: Args, report: &Report) -> Result<()> {
-    if let Some(Command::Renew { all, common }) = args.command {
-        let output = Output::stdout(common.show.table)?;
-        return renew(&common.upkeep(), all, common.jobs.concurrency, output, report);
+    match args.command {
+        Some(Command::Renew { renewal, common }) => {
+            let output = Output::stdout(common.show.table)?;
+            unionize::renew(&common.upkeep(), renewal, common.jobs.concurrency, output, report)
+        }
+        Some(Command::List { listing, show }) => {
+            unionize::list(&listing, Output::stdout(show.table)?, report)
+        }
+        None => {
+            let Args { named, wanted, common, .. } = args;
+            let (upkeep, jobs) = (common.upkeep(), common.jobs.concurrency);
+            unionize::run(&named, wanted, &upkeep, jobs, common.show.table, report)
+        }
     }
-    let Args { named, wanted, common, .. } = args;
-    let upkeep = common.upkeep();
-    if named.waits() {
-        return unionize::wait(&named, wanted, &upkeep);
-    }
-    if named.is_one() {
-        let output = Output::stdout(common.show.table)?;
-        return unionize::one(&named, wanted, &upkeep, output, report);
-    }
-    named.check()?;
-    let unionize = Unionize::new(Options::try_from(wanted)?, &upkeep, report)?;
-    serve(Stdio::open(report, common.show.table)?, common.jobs.concurrency, &unionize)
 }

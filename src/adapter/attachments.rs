@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
@@ -130,11 +131,32 @@ impl Attachments {
     /// It is a lock on one byte of one file, whose place is a hash of the name: there is nothing
     /// to clean up, and the lock ends with the process.
     pub fn lock(&self, link: &Ifname) -> Result<Held> {
+        let (file, byte) = self.byte(link)?;
+        loop {
+            match fcntl(&file, FcntlArg::F_OFD_SETLKW(&byte)) {
+                Ok(_) => return Ok(Held(file)),
+                Err(Errno::EINTR) => (),
+                Err(why) => return Err(why).doing(format_args!("lock attachment {link}")),
+            }
+        }
+    }
+
+    /// The same, but does not wait: nothing when somebody works on it.
+    pub fn try_lock(&self, link: &Ifname) -> Result<Option<Held>> {
+        let (file, byte) = self.byte(link)?;
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&byte)) {
+            Ok(_) => Ok(Some(Held(file))),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+            Err(why) => Err(why).doing(format_args!("lock attachment {link}")),
+        }
+    }
+
+    /// The file with the locks, and the attachment's byte of it.
+    fn byte(&self, link: &Ifname) -> Result<(File, libc::flock)> {
         let path = self.dir.join(".lock");
-        let doing = || format!("lock {}", path.display());
         let mut open = OpenOptions::new();
         open.create(true).truncate(false).write(true).mode(0o600);
-        let file = open.open(&path).doing(doing())?;
+        let file = open.open(&path).doing(format_args!("lock {}", path.display()))?;
         let place = Key::derive("lock", &[link.as_str().as_bytes()]).mac().as_bytes();
         let place = place.iter().fold(0, |place: i64, byte| place << 8 | i64::from(*byte));
         let byte = libc::flock {
@@ -144,13 +166,7 @@ impl Attachments {
             l_len: 1,
             l_pid: 0,
         };
-        loop {
-            match fcntl(&file, FcntlArg::F_OFD_SETLKW(&byte)) {
-                Ok(_) => return Ok(Held(file)),
-                Err(nix::errno::Errno::EINTR) => (),
-                Err(why) => return Err(why).doing(doing()),
-            }
-        }
+        Ok((file, byte))
     }
 
     /// The attachment whose host end is called `link`.
@@ -327,6 +343,7 @@ mod tests {
         let (a, b): (Ifname, Ifname) = ("lpa".parse().unwrap(), "lpb".parse().unwrap());
         let held = place.0.lock(&a).unwrap();
         let _other = place.0.lock(&b).unwrap();
+        assert!(place.0.try_lock(&a).unwrap().is_none());
         let (told, heard) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -14,7 +14,7 @@ pub use report::Report;
 pub use status::{EXITS, Exit};
 pub use writer::{Writer, input_within, reader_leaves};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, OneLine, Result};
 use crate::record::{Action, Record};
 
 /// Where records go: as NDJSON to the next program, or as a table to a person.
@@ -50,6 +50,13 @@ impl Output {
             Some(_) => items.iter().try_for_each(|item| self.write(&record(item))),
             None => self.writer.write_each(items, record),
         }
+    }
+
+    /// Appends a row for what is no record by itself, where there is a table; whether there is one.
+    pub fn row(&mut self, head: &'static [&'static str], cells: &[String]) -> Result<bool> {
+        let Some(table) = &mut self.table else { return Ok(false) };
+        let cells = cells.iter().map(|cell| OneLine(cell).to_string()).collect();
+        table.cells(&mut self.writer, head, cells).map(|()| true)
     }
 
     /// Appends a change of which no more is to be said than the container, whose JSON is given.

@@ -27,6 +27,16 @@ impl Table {
         let Some((head, row)) = columns(record) else {
             return self.flush(to);
         };
+        self.cells(to, head, row)
+    }
+
+    /// Takes a row of something that is no record.
+    pub fn cells(
+        &mut self,
+        to: &mut Writer,
+        head: &'static [&'static str],
+        row: Vec<String>,
+    ) -> Result<()> {
         if head != self.head {
             self.flush(to)?;
             self.head = head;

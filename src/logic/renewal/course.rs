@@ -65,6 +65,11 @@ impl Terms {
         Terms { renew: renew.min(rebind), rebind, end }
     }
 
+    /// The terms of what ends then and cannot be extended.
+    pub fn ending(at: Duration) -> Terms {
+        Terms { renew: at, rebind: at, end: at }
+    }
+
     /// What is left when there is no lease at all.
     pub fn none() -> Terms {
         Terms { renew: Duration::ZERO, rebind: Duration::ZERO, end: Duration::ZERO }

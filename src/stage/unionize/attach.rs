@@ -61,7 +61,10 @@ impl Unionize<'_> {
         let inside = Inside::open(&wish.container)?;
         let known = self.keeper.attachments.get(&wish.link)?;
         let seen = look(wish, &host, &place, &inside, known)?;
-        let steps = plan(wish, &seen, Timestamp::now())?;
+        let mut steps = plan(wish, &seen, Timestamp::now())?;
+        if self.keeps {
+            steps.retain(|step| *step != Step::Lease);
+        }
         let lease = seen.known.as_ref().and_then(|known| known.lease.clone());
         let known = keeping(wish.attachment(lease), seen.known.as_ref());
         if steps.is_empty() {
@@ -114,6 +117,9 @@ impl Job<'_> {
 
     fn undo(&mut self) -> Result<()> {
         let keeper = &self.unionize.keeper;
+        if self.unionize.keeps {
+            return Ok(());
+        }
         if self.known.asking {
             // It is known that nothing was leased, so no server need be asked for it.
             self.known.asking = false;

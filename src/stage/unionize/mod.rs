@@ -12,8 +12,10 @@ mod detach;
 mod dns;
 mod dry;
 mod entries;
+mod keep;
 mod lease4;
 mod leasing;
+mod list;
 mod one;
 mod options;
 mod plan;
@@ -26,13 +28,14 @@ mod wish;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use one::{Named, one, wait};
+pub use list::{Listing, list};
+pub use one::{Named, run};
 pub use options::{Dad, Options, Sources, Upkeep, Wanted};
-pub use renew::renew;
+pub use renew::{Renewal, renew};
 
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Report;
-use crate::record::{Action, Change, Checkpoint, ContainerId, Ifname, Of, Record};
+use crate::record::{Action, Change, Checkpoint, ContainerId, Ifname, LinkNetwork, Of, Record};
 use crate::stage::changes::Work;
 use detach::Keeper;
 use entries::is_reserved;
@@ -42,6 +45,9 @@ use wish::Wish;
 pub struct Unionize<'a> {
     options: Options,
     keeper: Keeper<'a>,
+    /// Whether it looks after what is there already: then an attachment is made again without asking
+    /// a server, and what fails is left as far as it came, for another try.
+    keeps: bool,
     /// The links of the containers that were listed since the last checkpoint.
     listed: Mutex<HashSet<Ifname>>,
     /// Containers with an address whose duplicate detection goes on, and the links that were made
@@ -61,10 +67,20 @@ impl<'a> Unionize<'a> {
         Ok(Unionize {
             options,
             keeper: Keeper::new(upkeep, report)?,
+            keeps: false,
             listed: Mutex::default(),
             provisional: Mutex::default(),
             told: Mutex::default(),
         })
+    }
+}
+
+impl<'a> Unionize<'a> {
+    /// Work that looks after what is there already.
+    fn keeping(upkeep: &Upkeep, report: &'a Report) -> Result<Unionize<'a>> {
+        let (network, dad) = (LinkNetwork::unsaid(), Dad::Optimistic);
+        let options = Options { network, dad, action: None };
+        Ok(Unionize { keeps: true, ..Unionize::new(options, upkeep, report)? })
     }
 }
 

@@ -1,6 +1,7 @@
 //! One container that the command line names, in the order of words that pipework has: where, which,
 //! what address, and after that perhaps the hardware address and the VLAN.
 
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use super::scene::{Host, Inside};
@@ -9,11 +10,11 @@ use crate::adapter::docker::Engine;
 use crate::adapter::netlink::Sort;
 use crate::adapter::netns::Netns;
 use crate::error::{Error, Kind, Result, Within};
-use crate::pipe::{Output, Reader, Report};
+use crate::pipe::{Output, Reader, Report, Stdio};
 use crate::record::{
     self, Action, Addressing, Container, ContainerId, Ifname, LinkKind, Mac, NotA, Parent, VlanId,
 };
-use crate::stage::changes::serve_from;
+use crate::stage::changes::{serve, serve_from};
 
 /// One container instead of those on standard input, and which it is.
 #[derive(clap::Args, Clone, Debug)]
@@ -48,18 +49,18 @@ pub struct Named {
 
 impl Named {
     /// Whether it is one container.
-    pub fn is_one(&self) -> bool {
+    fn is_one(&self) -> bool {
         self.place.is_some()
     }
 
     /// Whether an interface is to be waited for.
-    pub fn waits(&self) -> bool {
+    fn waits(&self) -> bool {
         self.wait
     }
 
     /// # Errors
     /// `Usage` for a namespace without a container to be called by.
-    pub fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         if !self.is_one() && !self.wait && (self.netns.is_some() || self.pid.is_some()) {
             return Err(Error::new(Kind::Usage, "--netns and --pid go with PLACE and CONTAINER")
                 .remedy("see EXAMPLES in unionize(1)"));
@@ -73,8 +74,28 @@ impl Named {
     }
 }
 
+/// Does what the command line asks for: waits, works on one container, or on the records that come.
+pub fn run(
+    named: &Named,
+    wanted: Wanted,
+    upkeep: &Upkeep,
+    jobs: NonZeroUsize,
+    table: bool,
+    report: &Report,
+) -> Result<()> {
+    if named.waits() {
+        return wait(named, wanted, upkeep);
+    }
+    if named.is_one() {
+        return one(named, wanted, upkeep, Output::stdout(table)?, report);
+    }
+    named.check()?;
+    let unionize = Unionize::new(Options::try_from(wanted)?, upkeep, report)?;
+    serve(Stdio::open(report, table)?, jobs, &unionize)
+}
+
 /// Works on one container and writes it out.
-pub fn one(
+fn one(
     named: &Named,
     wanted: Wanted,
     upkeep: &Upkeep,
@@ -92,11 +113,11 @@ pub fn one(
     let record = serde_json::to_vec(&container).map_err(|why| doing().why(why))?;
     let unionize = Unionize::new(options, upkeep, report)?;
     let reader = Reader::new(record.as_slice(), "command line");
-    serve_from(reader, output, report, std::num::NonZeroUsize::MIN, &unionize)
+    serve_from(reader, output, report, NonZeroUsize::MIN, &unionize)
 }
 
 /// Waits for an interface that others make.
-pub fn wait(named: &Named, wanted: Wanted, upkeep: &Upkeep) -> Result<()> {
+fn wait(named: &Named, wanted: Wanted, upkeep: &Upkeep) -> Result<()> {
     let options = Options::try_from(wanted)?;
     let name = options.network.interface.unwrap_or_else(|| "eth1".parse().expect("a name"));
     let netns = match named.namespace() {

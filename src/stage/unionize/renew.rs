@@ -1,4 +1,4 @@
-//! `unionize renew`: more time for the leases that need it, once.
+//! `unionize renew`: more time for the leases that need it, once; [`follow`] does so for ever.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 
 use super::detach::{Keeper, is_there};
+use super::keep::{Engines, follow};
 use super::leasing::{HOST_PREFIX, held, keep_prefixes, remaining, remember, speak};
 use super::plan::{in_use, is_alive, is_over};
 use super::scene::Inside;
@@ -19,18 +20,47 @@ use crate::adapter::dhcp6::Lease;
 use crate::adapter::netlink::Dad;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Action, Change, Status};
+use crate::record::{Action, Address, Change, Origin, Prefix, Status};
+
+/// Which leases are renewed, and for how long that goes on.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Renewal {
+    /// Keep all leases until told to end, and attach again what is restarted
+    #[arg(long, conflicts_with_all = ["all", "dry_run"])]
+    follow: bool,
+    /// Also renew leases whose time has not come
+    #[arg(long)]
+    all: bool,
+    /// Ask the engine at URL which containers there are; may be given several times
+    #[arg(long, value_name = "URL", default_value = "unix:///var/run/docker.sock")]
+    host: Vec<String>,
+}
+
+/// Renews what is due, or keeps all leases.
+pub fn renew(
+    upkeep: &Upkeep,
+    renewal: Renewal,
+    jobs: NonZeroUsize,
+    output: Output,
+    report: &Report,
+) -> Result<()> {
+    match renewal.follow {
+        true => follow(upkeep, renewal.host, jobs, output, report),
+        false => once(upkeep, renewal, jobs, output, report),
+    }
+}
 
 /// Renews what is due, or everything, and clears what is left of containers that are gone. Every
 /// lease that was touched is written out, as a change that keeps its container.
-pub fn renew(
+fn once(
     upkeep: &Upkeep,
-    all: bool,
+    renewal: Renewal,
     jobs: NonZeroUsize,
     output: Output,
     report: &Report,
 ) -> Result<()> {
     let keeper = Keeper::new(upkeep, report)?;
+    let engines = Engines::new(renewal.host);
     let (found, wrong) = keeper.attachments.list()?;
     wrong.iter().for_each(|why| report.note(why));
     let due = Mutex::new(VecDeque::from(found));
@@ -41,7 +71,9 @@ pub fn renew(
             scope.spawn(|| {
                 while let Some(known) = next(&due) {
                     report.used();
-                    let Some(change) = keeper.renewed(&known, all) else { continue };
+                    let Some(change) = keeper.renewed(&known, renewal.all, &engines) else {
+                        continue;
+                    };
                     let mut output = lock(&output);
                     if let Err(why) = output.write(&change.into()).and_then(|()| output.flush()) {
                         lock(&stop).get_or_insert(why);
@@ -88,9 +120,9 @@ fn ask(leased: &Leased, all: bool, now: Timestamp) -> Option<Ask> {
 
 impl Keeper<'_> {
     /// The change that tells of a renewal; nothing when none was due.
-    fn renewed(&self, known: &Attachment, all: bool) -> Option<Change> {
+    fn renewed(&self, known: &Attachment, all: bool, engines: &Engines) -> Option<Change> {
         let mut change = Change::new(Action::Keep, known.container.clone());
-        match self.renew(known, all) {
+        match self.renew(known, all, engines) {
             Ok(None) => None,
             Ok(Some((known, router))) => {
                 change.container.interfaces = vec![interface(&known, None, router)];
@@ -108,11 +140,17 @@ impl Keeper<'_> {
         &self,
         listed: &Attachment,
         all: bool,
+        engines: &Engines,
     ) -> Result<Option<(Attachment, Option<std::net::Ipv6Addr>)>> {
         let _held = self.attachments.lock(&listed.link)?;
         let Some(mut known) = self.attachments.get(&listed.link)? else { return Ok(None) };
         let id = known.container.id.clone();
         if !is_there(&known)? {
+            // One that was stopped may be started again.
+            engines.connect();
+            if engines.may_come_back(&known.container) {
+                return Ok(None);
+            }
             self.detach(&id, &known.link)?;
             return Ok(None);
         }
@@ -143,14 +181,14 @@ impl Keeper<'_> {
         })?;
         known.lease = Some(merge(&leased, &lease, Timestamp::now()));
         self.attachments.put(&known)?;
-        let router = self.apply(inside, &wish, link.index, &mut known, &lease)?;
+        let router = self.apply(&inside, &wish, link.index, &mut known, &lease)?;
         Ok(Some((known, router)))
     }
 
     /// Brings the interface to what was leased.
-    fn apply(
+    pub(super) fn apply(
         &self,
-        inside: Inside,
+        inside: &Inside,
         wish: &Wish,
         index: u32,
         known: &mut Attachment,
@@ -172,10 +210,10 @@ impl Keeper<'_> {
             }
         }
         let taken =
-            if fresh.is_empty() { Vec::new() } else { duplicates(&inside, wish, index, &fresh)? };
+            if fresh.is_empty() { Vec::new() } else { duplicates(inside, wish, index, &fresh)? };
         let router = inside.netlink.router(index)?;
         if let Some(first) = taken.first() {
-            self.refuse(&inside, wish, index, known, &taken)?;
+            self.refuse(inside, wish, index, known, &taken)?;
             return Err(in_use(first).remedy("declined; unionize asks for another at its next run"));
         }
         Ok(router)
@@ -219,16 +257,33 @@ fn words(ask: Ask) -> &'static str {
 }
 
 /// The lease as it is now. An address that the answer does not name stays as it was (RFC 8415
-/// section 18.2.10.1), unless its time is over.
+/// section 18.2.10.1), unless its time is over; and where the answer has one of the same sort that was
+/// not there before, no new connection begins from those that it does not name.
 pub fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
     let mut after = remember(answer, before.duid.clone(), before.iaid, now);
+    let is_new = |new: &&Address| before.addresses.iter().all(|old| old.address != new.address);
+    let new: Vec<Origin> = after.addresses.iter().filter(is_new).map(|new| new.origin).collect();
     let kept = before.addresses.iter().filter(|old| {
         !is_over(old, now)
             && !answer.withdrawn.iter().any(|gone| old.address == IpAddr::from(*gone))
             && !answer.addresses.iter().any(|new| old.address == IpAddr::from(new.address))
     });
-    after.addresses.extend(kept.cloned());
+    let kept: Vec<Address> = kept.cloned().collect();
+    let since = after.obtained_at;
+    after.addresses.extend(kept.into_iter().map(|old| match old.preferred_until {
+        Some(until) if until <= since => old,
+        _ if new.contains(&old.origin) => Address { preferred_until: Some(since), ..old },
+        _ => old,
+    }));
+    let there = after.prefixes.len();
+    let is_new = |new: &Prefix| before.prefixes.iter().all(|old| old.prefix != new.prefix);
+    let replaces = after.prefixes.iter().any(is_new);
     keep_prefixes(&mut after, before, answer, now);
+    if replaces {
+        for old in &mut after.prefixes[there..] {
+            old.preferred_until = Some(old.preferred_until.map_or(since, |until| until.min(since)));
+        }
+    }
     after
 }
 
@@ -236,7 +291,6 @@ pub fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
 mod tests {
     use super::*;
     use crate::adapter::dhcp6::{Ia, LeasedAddress, Lifetime};
-    use crate::record::{Address, Origin};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -304,6 +358,10 @@ mod tests {
         let addresses: Vec<_> = after.addresses.iter().map(|a| a.address.to_string()).collect();
         assert_eq!(addresses, ["2001:db8::4", "2001:db8::2"]);
         assert_eq!(after.addresses[0].valid_until, None);
+        let kept = &after.addresses[1];
+        assert_eq!((kept.preferred_until, kept.valid_until), (Some(at(60)), Some(at(100))));
+        let same = Lease { addresses: vec![], withdrawn: vec![], ..answer };
+        assert_eq!(merge(&before, &same, at(60)).addresses[0], before.addresses[0]);
         assert_eq!((after.renew_at, after.rebind_at), (Some(at(110)), None));
     }
 }

@@ -1,0 +1,277 @@
+//! The work on one attachment: what a thread does that may block.
+//!
+//! Nobody else works on the attachment meanwhile, from before its file is read until after it is
+//! written; for an exchange that is until the answer has been put to use.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::super::detach::{Keeper, is_there};
+use super::super::leasing::{held, remember};
+use super::super::renew::merge;
+use super::super::scene::Inside;
+use super::super::wish::{Wish, interface};
+use super::super::{Dad, Unionize};
+use super::engines::{Engines, Standing};
+use super::{Done, Order};
+use crate::adapter::attachments::{Attachment, Held};
+use crate::adapter::dhcp6::{Client, Exchange, Lease, Link, Outcome, Task, Wants};
+use crate::error::{Error, Kind, Result};
+use crate::logic::renewal::{Ask, Attempt};
+use crate::record::{Action, Address, Change, Ifname, Interface, Status};
+
+/// What is to be known of an exchange when it ends.
+pub struct Aboard {
+    attempt: Attempt,
+    known: Attachment,
+    /// The number of the interface that it was begun on.
+    index: u32,
+    _held: Held,
+}
+
+/// What came of the wish to ask.
+pub enum TakeOff {
+    /// The sockets are open.
+    Aloft(Box<Exchange>, Box<Aboard>),
+    /// Somebody else works on the attachment.
+    Held,
+    /// It has another lease than it was thought to have.
+    Other(Box<Attachment>),
+    /// There is no such attachment any more.
+    Forgotten,
+    /// The container is not where it was.
+    Astray,
+}
+
+/// What came of an exchange.
+pub struct Landed {
+    /// The attachment as it is now.
+    pub known: Box<Attachment>,
+    /// How it went.
+    pub how: How,
+    /// What is told of it.
+    pub change: Option<Box<Change>>,
+    /// What is wrong with it.
+    pub failure: Option<Error>,
+}
+
+/// How an exchange went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// A lease was given, or more time for it.
+    Extended,
+    /// It was said whether the addresses fit the link.
+    Confirmed(bool),
+    /// A server said no.
+    Refused,
+    /// No server said anything.
+    Silence,
+    /// Something else went wrong.
+    Failed,
+}
+
+/// What came of a look.
+pub enum Looked {
+    /// It is as it should be; `change` tells when it was made so.
+    Fine {
+        /// The attachment as it is now.
+        known: Box<Attachment>,
+        /// What is told of it.
+        change: Option<Box<Change>>,
+    },
+    /// Its container does not run, or nobody can say whether it is there.
+    Stopped,
+    /// Its container is gone, and so is all that was left of it.
+    Forgotten,
+    /// Somebody else works on it.
+    Held,
+}
+
+/// Does what is ordered.
+pub fn work(unionize: &Unionize<'_>, engines: &Engines, order: Order) -> Done {
+    let keeper = &unionize.keeper;
+    match order {
+        Order::Ask(link, attempt) => {
+            let taken = take_off(keeper, &link, attempt);
+            Done::Asked(link, taken)
+        }
+        Order::Land(aboard, outcome) => {
+            Done::Landed(aboard.known.link.clone(), land(keeper, *aboard, outcome))
+        }
+        Order::Look(link) => {
+            let looked = look(unionize, engines, &link);
+            Done::Looked(link, looked)
+        }
+    }
+}
+
+/// Opens the sockets for what is to be asked.
+fn take_off(keeper: &Keeper<'_>, link: &Ifname, attempt: Attempt) -> Result<TakeOff> {
+    let Some(_held) = keeper.attachments.try_lock(link)? else { return Ok(TakeOff::Held) };
+    let Some(known) = keeper.attachments.get(link)? else { return Ok(TakeOff::Forgotten) };
+    let id = known.container.id.clone();
+    let wish = Wish::of(&known, Dad::Off)?;
+    let Some((duid, iaid)) = wish.client.clone() else {
+        return Ok(TakeOff::Other(Box::new(known)));
+    };
+    let task = match (&known.lease, attempt.ask) {
+        (_, Ask::Lease) => Task::Lease,
+        (Some(leased), Ask::Confirm) => Task::Confirm(held(leased)),
+        (Some(leased), Ask::Renew) => Task::Renew(held(leased)),
+        (Some(leased), Ask::Rebind) => Task::Rebind(held(leased)),
+        (None, _) => return Ok(TakeOff::Other(Box::new(known))),
+    };
+    let inside = match Inside::netns(&known.container).and_then(Inside::of) {
+        Err(why) if matches!(why.kind(), Kind::NotFound | Kind::BadInput) => {
+            return Ok(TakeOff::Astray);
+        }
+        inside => inside.map_err(|why| why.at(&id))?,
+    };
+    let Some(inner) = inside.netlink.find_link(&known.interface)? else {
+        return Ok(TakeOff::Astray);
+    };
+    if inner.mac != Some(known.mac) {
+        let what = format_args!("use interface {}", known.interface);
+        let why = Error::new(Kind::Refused, what).why("it is not the one that unionize made");
+        return Err(why.at(&id));
+    }
+    let give_up_after = attempt.patience.min(keeper.timeout);
+    let wants = Wants {
+        address: wish.sources.dhcp6,
+        temporary: wish.sources.temporary,
+        delegate: wish.network.delegate,
+    };
+    let client = Client { wants, give_up_after, ..Client::new(duid, iaid) };
+    let source = Some(wish.mac.link_local());
+    let at = Link { index: inner.index, name: &known.interface, source };
+    let exchange = inside.netns.run(|| Exchange::open(&client, at, task)).map_err(|w| w.at(&id))?;
+    let aboard = Aboard { attempt, known, index: inner.index, _held };
+    Ok(TakeOff::Aloft(Box::new(exchange), Box::new(aboard)))
+}
+
+/// Puts to use what a server has said.
+fn land(keeper: &Keeper<'_>, aboard: Aboard, outcome: Result<Outcome>) -> Landed {
+    let Aboard { attempt, mut known, index, _held } = aboard;
+    let told = |known: Attachment, how, failure| Landed {
+        known: Box::new(known),
+        how,
+        change: None,
+        failure,
+    };
+    match outcome {
+        Ok(Outcome::Leased(lease)) => {
+            match use_lease(keeper, &mut known, attempt.ask, &lease, index) {
+                Ok(interface) => {
+                    let change = Some(Box::new(change(&known, interface)));
+                    Landed { known: Box::new(known), how: How::Extended, change, failure: None }
+                }
+                Err(why) => told(known, How::Failed, Some(why)),
+            }
+        }
+        Ok(Outcome::OnLink(on_link)) => told(known, How::Confirmed(on_link), None),
+        Ok(Outcome::Noted) => told(known, How::Failed, None),
+        Err(why) => {
+            let how = match why.kind() {
+                Kind::TimedOut => How::Silence,
+                Kind::Refused => How::Refused,
+                _ => How::Failed,
+            };
+            // As long as there is a lease, silence is no failure.
+            let is_failure = how != How::Silence || attempt.ask == Ask::Lease;
+            told(known, how, is_failure.then_some(why))
+        }
+    }
+}
+
+/// Writes the lease down and puts it on the interface.
+fn use_lease(
+    keeper: &Keeper<'_>,
+    known: &mut Attachment,
+    ask: Ask,
+    lease: &Lease,
+    index: u32,
+) -> Result<Interface> {
+    let wish = Wish::of(known, Dad::Off)?;
+    let (duid, iaid) = wish.client.clone().ok_or_else(|| {
+        Error::new(Kind::Bug, "use a lease").why("no DHCPv6 server was to be asked")
+    })?;
+    let now = Timestamp::now();
+    let former = known.lease.iter().flat_map(|lease| lease.addresses.clone());
+    let mut former: Vec<Address> = former.collect();
+    known.lease = Some(match &known.lease {
+        // What is leased anew is leased instead of what was.
+        Some(before) if ask != Ask::Lease => merge(before, lease, now),
+        _ => remember(lease, duid, iaid, now),
+    });
+    known.asking = false;
+    keeper.attachments.put(known)?;
+    let inside = Inside::open(&known.container)?;
+    let router = keeper.apply(&inside, &wish, index, known, lease)?;
+    let kept = known.lease.iter().flat_map(|lease| &lease.addresses).map(|kept| kept.address);
+    let kept: Vec<IpAddr> = kept.collect();
+    former.retain(|former| !kept.contains(&former.address));
+    for former in former {
+        inside.netlink.unassign(index, former.address, former.prefix_len)?;
+    }
+    Ok(interface(known, wish.client.as_ref(), router))
+}
+
+/// Makes an attachment as it should be.
+fn look(unionize: &Unionize<'_>, engines: &Engines, link: &Ifname) -> Result<Looked> {
+    let keeper = &unionize.keeper;
+    let Some(_held) = keeper.attachments.try_lock(link)? else { return Ok(Looked::Held) };
+    let Some(mut known) = keeper.attachments.get(link)? else { return Ok(Looked::Forgotten) };
+    let id = known.container.id.clone();
+    let gone = |known: &Attachment| {
+        let gone = Error::new(Kind::NotFound, "its container is gone");
+        keeper.report.note(&gone.remedy("taking away what is left").at(&known.container.id));
+        keeper.detach(&known.container.id, &known.link)
+    };
+    match engines.standing(&known.container) {
+        Standing::Running(docker) => known.container.docker = Some(*docker),
+        Standing::Stopped => return Ok(Looked::Stopped),
+        Standing::Gone => {
+            gone(&known).map_err(|why| why.at(&id))?;
+            return Ok(Looked::Forgotten);
+        }
+        Standing::Unknown if is_there(&known).map_err(|why| why.at(&id))? => (),
+        Standing::Unknown if engines.may_come_back(&known.container) => return Ok(Looked::Stopped),
+        Standing::Unknown => {
+            gone(&known).map_err(|why| why.at(&id))?;
+            return Ok(Looked::Forgotten);
+        }
+    }
+    match unionize.mend(&known) {
+        Ok((known, made)) => {
+            let change = made.map(|interface| Box::new(change(&known, interface)));
+            Ok(Looked::Fine { known: Box::new(known), change })
+        }
+        // It has ended meanwhile, and its engine will say so.
+        Err(why) if why.kind() == Kind::NotFound && !is_there(&known)? => Ok(Looked::Stopped),
+        Err(why) => Err(why.at(&id)),
+    }
+}
+
+impl Unionize<'_> {
+    /// Makes a remembered attachment again, as far as something is missing; the attachment as it is
+    /// then, and its interface if anything was done. Servers are not asked here: what is leased is put
+    /// back, and the rest is left to who keeps leases.
+    fn mend(&self, known: &Attachment) -> Result<(Attachment, Option<Interface>)> {
+        let wish = Wish::of(known, self.options.dad)?;
+        let interface = self.attach(&wish, Instant::now())?.interface;
+        let known = self.keeper.attachments.get(&known.link)?.unwrap_or_else(|| known.clone());
+        // The time that it took is said only if something was done.
+        let made = interface.ready_ms.is_some();
+        Ok((known, made.then_some(interface)))
+    }
+}
+
+/// What is told of an attachment that was worked on.
+fn change(known: &Attachment, interface: Interface) -> Change {
+    let mut change = Change::new(Action::Keep, known.container.clone());
+    change.container.interfaces = vec![interface];
+    change.status = Some(Status::Done);
+    change
+}
