@@ -1,0 +1,427 @@
+//! Leases that stay alive: `unionize renew --follow` and `unionize list`, with a real kea-dhcp6 whose
+//! leases last twenty seconds, and a real Docker.
+
+mod lab;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lab::{Docker, Done, Kea, LEASE_CMDS, Lab, Namespace, PATIENCE, Running, bin, eventually, run};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+/// T1, T2 and the end of every lease here, in seconds.
+const TERMS: (u64, u64, u64) = (6, 12, 20);
+
+/// A machine with a bridge, a server on it, and where attachments are remembered.
+struct Site {
+    kea: Kea,
+    state: PathBuf,
+    lab: Lab,
+}
+
+impl Site {
+    fn or_skip(test: &str) -> Option<Site> {
+        let lab = Lab::or_skip(test)?;
+        lab.bridge("br1");
+        let mut kea = Kea::or_skip(test, &lab, "br1", "fd00:1::/64", &[LEASE_CMDS])?;
+        kea.stop();
+        let (t1, t2, valid) = TERMS;
+        for (name, value) in [
+            ("renew-timer", t1),
+            ("rebind-timer", t2),
+            ("preferred-lifetime", valid - 2),
+            ("valid-lifetime", valid),
+        ] {
+            kea.configure(name, json!(value));
+        }
+        kea.resume();
+        Some(Site { kea, state: lab.dir().join("attachments"), lab })
+    }
+
+    /// A container that is a namespace and no more.
+    fn space(&mut self, label: &str) -> (Value, Namespace) {
+        let path = self.lab.namespace(label);
+        let space = Namespace::left_behind(path.file_name().unwrap().to_str().unwrap());
+        space.sysctl("net.ipv6.conf.default.optimistic_dad", "1");
+        (json!({"id": label, "image": "busybox", "owner": "edge", "netns": path}), space)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.lab.command(bin!("unionize"));
+        command.args(words).arg("--state").arg(&self.state);
+        command
+    }
+
+    /// Attaches a container, which must work; its address.
+    #[track_caller]
+    fn attach(&self, container: &Value) -> String {
+        let done = run(&mut self.command(&["--bridge", "br1"]), format!("{container}\n"));
+        let record = done.records().pop().unwrap_or_else(|| panic!("{}", done.stderr));
+        assert_eq!(record["status"], "done", "{record} {}", done.stderr);
+        address(&record["interfaces"][0])
+    }
+
+    /// The service.
+    fn keep(&self) -> Running {
+        Running::start(&mut self.command(&["renew", "--follow"]))
+    }
+
+    fn remembered(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.state).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        names.filter(|name| !name.starts_with('.')).collect()
+    }
+
+    /// The addresses that Kea has leased, and their clients.
+    fn leased(&self) -> BTreeMap<String, String> {
+        let answer = self.kea.ask(json!({"command": "lease6-get-all"}));
+        let leases = answer["arguments"]["leases"].as_array().cloned().unwrap_or_default();
+        let text = |lease: &Value, field: &str| lease[field].as_str().unwrap().to_owned();
+        let valid = leases.iter().filter(|lease| lease["state"] == 0 && lease["valid-lft"] != 0);
+        valid.map(|lease| (text(lease, "ip-address"), text(lease, "duid"))).collect()
+    }
+}
+
+#[track_caller]
+fn address(interface: &Value) -> String {
+    interface["addresses"][0]["address"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{interface}"))
+        .to_owned()
+}
+
+/// The addresses of more than link scope on `eth0` in the namespace of that file, and whether each is
+/// preferred.
+fn addresses(netns: &Path) -> BTreeMap<String, bool> {
+    let mut ip = Command::new("nsenter");
+    ip.arg(format!("--net={}", netns.display()));
+    let out = ip.args(["ip", "-j", "-6", "addr", "show", "dev", "eth0"]).output().unwrap();
+    let links: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap_or_default();
+    let all = links.iter().filter_map(|link| link["addr_info"].as_array()).flatten();
+    all.filter(|address| address["scope"] == "global" && address["dynamic"] == true)
+        .map(|address| {
+            let preferred = address["deprecated"] != true;
+            (address["local"].as_str().unwrap().to_owned(), preferred)
+        })
+        .collect()
+}
+
+/// Looks all the time whether an address is there; tells when it was not.
+struct Watchman {
+    end: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<Vec<Duration>>>,
+}
+
+impl Watchman {
+    fn over(netns: &Path, address: &str) -> Watchman {
+        let (netns, address) = (netns.to_owned(), address.to_owned());
+        let end = Arc::new(AtomicBool::new(false));
+        let ends = end.clone();
+        let begun = Instant::now();
+        let thread = std::thread::spawn(move || {
+            let mut missed = Vec::new();
+            while !ends.load(Ordering::Relaxed) {
+                if !addresses(&netns).contains_key(&address) {
+                    missed.push(begun.elapsed());
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            missed
+        });
+        Watchman { end, thread: Some(thread) }
+    }
+
+    #[track_caller]
+    fn was_always_there(mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        let missed = self.thread.take().unwrap().join().unwrap();
+        assert!(missed.is_empty(), "not there after {missed:?}");
+    }
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn is_of(id: &str) -> impl Fn(&Value) -> bool {
+    move |record| record["container"]["id"] == id && record["status"] == "done"
+}
+
+#[test]
+fn addresses_outlive_an_outage_and_a_server_that_forgets() {
+    let test = "addresses_outlive_an_outage_and_a_server_that_forgets";
+    let Some(mut site) = Site::or_skip(test) else { return };
+    let spaces: Vec<_> = ["a", "b", "c"].map(|label| site.space(label)).into();
+    let leased: Vec<String> = spaces.iter().map(|(record, _)| site.attach(record)).collect();
+    let watched: Vec<Watchman> = spaces
+        .iter()
+        .zip(&leased)
+        .map(|((_, space), address)| Watchman::over(&space.path(), address))
+        .collect();
+    let mut keep = site.keep();
+    for (at, id) in ["a", "b", "c"].into_iter().enumerate() {
+        let record = keep.until("a renewal", is_of(id));
+        assert_eq!((&record["kind"], &record["action"]), (&json!("change"), &json!("keep")));
+        assert_eq!(address(&record["container"]["interfaces"][0]), leased[at]);
+    }
+    // Away from before T1 until past T2.
+    site.kea.stop();
+    std::thread::sleep(secs(TERMS.1 + 1));
+    site.kea.resume();
+    for id in ["a", "b", "c"] {
+        keep.until("a renewal after the outage", is_of(id));
+    }
+    // It has forgotten everything: NoBinding to a Renew, and the same address by Request.
+    site.kea.stop();
+    fs::remove_file(site.kea.leases()).unwrap();
+    site.kea.resume();
+    for id in ["a", "b", "c"] {
+        keep.until("a renewal by who had forgotten", is_of(id));
+    }
+    assert_eq!(site.leased().keys().cloned().collect::<Vec<_>>(), {
+        let mut sorted = leased.clone();
+        sorted.sort();
+        sorted
+    });
+    watched.into_iter().for_each(Watchman::was_always_there);
+    keep.signal(Signal::SIGTERM);
+    let done = keep.wait();
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    assert!(done.stderr.contains("br1: ask DHCP servers: none answers"), "{}", done.stderr);
+    assert!(done.stderr.contains("br1: ask DHCP servers: one answers again"), "{}", done.stderr);
+}
+
+#[test]
+fn killed_at_any_moment_it_goes_on_where_it_was() {
+    let test = "killed_at_any_moment_it_goes_on_where_it_was";
+    let Some(mut site) = Site::or_skip(test) else { return };
+    let (record, space) = site.space("a");
+    let leased = site.attach(&record);
+    let watched = Watchman::over(&space.path(), &leased);
+    let begun = Instant::now();
+    let mut round = 0;
+    while begun.elapsed() < secs(TERMS.2 + 5) {
+        let mut keep = site.keep();
+        // From the middle of its beginning to some time after a renewal.
+        std::thread::sleep(Duration::from_millis([15, 40, 90, 200, 700, 2500][round % 6]));
+        keep.stop();
+        round += 1;
+    }
+    watched.was_always_there();
+    assert_eq!(site.leased().into_keys().collect::<Vec<_>>(), [leased]);
+    let done = run(&mut site.command(&["list"]), "");
+    let records = done.records();
+    assert_eq!((done.status, records.len()), (Some(0), 1), "{}", done.stderr);
+    assert_eq!(
+        (&records[0]["kind"], &records[0]["container"]),
+        (&json!("attachment"), &json!("a"))
+    );
+    assert!(["held", "renewing", "rebinding"].map(Value::from).contains(&records[0]["state"]));
+    assert_eq!(site.remembered().len(), 1);
+}
+
+#[test]
+fn another_prefix_replaces_the_first_in_the_container() {
+    let test = "another_prefix_replaces_the_first_in_the_container";
+    let Some(mut site) = Site::or_skip(test) else { return };
+    let (record, space) = site.space("a");
+    let before = site.attach(&record);
+    let mut keep = site.keep();
+    site.kea.stop();
+    fs::remove_file(site.kea.leases()).unwrap();
+    site.lab.ip("address add fd00:2::1/64 dev br1 nodad");
+    site.kea.configure(
+        "subnet6",
+        json!([{"id": 2, "subnet": "fd00:2::/64", "interface": "br1", "rapid-commit": true,
+            "pools": [{"pool": "fd00:2::1000-fd00:2::1:ffff"}]}]),
+    );
+    site.kea.resume();
+    let told = keep.until("a change of address", |record| {
+        record["status"] == "done"
+            && record["container"]["interfaces"][0]["addresses"].as_array().is_some_and(|all| {
+                all.iter().any(|a| a["address"].as_str().unwrap().starts_with("fd00:2:"))
+            })
+    });
+    let after = address(&told["container"]["interfaces"][0]);
+    let there = eventually("the new address", PATIENCE, || {
+        let there = addresses(&space.path());
+        there.contains_key(&after).then_some(there)
+    });
+    assert!(there[&after]);
+    assert_ne!(there.get(&before), Some(&true), "no new connection begins from the old one");
+    eventually("the old address goes", PATIENCE, || {
+        (!addresses(&space.path()).contains_key(&before)).then_some(())
+    });
+    assert_eq!(addresses(&space.path()).into_keys().collect::<Vec<_>>(), [after]);
+}
+
+#[test]
+fn setting_the_clock_drops_nothing() {
+    let test = "setting_the_clock_drops_nothing";
+    let library = ["x86_64", "aarch64"]
+        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"))
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    let Some(library) = library else { return lab::skipped(test, "libfaketime is missing") };
+    let Some(mut site) = Site::or_skip(test) else { return };
+    let (record, space) = site.space("a");
+    let leased = site.attach(&record);
+    let clock = site.lab.dir().join("clock");
+    let set = |offset: &str| {
+        fs::write(clock.with_extension("next"), offset).unwrap();
+        fs::rename(clock.with_extension("next"), &clock).unwrap();
+    };
+    set("+0");
+    let mut command = site.command(&["renew", "--follow"]);
+    command
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME_TIMESTAMP_FILE", &clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let watched = Watchman::over(&space.path(), &leased);
+    let mut keep = Running::start(&mut command);
+    let mut told = Vec::new();
+    for step in ["+86400", "-86400", "+0"] {
+        keep.until("a renewal", is_of("a"));
+        set(step);
+        let renewed = keep.until("a renewal at the other time", is_of("a"));
+        let interface = &renewed["container"]["interfaces"][0];
+        assert_eq!(address(interface), leased);
+        told.push(interface["addresses"][0]["valid_until"].as_str().unwrap()[..10].to_owned());
+    }
+    assert!(told[0] > told[2] && told[1] < told[2], "times are as the clock says: {told:?}");
+    watched.was_always_there();
+    let said = keep.stop();
+    assert_eq!(said.matches("the clock was set").count(), 3, "{said}");
+}
+
+/// A site and a Docker whose containers are plugged into its bridge.
+struct Dockyard {
+    docker: Docker,
+    site: Site,
+}
+
+impl Dockyard {
+    fn or_skip(test: &str) -> Option<Dockyard> {
+        let docker = Docker::or_skip(test)?;
+        Some(Dockyard { docker, site: Site::or_skip(test)? })
+    }
+
+    /// A container that runs, as docker-cccf tells it.
+    fn container(&self, label: &str) -> (String, Value) {
+        let name = self.docker.bystander(label);
+        (name.clone(), self.record(&name))
+    }
+
+    fn record(&self, name: &str) -> Value {
+        let of = |format: &str| self.docker.inspect(name, format);
+        json!({"id": name, "image": "busybox", "owner": "edge", "state": "running", "docker": {
+            "id": of("{{.Id}}"), "pid": of("{{.State.Pid}}").parse::<i32>().unwrap(),
+            "netns": of("{{.NetworkSettings.SandboxKey}}")}})
+    }
+
+    fn netns(&self, name: &str) -> PathBuf {
+        self.docker.inspect(name, "{{.NetworkSettings.SandboxKey}}").into()
+    }
+}
+
+#[test]
+fn a_container_that_is_restarted_has_its_address_again() {
+    let test = "a_container_that_is_restarted_has_its_address_again";
+    let Some(yard) = Dockyard::or_skip(test) else { return };
+    let (name, record) = yard.container("web");
+    let leased = yard.site.attach(&record);
+    let mut keep = yard.site.keep();
+    keep.until("a renewal", is_of(&name));
+    yard.docker.docker(&["restart", "-t", "0", &name]);
+    let begun = Instant::now();
+    eventually("the address is there again", PATIENCE, || {
+        addresses(&yard.netns(&name)).contains_key(&leased).then_some(())
+    });
+    assert!(begun.elapsed() < secs(5), "{:?}", begun.elapsed());
+    // It is told of, and the lease goes on.
+    let again = keep.until("the interface", is_of(&name));
+    assert_eq!(address(&again["container"]["interfaces"][0]), leased);
+    assert_eq!(
+        again["container"]["docker"]["pid"].to_string(),
+        yard.docker.inspect(&name, "{{.State.Pid}}")
+    );
+    keep.until("a renewal", is_of(&name));
+    assert!(addresses(&yard.netns(&name)).contains_key(&leased));
+
+    // It was stopped while nobody kept anything, and started.
+    keep.signal(Signal::SIGINT);
+    assert_eq!(keep.wait().status, Some(0));
+    yard.docker.docker(&["stop", "-t", "0", &name]);
+    let once: Done = run(&mut yard.site.command(&["renew"]), "");
+    assert_eq!((once.status, once.stderr.as_str()), (Some(0), ""));
+    assert_eq!(yard.site.remembered().len(), 1, "what is stopped may be started again");
+    let keep = yard.site.keep();
+    yard.docker.docker(&["start", &name]);
+    eventually("the address is there again", PATIENCE, || {
+        addresses(&yard.netns(&name)).contains_key(&leased).then_some(())
+    });
+    drop(keep);
+}
+
+#[test]
+fn a_container_that_is_gone_has_its_lease_released() {
+    let test = "a_container_that_is_gone_has_its_lease_released";
+    let Some(yard) = Dockyard::or_skip(test) else { return };
+    let (first, record) = yard.container("first");
+    yard.site.attach(&record);
+    let (second, record) = yard.container("second");
+    yard.site.attach(&record);
+    let (third, record) = yard.container("third");
+    let kept = yard.site.attach(&record);
+    assert_eq!(yard.site.leased().len(), 3);
+    // One while the service is down, one while it is up.
+    yard.docker.docker(&["rm", "-f", &first]);
+    let mut keep = yard.site.keep();
+    eventually("the first is cleared", PATIENCE, || {
+        (yard.site.remembered().len() == 2).then_some(())
+    });
+    yard.docker.docker(&["rm", "-f", &second]);
+    eventually("the second is cleared", PATIENCE, || {
+        (yard.site.remembered().len() == 1).then_some(())
+    });
+    eventually("both leases are given back", PATIENCE, || {
+        (yard.site.leased().into_keys().collect::<Vec<_>>() == [kept.clone()]).then_some(())
+    });
+    assert!(addresses(&yard.netns(&third)).contains_key(&kept));
+    let said = keep.stop();
+    assert!(said.contains("its container is gone"), "{said}");
+}
+
+#[test]
+fn a_link_that_is_deleted_or_leads_elsewhere_is_put_right() {
+    let test = "a_link_that_is_deleted_or_leads_elsewhere_is_put_right";
+    let Some(mut site) = Site::or_skip(test) else { return };
+    let (record, space) = site.space("a");
+    let leased = site.attach(&record);
+    let mut keep = site.keep();
+    keep.until("a renewal", is_of("a"));
+    let link = site.remembered()[0].strip_suffix(".json").unwrap().to_owned();
+    site.lab.ip(&format!("link delete {link}"));
+    keep.until("the interface", is_of("a"));
+    assert!(addresses(&space.path()).contains_key(&leased));
+    // Down and up again: a server is asked whether the addresses fit the link.
+    let confirms = || {
+        let log = fs::read_to_string(site.lab.dir().join("kea-br1/log")).unwrap();
+        log.matches("CONFIRM").count()
+    };
+    std::thread::sleep(secs(3));
+    let before = confirms();
+    site.lab.ip(&format!("link set {link} down"));
+    std::thread::sleep(Duration::from_millis(200));
+    site.lab.ip(&format!("link set {link} up"));
+    eventually("a Confirm", PATIENCE, || (confirms() > before).then_some(()));
+    assert!(addresses(&space.path()).contains_key(&leased));
+    drop(keep);
+}
