@@ -403,6 +403,15 @@ fn a_container_that_is_gone_has_its_lease_released() {
 fn a_link_that_is_deleted_or_leads_elsewhere_is_put_right() {
     let test = "a_link_that_is_deleted_or_leads_elsewhere_is_put_right";
     let Some(mut site) = Site::or_skip(test) else { return };
+    // Told of every message that comes in.
+    site.kea.stop();
+    let log = site.lab.dir().join("messages");
+    site.kea.configure(
+        "loggers",
+        json!([{"name": "kea-dhcp6", "severity": "DEBUG", "debuglevel": 55,
+            "output_options": [{"output": &log}]}]),
+    );
+    site.kea.resume();
     let (record, space) = site.space("a");
     let leased = site.attach(&record);
     let mut keep = site.keep();
@@ -412,10 +421,9 @@ fn a_link_that_is_deleted_or_leads_elsewhere_is_put_right() {
     keep.until("the interface", is_of("a"));
     assert!(addresses(&space.path()).contains_key(&leased));
     // Down and up again: a server is asked whether the addresses fit the link.
-    let confirms = || {
-        let log = fs::read_to_string(site.lab.dir().join("kea-br1/log")).unwrap();
-        log.matches("CONFIRM").count()
-    };
+    let confirms =
+        || fs::read_to_string(&log).unwrap().matches("CONFIRM (type 4) received").count();
+    eventually("a Confirm at the beginning", PATIENCE, || (confirms() > 0).then_some(()));
     std::thread::sleep(secs(3));
     let before = confirms();
     site.lab.ip(&format!("link set {link} down"));

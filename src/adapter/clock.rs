@@ -54,8 +54,8 @@ impl Alarm {
         let set = match at {
             Duration::MAX => self.timer.unset(),
             at => {
-                let expiration = Expiration::OneShot(after_zero(at));
-                self.timer.set(expiration, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+                let left = after_zero(at.saturating_sub(read().boot));
+                self.timer.set(Expiration::OneShot(left), TimerSetTimeFlags::empty())
             }
         };
         set.doing("set an alarm")

@@ -27,8 +27,7 @@ pub fn list(listing: &Listing, mut output: Output, report: &Report) -> Result<()
     let now = Timestamp::now();
     for known in &found {
         report.used();
-        let mut rows = rows(known, now).into_iter().peekable();
-        while let Some(row) = rows.next() {
+        for row in rows(known, now) {
             if !output.row(HEAD, &row)? {
                 output.write(&Record::Other(record(known, now)))?;
                 break;

@@ -4,7 +4,7 @@
 //! written; for an exchange that is until the answer has been put to use.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -21,6 +21,10 @@ use crate::adapter::dhcp6::{Client, Exchange, Lease, Link, Outcome, Task, Wants}
 use crate::error::{Error, Kind, Result};
 use crate::logic::renewal::{Ask, Attempt};
 use crate::record::{Action, Address, Change, Ifname, Interface, Status};
+
+/// How long a link may take until messages can be sent from it, and how often it is tried.
+const SOON: Duration = Duration::from_millis(500);
+const MOMENT: Duration = Duration::from_millis(10);
 
 /// What is to be known of an exchange when it ends.
 pub struct Aboard {
@@ -146,9 +150,23 @@ fn take_off(keeper: &Keeper<'_>, link: &Ifname, attempt: Attempt) -> Result<Take
     let client = Client { wants, give_up_after, ..Client::new(duid, iaid) };
     let source = Some(wish.mac.link_local());
     let at = Link { index: inner.index, name: &known.interface, source };
-    let exchange = inside.netns.run(|| Exchange::open(&client, at, task)).map_err(|w| w.at(&id))?;
+    let opened = inside.netns.run(|| open(&client, at, &task));
+    let exchange = opened.map_err(|why| why.at(&id))?;
     let aboard = Aboard { attempt, known, index: inner.index, _held };
     Ok(TakeOff::Aloft(Box::new(exchange), Box::new(aboard)))
+}
+
+/// Opens an exchange; a link that was switched on just now is waited for.
+fn open(client: &Client, link: Link<'_>, task: &Task) -> Result<Exchange> {
+    let until = Instant::now() + SOON;
+    loop {
+        match Exchange::open(client, link, task.clone()) {
+            Err(why) if why.kind() == Kind::TimedOut && Instant::now() < until => {
+                std::thread::sleep(MOMENT);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// Puts to use what a server has said.
