@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lab::{Docker, Done, Kea, LEASE_CMDS, Lab, Namespace, PATIENCE, Running, bin, eventually, run};
+use lab::{
+    Dnsmasq, Docker, Done, Kea, LEASE_CMDS, Lab, Namespace, PATIENCE, Running, bin, eventually, run,
+};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -368,6 +370,150 @@ fn a_container_that_is_restarted_has_its_address_again() {
         addresses(&yard.netns(&name)).contains_key(&leased).then_some(())
     });
     drop(keep);
+}
+
+/// What can be taken away for a while.
+trait Server {
+    fn stop(&mut self);
+    fn resume(&mut self);
+}
+
+impl Server for Kea {
+    fn stop(&mut self) {
+        Kea::stop(self);
+    }
+
+    fn resume(&mut self) {
+        Kea::resume(self);
+    }
+}
+
+impl Server for Dnsmasq {
+    fn stop(&mut self) {
+        Dnsmasq::stop(self);
+    }
+
+    fn resume(&mut self) {
+        Dnsmasq::resume(self);
+    }
+}
+
+/// Has the server, the container and the service restarted in turn for so long, each time after `pause`,
+/// the server being away for `away`; the container's address must never be lost. How long it took until
+/// a container that was restarted had it again, at most.
+#[track_caller]
+fn endure(
+    docker: &Docker,
+    name: &str,
+    leased: &str,
+    server: &mut dyn Server,
+    keep: &dyn Fn() -> Running,
+    during: Duration,
+    (pause, away): (Duration, Duration),
+) -> Duration {
+    let netns = || PathBuf::from(docker.inspect(name, "{{.NetworkSettings.SandboxKey}}"));
+    let (begun, mut longest) = (Instant::now(), Duration::ZERO);
+    let mut kept = keep();
+    let mut watched = Some(Watchman::over(&netns(), leased));
+    let mut restart = |watched: &mut Option<Watchman>, meanwhile: &mut dyn FnMut()| {
+        watched.take().unwrap().was_always_there();
+        docker.docker(&["restart", "-t", "0", name]);
+        meanwhile();
+        let begun = Instant::now();
+        eventually("the address is there again", PATIENCE, || {
+            addresses(&netns()).contains_key(leased).then_some(())
+        });
+        longest = longest.max(begun.elapsed());
+        *watched = Some(Watchman::over(&netns(), leased));
+    };
+    for round in 0.. {
+        match round % 5 {
+            0 => {
+                kept.stop();
+                kept = keep();
+            }
+            1 => {
+                server.stop();
+                std::thread::sleep(away);
+                server.resume();
+            }
+            2 => restart(&mut watched, &mut || ()),
+            3 => {
+                kept.signal(Signal::SIGTERM);
+                assert_eq!(kept.wait().status, Some(0));
+                let mut next = None;
+                restart(&mut watched, &mut || next = Some(keep()));
+                kept = next.unwrap();
+            }
+            _ => {
+                server.stop();
+                kept.stop();
+                std::thread::sleep(away);
+                kept = keep();
+                server.resume();
+            }
+        }
+        if begun.elapsed() > during {
+            break;
+        }
+        std::thread::sleep(pause);
+    }
+    watched.take().unwrap().was_always_there();
+    let said = kept.stop();
+    assert!(!said.contains("failed"), "{said}");
+    longest
+}
+
+#[test]
+fn an_address_outlives_whatever_is_restarted() {
+    let test = "an_address_outlives_whatever_is_restarted";
+    let Some(mut yard) = Dockyard::or_skip(test) else { return };
+    let (name, record) = yard.container("web");
+    let leased = yard.site.attach(&record);
+    let Dockyard { docker, site } = &mut yard;
+    let mut command = site.lab.command(bin!("unionize"));
+    command.args(["renew", "--follow", "--state"]).arg(&site.state);
+    let command = std::cell::RefCell::new(command);
+    let keep = || Running::start(&mut command.borrow_mut());
+    let times = (secs(3), secs(3));
+    let longest = endure(docker, &name, &leased, &mut site.kea, &keep, secs(40), times);
+    assert!(longest < secs(10), "{longest:?}");
+    assert_eq!(site.leased().into_keys().collect::<Vec<_>>(), [leased]);
+}
+
+/// The same for an hour, or LEASEPIPE_ENDURE seconds, with dnsmasq, whose leases last two minutes at
+/// least:
+///
+///     cargo test --test lab_renew -- --ignored --nocapture an_hour
+#[test]
+#[ignore = "takes an hour"]
+fn an_hour_of_leases_of_two_minutes() {
+    let test = "an_hour_of_leases_of_two_minutes";
+    let Some(docker) = Docker::or_skip(test) else { return };
+    let Some(mut lab) = Lab::or_skip(test) else { return };
+    let during = std::env::var("LEASEPIPE_ENDURE").ok().and_then(|text| text.parse().ok());
+    let during = secs(during.unwrap_or(3600));
+    lab.bridge("br1");
+    let range = "--dhcp-range=fd00:1::1000,fd00:1::1fff,64,2m";
+    lab.dnsmasq("br1", "fd00:1::/64", &[range]);
+    let name = docker.bystander("web");
+    let of = |format: &str| docker.inspect(&name, format);
+    let record = json!({"id": name, "image": "busybox", "docker": {
+        "id": of("{{.Id}}"), "pid": of("{{.State.Pid}}").parse::<i32>().unwrap(),
+        "netns": of("{{.NetworkSettings.SandboxKey}}")}});
+    let state = lab.dir().join("attachments");
+    let mut attach = lab.command(bin!("unionize"));
+    attach.args(["--bridge", "br1", "--state"]).arg(&state);
+    let done = run(&mut attach, format!("{record}\n"));
+    let leased = address(&done.records()[0]["interfaces"][0]);
+    let mut command = lab.command(bin!("unionize"));
+    command.args(["renew", "--follow", "--state"]).arg(&state);
+    let command = std::cell::RefCell::new(command);
+    let keep = || Running::start(&mut command.borrow_mut());
+    let times = (secs(20), secs(40));
+    let server = lab.server("br1");
+    let longest = endure(&docker, &name, &leased, server, &keep, during, times);
+    eprintln!("{during:?}: never lost; after a restart it was there within {longest:?}");
 }
 
 #[test]

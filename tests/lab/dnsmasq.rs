@@ -37,7 +37,6 @@ impl Dnsmasq {
             format!("--interface={bridge}"),
             "--except-interface=lo".to_owned(),
             "--bind-interfaces".to_owned(),
-            format!("--dhcp-range={network}1000,{network}1fff,{len},1h"),
             "--enable-ra".to_owned(),
             "--dhcp-authoritative".to_owned(), // server preference 255
             format!("--dhcp-leasefile={}", file("leases")),
@@ -45,6 +44,9 @@ impl Dnsmasq {
             "--log-dhcp".to_owned(),
             format!("--log-facility={}", file("log")),
         ];
+        if !options.iter().any(|option| option.starts_with("--dhcp-range=")) {
+            arguments.push(format!("--dhcp-range={network}1000,{network}1fff,{len},1h"));
+        }
         if !options.iter().any(|option| option.starts_with("--port=")) {
             arguments.push("--port=0".to_owned()); // no DNS
         }

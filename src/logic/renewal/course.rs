@@ -102,15 +102,12 @@ pub struct Attempt {
     pub ask: Ask,
     /// For how long an answer is waited for.
     pub patience: Duration,
-    /// Since when the same is asked, which the message says (section 21.9).
-    pub elapsed: Duration,
 }
 
 /// The same question, asked again and again.
 #[derive(Clone, Copy, Debug)]
 struct Tries {
     ask: Ask,
-    begun: Duration,
     /// When it was asked last.
     last: Duration,
     /// The wait after that.
@@ -206,8 +203,7 @@ impl Course {
         };
         // Section 15: give or take a tenth.
         let wait = wait.mul_f64(0.9 + 0.2 * unit(random));
-        let begun = before.map_or(now, |tries| tries.begun);
-        self.tries = Some(Tries { ask, begun, last: now, wait });
+        self.tries = Some(Tries { ask, last: now, wait });
         // No longer than the question makes sense: then comes the next.
         let over = match ask {
             Ask::Renew => self.terms.rebind,
@@ -215,7 +211,7 @@ impl Course {
             _ => NEVER,
         };
         let patience = OPEN.min(wait).min(over.saturating_sub(now).max(SHORTEST));
-        Attempt { ask, patience, elapsed: now - begun }
+        Attempt { ask, patience }
     }
 
     fn first_wait(&self, ask: Ask) -> Duration {

@@ -8,7 +8,7 @@ use super::roster::{Known, Print};
 use super::tend::{How, Landed, Looked, TakeOff};
 use super::wires::Follows;
 use super::{
-    AGAIN, ASKING, CONFIRMED_EACH, CONFIRMED_WITHIN, CORRECTED_WITHIN, Done, Next, SETTLED,
+    AGAIN, ASKING, CONFIRMED_EACH, CONFIRMED_WITHIN, CORRECTED_WITHIN, Done, GONE, Next, SETTLED,
     Service, VERDICT, now,
 };
 use crate::adapter::attachments::Attachment;
@@ -85,6 +85,7 @@ impl Service<'_> {
             Ok(Looked::Fine { known, change }) => {
                 let is_new = self.seen.insert(link.clone());
                 self.stopped.remove(&link);
+                self.gone.remove(&link);
                 self.troubles.remove(&link);
                 let now = now();
                 self.know(&known, now);
@@ -103,8 +104,15 @@ impl Service<'_> {
                 }
             }
             Ok(Looked::Stopped) => {
-                self.stopped.insert(link.clone());
+                self.gone.remove(&link);
                 self.agenda.remove(&link);
+                self.stopped.insert(link);
+            }
+            Ok(Looked::Gone) => {
+                self.gone.entry(link.clone()).or_insert(now().boot);
+                self.agenda.remove(&link);
+                self.stopped.insert(link.clone());
+                self.look_later(&link, GONE);
             }
             Ok(Looked::Forgotten) => self.forget(&link),
             Ok(Looked::Held) => self.look_later(&link, SETTLED),
@@ -189,6 +197,7 @@ impl Service<'_> {
         self.agenda.remove(link);
         self.seen.remove(link);
         self.stopped.remove(link);
+        self.gone.remove(link);
         self.troubles.remove(link);
         self.looks.remove(link);
         self.later.remove(link);

@@ -44,8 +44,10 @@ use roster::Roster;
 use tend::{Aboard, Looked, TakeOff};
 use wires::Wires;
 
-/// How many exchanges may be in the air for each thread that works.
+/// How many exchanges may be in the air for each thread that works, and in all: each has three open
+/// files.
 const IN_THE_AIR: usize = 16;
+const MOST_IN_THE_AIR: usize = 200;
 
 /// For how long a run that asks for a lease at this moment is left alone.
 const ASKING: Duration = Duration::from_secs(30);
@@ -64,6 +66,10 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// When duplicate address detection has ended for what was put on an interface.
 const VERDICT: Duration = Duration::from_secs(4);
 
+/// How long a container has to be gone before its lease is given back: one that is being replaced has
+/// its address again.
+const GONE: Duration = Duration::from_secs(10);
+
 /// How soon to look again at what could not be looked at.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -73,8 +79,9 @@ enum Order {
     Ask(Ifname, Attempt),
     /// Put to use what a server said.
     Land(Box<Aboard>, Result<crate::adapter::dhcp6::Outcome>),
-    /// Look at an attachment, and make it as it should be.
-    Look(Ifname),
+    /// Look at an attachment, and make it as it should be; if its container is gone and it `may_go`,
+    /// take it away.
+    Look { link: Ifname, may_go: bool },
 }
 
 /// What has been done, or has happened.
@@ -130,6 +137,8 @@ struct Service<'a> {
     seen: HashSet<Ifname>,
     /// Attachments of containers that do not run.
     stopped: HashSet<Ifname>,
+    /// Attachments of containers that are gone, and since when, by the boot clock.
+    gone: HashMap<Ifname, Duration>,
     /// What was told last of what is wrong with them.
     troubles: HashMap<Ifname, String>,
     /// Segments of which it was told that nobody answers there.
@@ -167,7 +176,7 @@ impl<'a> Service<'a> {
             keeper,
             hands,
             jobs: jobs.get(),
-            in_the_air: jobs.get().saturating_mul(IN_THE_AIR),
+            in_the_air: jobs.get().saturating_mul(IN_THE_AIR).min(MOST_IN_THE_AIR),
             output,
             roster: Roster::default(),
             agenda: Agenda::new(Random::seeded(clock::read().wall.as_nanosecond() as u64)),
@@ -177,6 +186,7 @@ impl<'a> Service<'a> {
             later: BTreeMap::new(),
             seen: HashSet::new(),
             stopped: HashSet::new(),
+            gone: HashMap::new(),
             troubles: HashMap::new(),
             silent: BTreeSet::new(),
             undecided: (0..engines.urls().len()).collect(),
@@ -254,7 +264,9 @@ impl<'a> Service<'a> {
             let Some(link) = free else { return };
             self.looks.remove(&link);
             self.busy.insert(link.clone());
-            self.hands.order(Order::Look(link), false);
+            let gone = self.gone.get(&link);
+            let may_go = gone.is_some_and(|since| *since + GONE <= now.boot);
+            self.hands.order(Order::Look { link, may_go }, false);
         }
     }
 

@@ -17,7 +17,7 @@ use super::super::{Dad, Unionize};
 use super::engines::{Engines, Standing};
 use super::{Done, Order};
 use crate::adapter::attachments::{Attachment, Held};
-use crate::adapter::dhcp6::{Client, Exchange, Lease, Link, Outcome, Task, Wants};
+use crate::adapter::dhcp6::{self, Client, Exchange, Lease, Lifetime, Link, Outcome, Task, Wants};
 use crate::error::{Error, Kind, Result};
 use crate::logic::renewal::{Ask, Attempt};
 use crate::record::{Action, Address, Change, Ifname, Interface, Status};
@@ -87,7 +87,9 @@ pub enum Looked {
     },
     /// Its container does not run, or nobody can say whether it is there.
     Stopped,
-    /// Its container is gone, and so is all that was left of it.
+    /// Its container is gone.
+    Gone,
+    /// It is there no more, and nothing is left of it.
     Forgotten,
     /// Somebody else works on it.
     Held,
@@ -104,8 +106,8 @@ pub fn work(unionize: &Unionize<'_>, engines: &Engines, order: Order) -> Done {
         Order::Land(aboard, outcome) => {
             Done::Landed(aboard.known.link.clone(), land(keeper, *aboard, outcome))
         }
-        Order::Look(link) => {
-            let looked = look(unionize, engines, &link);
+        Order::Look { link, may_go } => {
+            let looked = look(unionize, engines, &link, may_go);
             Done::Looked(link, looked)
         }
     }
@@ -122,9 +124,9 @@ fn take_off(keeper: &Keeper<'_>, link: &Ifname, attempt: Attempt) -> Result<Take
     };
     let task = match (&known.lease, attempt.ask) {
         (_, Ask::Lease) => Task::Lease,
-        (Some(leased), Ask::Confirm) => Task::Confirm(held(leased)),
-        (Some(leased), Ask::Renew) => Task::Renew(held(leased)),
-        (Some(leased), Ask::Rebind) => Task::Rebind(held(leased)),
+        (Some(leased), Ask::Confirm) => Task::Confirm(alive(held(leased))),
+        (Some(leased), Ask::Renew) => Task::Renew(alive(held(leased))),
+        (Some(leased), Ask::Rebind) => Task::Rebind(alive(held(leased))),
         (None, _) => return Ok(TakeOff::Other(Box::new(known))),
     };
     let inside = match Inside::netns(&known.container).and_then(Inside::of) {
@@ -154,6 +156,18 @@ fn take_off(keeper: &Keeper<'_>, link: &Ifname, attempt: Attempt) -> Result<Take
     let exchange = opened.map_err(|why| why.at(&id))?;
     let aboard = Aboard { attempt, known, index: inner.index, _held };
     Ok(TakeOff::Aloft(Box::new(exchange), Box::new(aboard)))
+}
+
+/// What is held, if it is held at all. It is by the clock that runs since boot; when by the time of day
+/// nothing is left of it, that was set.
+fn alive(mut held: dhcp6::Held) -> dhcp6::Held {
+    let mut left: Vec<&mut Lifetime> =
+        held.addresses.iter_mut().map(|held| &mut held.left).collect();
+    left.extend(held.prefixes.iter_mut().map(|held| &mut held.left));
+    if left.iter().all(|left| left.as_secs() == 0) {
+        left.into_iter().for_each(|left| *left = Lifetime::INFINITE);
+    }
+    held
 }
 
 /// Opens an exchange; a link that was switched on just now is waited for.
@@ -237,29 +251,30 @@ fn use_lease(
 }
 
 /// Makes an attachment as it should be.
-fn look(unionize: &Unionize<'_>, engines: &Engines, link: &Ifname) -> Result<Looked> {
+fn look(unionize: &Unionize<'_>, engines: &Engines, link: &Ifname, may_go: bool) -> Result<Looked> {
     let keeper = &unionize.keeper;
     let Some(_held) = keeper.attachments.try_lock(link)? else { return Ok(Looked::Held) };
     let Some(mut known) = keeper.attachments.get(link)? else { return Ok(Looked::Forgotten) };
     let id = known.container.id.clone();
-    let gone = |known: &Attachment| {
-        let gone = Error::new(Kind::NotFound, "its container is gone");
-        keeper.report.note(&gone.remedy("taking away what is left").at(&known.container.id));
-        keeper.detach(&known.container.id, &known.link)
-    };
-    match engines.standing(&known.container) {
-        Standing::Running(docker) => known.container.docker = Some(*docker),
+    let is_gone = match engines.standing(&known.container) {
+        Standing::Running(docker) => {
+            known.container.docker = Some(*docker);
+            false
+        }
         Standing::Stopped => return Ok(Looked::Stopped),
-        Standing::Gone => {
-            gone(&known).map_err(|why| why.at(&id))?;
-            return Ok(Looked::Forgotten);
-        }
-        Standing::Unknown if is_there(&known).map_err(|why| why.at(&id))? => (),
+        Standing::Gone => true,
+        Standing::Unknown if is_there(&known).map_err(|why| why.at(&id))? => false,
         Standing::Unknown if engines.may_come_back(&known.container) => return Ok(Looked::Stopped),
-        Standing::Unknown => {
-            gone(&known).map_err(|why| why.at(&id))?;
-            return Ok(Looked::Forgotten);
-        }
+        Standing::Unknown => true,
+    };
+    if is_gone && !may_go {
+        return Ok(Looked::Gone);
+    }
+    if is_gone {
+        let gone = Error::new(Kind::NotFound, "its container is gone");
+        keeper.report.note(&gone.remedy("taking away what is left").at(&id));
+        keeper.detach(&id, link).map_err(|why| why.at(&id))?;
+        return Ok(Looked::Forgotten);
     }
     match unionize.mend(&known) {
         Ok((known, made)) => {
