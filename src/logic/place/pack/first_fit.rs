@@ -1,11 +1,13 @@
 //! First fit, the largest first.
 
+use std::ops::Range;
+
 use super::{Packing, Problem};
 use crate::logic::place::tree::Tree;
 
 /// Puts each item into the first bin of the order that has room, those first that take the largest
-/// shares in sum.
-pub(super) fn pack(problem: &Problem, order: &[u32]) -> Packing {
+/// shares in sum; with `narrow_first` those before all others that may go to the fewest bins.
+pub(super) fn pack(problem: &Problem, order: &[u32], narrow_first: bool) -> Packing {
     let width = problem.width;
     let mut free = problem.free.clone();
     let mut used = problem.open.clone();
@@ -16,7 +18,7 @@ pub(super) fn pack(problem: &Problem, order: &[u32]) -> Packing {
         tree.set(bin, rank[bin].into(), &free[bin * width..][..width]);
     }
     let mut packing = Packing { to: vec![Vec::new(); problem.kinds()], ..Packing::default() };
-    for kind in by_size(problem) {
+    for kind in by_size(problem, narrow_first) {
         let demand = problem.demand_of(kind);
         let ranges = &problem.classes[problem.class[kind] as usize];
         let mut left = problem.count[kind];
@@ -35,15 +37,19 @@ pub(super) fn pack(problem: &Problem, order: &[u32]) -> Packing {
     packing
 }
 
-/// The kinds, the largest first.
-fn by_size(problem: &Problem) -> Vec<usize> {
+/// The kinds, the largest first; with `narrow_first` of each class, the smallest class first.
+fn by_size(problem: &Problem, narrow_first: bool) -> Vec<usize> {
     let scale = problem.scale();
     let of = |kind: usize| -> f64 {
         problem.demand_of(kind).iter().zip(&scale).map(|(d, scale)| *d as f64 * scale).sum()
     };
-    let mut keyed: Vec<(f64, usize)> = (0..problem.kinds()).map(|kind| (of(kind), kind)).collect();
-    keyed.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    keyed.into_iter().map(|(_, kind)| kind).collect()
+    let bins = |ranges: &Vec<Range<usize>>| ranges.iter().map(ExactSizeIterator::len).sum();
+    let bins: Vec<usize> = problem.classes.iter().map(bins).collect();
+    let wide = |kind: usize| if narrow_first { bins[problem.class[kind] as usize] } else { 0 };
+    let mut keyed: Vec<(usize, f64, usize)> =
+        (0..problem.kinds()).map(|kind| (wide(kind), of(kind), kind)).collect();
+    keyed.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
+    keyed.into_iter().map(|(_, _, kind)| kind).collect()
 }
 
 /// Takes room for as many items as fit, at most `most`; how many these are.

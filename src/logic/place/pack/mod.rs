@@ -4,8 +4,10 @@
 //! needs the fewest hosts is taken. How much is tried depends on the size of the problem and on
 //! nothing else, so the same input has the same answer on every machine.
 
+mod exchange;
 mod fill;
 mod first_fit;
+mod group;
 mod pool;
 
 use std::ops::Range;
@@ -67,6 +69,15 @@ impl Problem {
         &self.free[bin * self.width..][..self.width]
     }
 
+    /// For each class which bins are of it.
+    fn members(&self) -> Vec<Vec<bool>> {
+        let mut members = vec![vec![false; self.bins()]; self.classes.len()];
+        for (members, ranges) in members.iter_mut().zip(&self.classes) {
+            ranges.iter().flat_map(Clone::clone).for_each(|bin| members[bin] = true);
+        }
+        members
+    }
+
     /// One over the most that is free of each resource in a bin; 0 where no bin counts it.
     fn scale(&self) -> Vec<f64> {
         let most = |r: usize| {
@@ -122,7 +133,7 @@ const MANY: u64 = 20_000;
 pub(super) fn pack(problem: &Problem) -> Packing {
     let order = problem.order();
     if problem.width == 0 {
-        return first_fit::pack(problem, &order);
+        return first_fit::pack(problem, &order, true);
     }
     let bound = problem.bound();
     let mut best: Option<Packing> = None;
@@ -140,12 +151,20 @@ pub(super) fn pack(problem: &Problem) -> Packing {
             best = if better(&best, &other) { Some(other) } else { best };
         }
     }
-    let has_left = best.as_ref().is_none_or(|best| best.left > 0);
-    if has_left || problem.items() <= MANY && !is_best(&best) {
-        let other = first_fit::pack(problem, &order);
-        best = if better(&best, &other) { Some(other) } else { best };
+    let is_small = problem.items() <= MANY;
+    // With one class the two are the same.
+    for narrow_first in [true, false].into_iter().take(problem.classes.len().max(1)) {
+        let has_left = best.as_ref().is_none_or(|best| best.left > 0);
+        if has_left && narrow_first || is_small && !is_best(&best) {
+            let other = first_fit::pack(problem, &order, narrow_first);
+            best = if better(&best, &other) { Some(other) } else { best };
+        }
     }
-    best.unwrap_or_default()
+    let best = best.unwrap_or_default();
+    if best.left > 0 || best.opened <= bound || !is_small {
+        return best;
+    }
+    exchange::improve(problem, best, bound)
 }
 
 #[cfg(test)]
@@ -153,7 +172,7 @@ mod tests {
     use super::*;
     use crate::random::Random;
 
-    fn random(seed: u64) -> Problem {
+    pub(super) fn random(seed: u64) -> Problem {
         let mut random = Random::seeded(seed);
         let (width, bins, kinds) = (random.below(4), 1 + random.below(12), 1 + random.below(20));
         let mut numbers = |count: usize, below: usize| -> Vec<u64> {
@@ -172,35 +191,104 @@ mod tests {
         }
     }
 
+    /// Panics if something is where it has no room or may not go, or is not counted right.
+    pub(super) fn check(problem: &Problem, packing: &Packing) {
+        let mut free = problem.free.clone();
+        let mut used = problem.open.clone();
+        let mut left = problem.items();
+        for (kind, to) in packing.to.iter().enumerate() {
+            assert!(to.iter().map(|(_, count)| count).sum::<u32>() <= problem.count[kind]);
+            for (bin, count) in to {
+                let bin = *bin as usize;
+                let ranges = &problem.classes[problem.class[kind] as usize];
+                assert!(ranges.iter().any(|range| range.contains(&bin)), "it may go there");
+                for r in 0..problem.width {
+                    let free = &mut free[bin * problem.width + r];
+                    let taken = problem.demand_of(kind)[r] * u64::from(*count);
+                    if *free < u64::MAX {
+                        *free = free.checked_sub(taken).expect("there is room");
+                    }
+                }
+                used[bin] = true;
+                left -= u64::from(*count);
+            }
+        }
+        let opened = (0..problem.bins()).filter(|bin| used[*bin] && !problem.open[*bin]);
+        assert_eq!((packing.left, packing.opened), (left, opened.count()));
+    }
+
     #[test]
     fn nothing_is_packed_where_it_has_no_room_or_may_not_go() {
         for seed in 0..500 {
             let problem = random(seed);
             let packing = pack(&problem);
-            let mut free = problem.free.clone();
-            let mut used = problem.open.clone();
-            let mut left = problem.items();
-            for (kind, to) in packing.to.iter().enumerate() {
-                assert!(to.iter().map(|(_, count)| count).sum::<u32>() <= problem.count[kind]);
-                for (bin, count) in to {
-                    let bin = *bin as usize;
-                    let ranges = &problem.classes[problem.class[kind] as usize];
-                    assert!(ranges.iter().any(|range| range.contains(&bin)), "{seed}");
-                    for r in 0..problem.width {
-                        let free = &mut free[bin * problem.width + r];
-                        let taken = problem.demand_of(kind)[r] * u64::from(*count);
-                        if *free < u64::MAX {
-                            *free = free.checked_sub(taken).expect("there is room");
-                        }
-                    }
-                    used[bin] = true;
-                    left -= u64::from(*count);
-                }
-            }
-            let opened = (0..problem.bins()).filter(|bin| used[*bin] && !problem.open[*bin]);
-            assert_eq!((packing.left, packing.opened), (left, opened.count()), "{seed}");
+            check(&problem, &packing);
             assert_eq!(packing, pack(&problem), "the same again");
         }
+    }
+
+    /// One range.
+    pub(super) fn one(range: Range<usize>) -> Vec<Range<usize>> {
+        std::iter::once(range).collect()
+    }
+
+    /// As many bins, and items of one kind each; the first class is all of the bins.
+    pub(super) fn plain(width: usize, bins: usize, whole: u64, demand: Vec<u64>) -> Problem {
+        let items = demand.len() / width;
+        Problem {
+            width,
+            free: vec![whole; width * bins],
+            open: vec![false; bins],
+            demand,
+            count: vec![1; items],
+            class: vec![0; items],
+            classes: vec![vec![0..bins]],
+        }
+    }
+
+    /// What the parts take when so many full bins are cut into so many nearly equal parts each.
+    pub(super) fn even(random: &mut Random, width: usize, bins: usize, parts: usize) -> Vec<u64> {
+        let mut demand = vec![0; bins * parts * width];
+        for cut in demand.chunks_mut(parts * width) {
+            for r in 0..width {
+                let weights: Vec<u64> =
+                    (0..parts).map(|_| 300 + random.below(1000) as u64).collect();
+                let all = weights.iter().sum::<u64>();
+                for (part, weight) in cut.chunks_mut(width).zip(weights) {
+                    part[r] = weight * 10_000 / all;
+                }
+            }
+        }
+        demand
+    }
+
+    #[test]
+    fn where_few_items_fill_a_bin_it_takes_few_bins_more_than_the_bound() {
+        let mut random = Random::seeded(17);
+        for (width, parts) in [(2, 3), (3, 5)] {
+            let demand = even(&mut random, width, 100, parts);
+            let problem = plain(width, 100 * parts, 10_000, demand);
+            let packing = pack(&problem);
+            check(&problem, &packing);
+            assert_eq!(packing.left, 0);
+            let opened = packing.opened;
+            assert!(opened * 100 <= problem.bound() * 103, "{width} {parts} {opened}");
+        }
+    }
+
+    #[test]
+    fn what_may_go_anywhere_leaves_room_for_what_may_not() {
+        let mut random = Random::seeded(2);
+        let (zones, bins) = (4, 40);
+        let demand = even(&mut random, 2, zones * bins / 2, 3);
+        let mut problem = plain(2, zones * bins, 10_000, demand);
+        problem.class = (0..problem.count.len()).map(|kind| (kind / 2 % zones) as u32).collect();
+        (0..problem.count.len()).step_by(2).for_each(|kind| problem.class[kind] = zones as u32);
+        problem.classes = (0..zones).map(|zone| one(zone * bins..(zone + 1) * bins)).collect();
+        problem.classes.push(one(0..zones * bins));
+        let packing = pack(&problem);
+        check(&problem, &packing);
+        assert_eq!(packing.left, 0);
     }
 
     #[test]
@@ -246,20 +334,11 @@ mod tests {
             let (cpus, memory) = (cut(), cut());
             demand.extend(cpus.into_iter().zip(memory).flat_map(|(cpus, memory)| [cpus, memory]));
         }
-        let kinds = demand.len() / 2;
-        let problem = Problem {
-            width: 2,
-            free: vec![whole as u64; 2 * kinds],
-            open: vec![false; kinds],
-            demand,
-            count: vec![1; kinds],
-            class: vec![0; kinds],
-            classes: vec![vec![0..kinds]],
-        };
+        let problem = plain(2, demand.len() / 2, whole as u64, demand);
         assert_eq!(problem.bound(), bins);
         let packing = pack(&problem);
         assert_eq!(packing.left, 0);
         assert!(packing.opened <= bins + 2, "{}", packing.opened);
-        assert!(packing.opened < first_fit::pack(&problem, &problem.order()).opened);
+        assert!(packing.opened < first_fit::pack(&problem, &problem.order(), false).opened);
     }
 }

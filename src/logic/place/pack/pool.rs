@@ -64,10 +64,6 @@ impl Pool<'_> {
                 sectors.push(Sector { class, resource, least, others, places: place..place + 1 });
             }
         }
-        let mut members = vec![vec![false; problem.bins()]; problem.classes.len()];
-        for (members, ranges) in members.iter_mut().zip(&problem.classes) {
-            ranges.iter().flat_map(Clone::clone).for_each(|bin| members[bin] = true);
-        }
         let kinds: Vec<u32> = keyed.iter().map(|(_, _, kind)| *kind).collect();
         let demand = kinds.iter().flat_map(|kind| problem.demand_of(*kind as usize));
         Pool {
@@ -79,7 +75,7 @@ impl Pool<'_> {
             next: (0..=kinds.len() as u32).collect(),
             kinds,
             sectors,
-            members,
+            members: problem.members(),
         }
     }
 
