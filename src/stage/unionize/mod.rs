@@ -35,7 +35,9 @@ pub use renew::{Renewal, renew};
 
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Report;
-use crate::record::{Action, Change, Checkpoint, ContainerId, Ifname, LinkNetwork, Of, Record};
+use crate::record::{
+    Action, AllowFrom, Change, Checkpoint, ContainerId, Ifname, LinkNetwork, Of, Record,
+};
 use crate::stage::changes::Work;
 use detach::Keeper;
 use entries::is_reserved;
@@ -78,8 +80,13 @@ impl<'a> Unionize<'a> {
 impl<'a> Unionize<'a> {
     /// Work that looks after what is there already.
     fn keeping(upkeep: &Upkeep, report: &'a Report) -> Result<Unionize<'a>> {
-        let (network, dad) = (LinkNetwork::unsaid(), Dad::Optimistic);
-        let options = Options { network, dad, action: None };
+        let options = Options {
+            network: LinkNetwork::unsaid(),
+            dad: Dad::Optimistic,
+            dns: false,
+            action: None,
+            allow_from: AllowFrom::Any,
+        };
         Ok(Unionize { keeps: true, ..Unionize::new(options, upkeep, report)? })
     }
 }
