@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use leasepipe::adapter::ovs;
 use leasepipe::cli::{self, Jobs, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
@@ -54,6 +55,9 @@ pub struct Common {
     /// Remember attachments in this directory
     #[arg(long, value_name = "DIR", default_value = "/var/lib/leasepipe/attachments")]
     state: PathBuf,
+    /// Reach the database of Open vSwitch through this socket
+    #[arg(long, value_name = "SOCKET", hide_short_help = true, default_value = ovs::SOCKET)]
+    ovs: PathBuf,
     /// Tell what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -65,7 +69,8 @@ pub struct Common {
 
 impl Common {
     fn upkeep(&self) -> Upkeep {
-        Upkeep { timeout: self.timeout.0, state: self.state.clone(), dry_run: self.dry_run }
+        let (state, ovs) = (self.state.clone(), self.ovs.clone());
+        Upkeep { timeout: self.timeout.0, state, ovs, dry_run: self.dry_run }
     }
 }
 

@@ -19,11 +19,17 @@ _unionize() {
             unionize,help)
                 cmd="unionize__subcmd__help"
                 ;;
+            unionize,list)
+                cmd="unionize__subcmd__list"
+                ;;
             unionize,renew)
                 cmd="unionize__subcmd__renew"
                 ;;
             unionize__subcmd__help,help)
                 cmd="unionize__subcmd__help__subcmd__help"
+                ;;
+            unionize__subcmd__help,list)
+                cmd="unionize__subcmd__help__subcmd__list"
                 ;;
             unionize__subcmd__help,renew)
                 cmd="unionize__subcmd__help__subcmd__renew"
@@ -35,12 +41,24 @@ _unionize() {
 
     case "${cmd}" in
         unionize)
-            opts="-i -l -h -V --bridge --kind --parent --mode --vlan --vni --remote --port --interface --link --mac --mtu --address --delegate --dad --allow-from --timeout --state --dry-run --concurrency --table --help --version renew help"
+            opts="-i -l -h -V --netns --pid --host --wait --bridge --kind --parent --mode --vlan --vni --remote --port --interface --link --mac --mtu --address --delegate --route --rule --rate --dns --dad --action --allow-from --timeout --state --ovs --dry-run --concurrency --table --help --version renew list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --bridge)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -105,8 +123,24 @@ _unionize() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --route)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rule)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --dad)
                     COMPREPLY=($(compgen -W "optimistic wait off" -- "${cur}"))
+                    return 0
+                    ;;
+                --action)
+                    COMPREPLY=($(compgen -W "add remove" -- "${cur}"))
                     return 0
                     ;;
                 --allow-from)
@@ -118,6 +152,10 @@ _unionize() {
                     return 0
                     ;;
                 --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ovs)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -133,7 +171,7 @@ _unionize() {
             return 0
             ;;
         unionize__subcmd__help)
-            opts="renew help"
+            opts="renew list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -147,6 +185,20 @@ _unionize() {
             return 0
             ;;
         unionize__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        unionize__subcmd__help__subcmd__list)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -174,18 +226,44 @@ _unionize() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        unionize__subcmd__renew)
-            opts="-h --all --timeout --state --dry-run --concurrency --table --help"
+        unionize__subcmd__list)
+            opts="-h --state --table --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        unionize__subcmd__renew)
+            opts="-h --follow --all --host --timeout --state --ovs --dry-run --concurrency --table --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ovs)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

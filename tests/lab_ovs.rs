@@ -63,9 +63,6 @@ fn a_port_is_added_found_and_removed() {
     assert_eq!(ovs.vsctl("port-to-br lpa"), "ovs0");
     assert_eq!(ovs.vsctl("get port lpb tag"), "7");
     assert_eq!(ovs.vsctl("get port lpa external_ids:leasepipe-container"), "web");
-    let mut own = client.own_ports().unwrap();
-    own.sort();
-    assert_eq!(own, [port_a.clone(), port_b.clone()]);
 
     // Checksums that are left to nobody do not get past a switch that is a program.
     if in_userspace {
@@ -121,5 +118,5 @@ fn nothing_is_left_of_a_port_that_cannot_be() {
     let foreign = name("lpforeign");
     let why = client.remove(&foreign, &web, until()).unwrap_err();
     assert_eq!(why.kind(), Kind::Refused);
-    assert_eq!(client.own_ports().unwrap(), [port]);
+    assert_eq!(ovs.vsctl("--no-wait list-ports ovs0"), "lpa\nlpforeign");
 }

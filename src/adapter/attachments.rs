@@ -52,6 +52,26 @@ wire! {
         many dns: bool,
         /// Who may reach the container through it; absent means everybody.
         opt allow_from: AllowFrom,
+        /// How the host's device was that is lent to the container; absent for what was made.
+        opt lent: Lent,
+    }
+}
+
+wire! {
+    /// A device of the host as it was before it was lent.
+    pub struct Lent {
+        /// Its name.
+        req name: Ifname,
+        /// Its hardware address.
+        opt mac: Mac,
+        /// Its largest packet in bytes.
+        opt mtu: u32,
+        /// Whether it was switched on.
+        many up: bool,
+        /// The hardware address that it was built with.
+        opt permanent: Mac,
+        /// Where it is plugged into the machine, as `BUS/NAME`.
+        opt slot: String,
     }
 }
 

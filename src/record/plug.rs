@@ -380,7 +380,7 @@ impl LinkNetwork {
 
     /// Refuses the fields that the kind has no use for: whoever wrote them meant something else.
     fn hold_against(&self, kind: LinkKind) -> Result<(), Misfit> {
-        use LinkKind::{Direct, Dummy, Ipvlan, Macvlan, Ovs, Veth, Vlan, Vxlan};
+        use LinkKind::{Dummy, Ipvlan, Macvlan, Ovs, Veth, Vlan, Vxlan};
         let ported = matches!(kind, Veth | Ovs);
         for (field, is_there, fits) in [
             ("bridge", self.bridge.is_some(), ported),
@@ -391,7 +391,7 @@ impl LinkNetwork {
             ("vni", self.vni.is_some(), kind == Vxlan),
             ("remote", self.remote.is_some(), kind == Vxlan),
             ("port", self.port.is_some(), kind == Vxlan),
-            ("mac", self.mac.is_some(), !matches!(kind, Ipvlan | Direct)),
+            ("mac", self.mac.is_some(), kind != Ipvlan),
         ] {
             if is_there && !fits {
                 return Err(wrong(field, format_args!("it does not go with kind \"{kind}\"")));

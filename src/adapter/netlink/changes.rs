@@ -176,7 +176,7 @@ mod tests {
             let own = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
             let (a, b): (Ifname, Ifname) = ("a".parse().unwrap(), "b".parse().unwrap());
             let end = |name| End { name, mac: Mac::new([2, 0, 0, 0, 0, 1]) };
-            netlink.make_veth(&end(&a), &end(&b), own.as_fd(), 0, 1500).unwrap();
+            netlink.make_veth(&end(&a), &end(&b), own.as_fd(), None, 1500).unwrap();
             let seen = until(&changes, |wire| wire.name == b);
             assert!(seen.iter().all(|wire| !wire.running && !wire.gone), "{seen:?}");
             let other = netlink.find_link(&b).unwrap().unwrap();

@@ -29,7 +29,7 @@ pub struct Link {
     /// Whether it can carry anything: for a bridge, whether a port can.
     pub carrier: bool,
     /// Whether its carrier has been noticed by all of the kernel, and packets can be sent (RFC 2863:
-    /// operational state up).
+    /// operational state up). A kind that does not tell is ready as soon as it has a carrier.
     pub ready: bool,
     /// Whether it is a port of a bridge that passes frames.
     pub forwarding: bool,
@@ -90,8 +90,19 @@ impl Netlink {
         }
     }
 
+    /// The link with the number `index`, if there is one.
+    pub fn link_at(&self, index: u32) -> Result<Option<Link>> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        match self.ask(RouteNetlinkMessage::GetLink(message), 0) {
+            Ok(answers) => Ok(answers.into_iter().find_map(read)),
+            Err(e) if e.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
+            Err(e) => Err(failed(format_args!("look for interface {index}"), &e)),
+        }
+    }
+
     /// Makes a veth pair in one step: `here` in this namespace, switched on and plugged into the
-    /// bridge with the number `master`, and `there` in the namespace `netns`, switched off: veth(4)
+    /// bridge with the number `master` if there is one, and `there` in the namespace `netns`, switched off: veth(4)
     /// ends can only be opened when both are there. Nothing is made when it fails.
     ///
     /// # Errors
@@ -101,7 +112,7 @@ impl Netlink {
         here: &End<'_>,
         there: &End<'_>,
         netns: BorrowedFd<'_>,
-        master: u32,
+        master: Option<u32>,
         mtu: u32,
     ) -> Result<()> {
         let mut peer = end(there, mtu);
@@ -109,7 +120,7 @@ impl Netlink {
         let mut message = end(here, mtu);
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
-        message.attributes.push(LinkAttribute::Controller(master));
+        message.attributes.extend(master.map(LinkAttribute::Controller));
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
@@ -135,13 +146,21 @@ impl Netlink {
     }
 
     /// Switches the link with the number `index` on.
+    ///
+    /// # Errors
+    /// `Refused` when another one on the same interface has its hardware address.
     pub fn switch_on(&self, index: u32) -> Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = index;
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
-        self.call(RouteNetlinkMessage::SetLink(message), 0)
-            .map_err(|e| failed("switch interface on", &e))
+        self.call(RouteNetlinkMessage::SetLink(message), 0).map_err(|e| match e.raw_os_error() {
+            Some(code) if code == Errno::EADDRINUSE as i32 => {
+                Error::new(Kind::Refused, "switch interface on")
+                    .why("another one on the same interface has its hardware address")
+            }
+            _ => failed("switch interface on", &e),
+        })
     }
 
     /// Deletes the link with the number `index`, and with one end of a veth pair the other.
@@ -186,6 +205,7 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
         peer_netns: None,
         sort: Sort::Other,
     };
+    let mut state = State::Unknown;
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(Mac::new),
@@ -193,7 +213,7 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Controller(index) => link.master = Some(index),
             LinkAttribute::Link(index) => link.peer = Some(index),
             LinkAttribute::LinkNetNsId(netns) => link.peer_netns = Some(netns),
-            LinkAttribute::OperState(state) => link.ready = state == State::Up,
+            LinkAttribute::OperState(told) => state = told,
             LinkAttribute::LinkInfo(infos) => {
                 link.sort = sort(&infos);
                 link.forwarding = infos.iter().any(is_forwarding);
@@ -201,7 +221,20 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
             _ => (),
         }
     }
+    link.ready = match state {
+        State::Up => true,
+        State::Unknown => link.up && link.carrier && link.sort.is_mute(),
+        _ => false,
+    };
     Some(link)
+}
+
+impl Sort {
+    /// Whether the kernel keeps no account of its operational state (operstates.rst of the kernel's
+    /// documentation).
+    fn is_mute(&self) -> bool {
+        matches!(self, Sort::Single(Single::Vxlan(_) | Single::Dummy) | Sort::Other)
+    }
 }
 
 fn is_forwarding(info: &LinkInfo) -> bool {

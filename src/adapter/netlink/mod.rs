@@ -7,6 +7,7 @@
 mod address;
 mod bridge_vlan;
 mod changes;
+mod elsewhere;
 mod link;
 mod moved;
 mod neighbour;

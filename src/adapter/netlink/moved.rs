@@ -72,7 +72,13 @@ impl Netlink {
 
     /// The device of that name.
     pub fn device(&self, name: &Ifname) -> Result<Option<Device>> {
-        Ok(self.devices()?.into_iter().find(|device| device.guise.name == *name))
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_string()));
+        match self.ask(RouteNetlinkMessage::GetLink(message), 0) {
+            Ok(answers) => Ok(answers.into_iter().find_map(read)),
+            Err(e) if e.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
+            Err(e) => Err(failed(format_args!("look for interface {name}"), &e)),
+        }
     }
 
     /// The device with that hardware address. A physical one goes before virtual ones: a bridge,

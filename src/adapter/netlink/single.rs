@@ -77,10 +77,10 @@ impl Vxlan {
     /// The port of RFC 7348. The kernel's own default is an older one.
     pub const PORT: u16 = 4789;
 
-    /// How much of a packet on the wire its headers take, in bytes: Ethernet inside, VXLAN, UDP, and
-    /// IPv4 or IPv6.
-    pub fn overhead(&self) -> u32 {
-        match self.remote {
+    /// How much of a packet on the wire the headers of a segment take whose frames go to `remote`, in
+    /// bytes: Ethernet inside, VXLAN, UDP, and IPv4 or IPv6.
+    pub fn overhead(remote: Option<IpAddr>) -> u32 {
+        match remote {
             Some(IpAddr::V6(_)) => 14 + 8 + 8 + 40,
             _ => 14 + 8 + 8 + 20,
         }
@@ -294,7 +294,9 @@ impl New<'_> {
             }
             (Some(Errno::ENODEV), _) => Error::new(Kind::NotFound, &doing)
                 .why("the interface that it would stand on has gone"),
-            (Some(Errno::EOPNOTSUPP | Errno::EEXIST), Some(told)) => refused(told.to_owned()),
+            (Some(Errno::EOPNOTSUPP | Errno::EEXIST | Errno::EINVAL), Some(told)) => {
+                refused(told.to_owned())
+            }
             _ => refusal.error(&doing),
         }
     }

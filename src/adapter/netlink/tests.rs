@@ -17,7 +17,7 @@ fn with_pair(work: impl FnOnce(&Netlink, u32) + Send) {
         let names: [Ifname; 2] = ["a", "b"].map(|name| name.parse().unwrap());
         let end = |at: usize| End { name: &names[at], mac: Mac::new([2, 0, 0, 0, 0, at as u8]) };
         let own = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
-        netlink.make_veth(&end(0), &end(1), std::os::fd::AsFd::as_fd(&own), 0, 1500).unwrap();
+        netlink.make_veth(&end(0), &end(1), std::os::fd::AsFd::as_fd(&own), None, 1500).unwrap();
         let index = |at: usize| netlink.find_link(&names[at]).unwrap().unwrap().index;
         netlink.switch_on(index(1)).unwrap();
         work(&netlink, index(0));

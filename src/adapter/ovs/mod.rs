@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use rpc::Rpc;
-use value::{first, map, number, rows, text, uuid};
+use value::{first, map, number, text, uuid};
 
 use crate::error::{Error, Kind, Result};
 use crate::record::{ContainerId, Ifname, Mac};
@@ -127,15 +127,6 @@ impl Ovs {
             trouble: first(&answer, 1).and_then(trouble),
             uuid,
         }))
-    }
-
-    /// The names of all ports that the suite has made.
-    pub fn own_ports(&mut self) -> Result<Vec<Ifname>> {
-        let doing = "list Open vSwitch ports";
-        let ask = select("Port", json!([]), &["name", "external_ids"]);
-        let answer = self.transact(doing, &[ask], soon())?;
-        let own = rows(&answer, 0).filter(|row| map(&row["external_ids"], CONTAINER).is_some());
-        Ok(own.filter_map(|row| text(&row["name"])?.parse().ok()).collect())
     }
 
     /// Adds a port, and waits until ovs-vswitchd has taken it in. Nothing of it is left when it

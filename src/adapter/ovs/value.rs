@@ -3,14 +3,9 @@
 
 use serde_json::Value;
 
-/// The rows that the operation at `at` has selected.
-pub(super) fn rows(answer: &Value, at: usize) -> impl Iterator<Item = &Value> {
-    answer[at]["rows"].as_array().into_iter().flatten()
-}
-
-/// The first of them.
+/// The first row that the operation at `at` has selected.
 pub(super) fn first(answer: &Value, at: usize) -> Option<&Value> {
-    rows(answer, at).next()
+    answer[at]["rows"].get(0)
 }
 
 /// The one value of a column; nothing when there is none or there are several.

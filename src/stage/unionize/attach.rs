@@ -1,7 +1,6 @@
 //! Working off a plan, and undoing what was begun when a step fails.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -10,13 +9,14 @@ use super::beside::Beside;
 use super::bridge::explain_silence;
 use super::lease4::keeping;
 use super::leasing::remaining;
+use super::links::{GOING, add_port, finish_checksums, make, patiently, unmake};
 use super::plan::{Step, plan};
 use super::scene::{Host, Inside, Place, look, wait_ready};
 use super::verdict::settle;
 use super::wish::{Wish, interface};
 use super::{Dad, Unionize};
 use crate::adapter::attachments::Attachment;
-use crate::adapter::netlink::{End, Lifetimes};
+use crate::adapter::netlink::Lifetimes;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Address, Interface};
 
@@ -42,6 +42,8 @@ pub struct Job<'a> {
     pub inside: Inside,
     /// What is remembered, or will be.
     pub known: Attachment,
+    /// Until when a former link of it may take to go.
+    pub going_until: Instant,
     pub dad: Dad,
     /// How many more leases may be asked for when one turns out to be a duplicate.
     pub retries: u32,
@@ -55,11 +57,12 @@ pub struct Job<'a> {
 impl Unionize<'_> {
     /// Makes `wish` so. When that cannot be done nothing is left of it.
     pub(super) fn attach(&self, wish: &Wish, begun: Instant) -> Result<Done> {
-        let host = Host::open()?;
-        let place = host.place(&wish.plug)?;
+        let host = Host::open(&self.keeper.ovs)?;
+        let known = self.keeper.attachments.get(&wish.link)?;
+        let place = host.place(&wish.plug, known.as_ref())?;
         self.tell_of_bridge(&wish.plug, &place);
         let inside = Inside::open(&wish.container)?;
-        let known = self.keeper.attachments.get(&wish.link)?;
+        let wish = &wish.at(&place, known.as_ref());
         let seen = look(wish, &host, &place, &inside, known)?;
         let mut steps = plan(wish, &seen, Timestamp::now())?;
         if self.keeps {
@@ -83,6 +86,7 @@ impl Unionize<'_> {
             host,
             place,
             inside,
+            going_until: begun + if seen.known.is_some() { GOING } else { Duration::ZERO },
             known: seen.known.clone().unwrap_or(known),
             dad: self.options.dad,
             retries: 1,
@@ -150,20 +154,24 @@ impl Job<'_> {
             Step::Leave(_) => {
                 self.unionize.keeper.detach(&self.wish.container.id, &self.wish.link)?;
                 self.known = self.wish.attachment(None);
+                self.place = self.host.place(&self.wish.plug, None)?;
                 Ok(())
             }
-            Step::Drop => match netlink.find_link(&self.wish.link)? {
-                Some(outer) => netlink.delete_link(outer.index).map(drop),
-                None => Ok(()),
-            },
+            Step::Drop => unmake(&self.host, &self.inside, self.wish, &self.known),
             Step::Shut(guard) => self.shut(guard),
             Step::OpenUp => self.open_up(),
             Step::Make => self.make(),
             Step::Plug => netlink.plug(outer()?.index, self.place.index()),
+            Step::Vlan(vlan) => netlink.put_into_vlan(outer()?.index, vlan.get() as u16),
+            Step::Port => add_port(&self.host, self.wish, self.deadline()),
+            Step::Finish => finish_checksums(&self.inside, self.wish),
             Step::SwitchOnOuter => netlink.switch_on(outer()?.index),
             Step::Set(setting) => self.inside.set(name, *setting),
             Step::LinkLocal => self.inside.give_link_local(self.wish),
-            Step::SwitchOnInner => self.inside.netlink.switch_on(self.inside.link(name)?.index),
+            Step::SwitchOnInner => {
+                let index = self.inside.link(name)?.index;
+                patiently(self.going_until, || self.inside.netlink.switch_on(index))
+            }
             Step::Give(fixed) => {
                 let index = self.prepare()?;
                 let address = fixed.address.into();
@@ -181,19 +189,11 @@ impl Job<'_> {
         }
     }
 
-    /// Makes the pair, after writing down that it will be.
+    /// Makes the link, after writing down that it will be.
     fn make(&mut self) -> Result<()> {
-        let wish = self.wish;
-        self.known = keeping(wish.attachment(self.known.lease.take()), Some(&self.known));
+        self.known = keeping(self.wish.attachment(self.known.lease.take()), Some(&self.known));
         self.unionize.keeper.attachments.put(&self.known)?;
-        let bridge = self.place.index();
-        // The DHCPv6 server on this host need not look for the container before it answers. That
-        // is worth having and no more, so a kernel that refuses is not an error.
-        let _ = self.host.netlink.seed_neighbour(bridge, wish.mac.link_local(), wish.mac);
-        let mtu = wish.network.mtu.or(self.place.mtu()).unwrap_or(1500);
-        let here = End { name: &wish.link, mac: Wish::outer_mac(wish.mac) };
-        let there = End { name: &wish.interface, mac: wish.mac };
-        self.host.netlink.make_veth(&here, &there, self.inside.netns.as_fd(), bridge, mtu)
+        patiently(self.going_until, || make(&self.host, &self.place, &self.inside, self.wish))
     }
 
     /// Waits until the interface can speak and asks for routers, once; its number.
@@ -203,7 +203,7 @@ impl Job<'_> {
         }
         let until = self.deadline();
         let index = wait_ready(self.wish, &self.host, &self.inside, until)?;
-        if !self.wish.speaks_ipv6() {
+        if !self.wish.speaks_ipv6() || !self.wish.hears_multicast() {
             return Ok(index);
         }
         self.inside.solicit_router(index)?;
@@ -222,9 +222,9 @@ impl Job<'_> {
         prefix_len: u8,
         lifetimes: Lifetimes,
     ) -> Result<()> {
-        if let IpAddr::V6(address) = address {
+        if let (IpAddr::V6(address), Some(bridge)) = (address, self.place.bridge_index()) {
             // The host may remember who had the address last. Not knowing is better.
-            let _ = self.host.netlink.forget_neighbour(self.place.index(), address);
+            let _ = self.host.netlink.forget_neighbour(bridge, address);
         }
         let dad = self.dad.into();
         self.inside.netlink.assign(index, address, prefix_len, lifetimes, dad)?;

@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -17,29 +17,36 @@ use super::allow::is_shut;
 use super::dns;
 use super::lease4::{client4, held4};
 use super::leasing::{held, speak};
+use super::links::{self, Found, bring_back, connect, inner, make, patiently, remove_port, unmake};
 use super::scene::{Host, Inside, wait_ready};
-use super::wish::Wish;
+use super::wish::{Wish, is_derived};
 use super::{Dad, Upkeep, lock};
 use crate::adapter::attachments::{Attachment, Attachments, Leased, Leased4};
 use crate::adapter::dhcp4;
-use crate::adapter::netlink::{End, Netlink, Sort};
+use crate::adapter::netlink::{Netlink, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::sysctl::{self, Of};
-use crate::error::{Kind, Result, Within};
+use crate::error::{Error, Kind, Result, Within};
 use crate::pipe::Report;
-use crate::record::{ContainerId, Fate, Ifname, Owner, Route, Rule};
-
-/// How long a server may take to take a lease back. Without an answer the lease ends by itself.
-const PATIENCE: Duration = Duration::from_secs(3);
+use crate::record::{ContainerId, Fate, Ifname, LinkKind, Owner, Route, Rule};
 
 /// How long a container that is no longer listed, and its link, may take to go.
 const GOING: Duration = Duration::from_secs(2);
 
+/// How long a server may take to take a lease back. Without an answer the lease ends by itself.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// One thing to take away.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Removal {
-    /// The link, both ends.
+    /// The port of Open vSwitch.
+    Port,
+    /// The veth pair.
     Link,
+    /// The link of one end in the container.
+    Inner(LinkKind),
+    /// The host's device, which goes back to it under this name.
+    Lent(Ifname),
     /// The firewall of its other end.
     Firewall,
     /// What was written into the resolv.conf.
@@ -61,7 +68,10 @@ pub enum Removal {
 impl fmt::Display for Removal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Removal::Port => f.write_str("remove the port of Open vSwitch"),
             Removal::Link => f.write_str("delete veth"),
+            Removal::Inner(kind) => write!(f, "delete {kind}"),
+            Removal::Lent(name) => write!(f, "bring {name} back"),
             Removal::Firewall => f.write_str("take its firewall away"),
             Removal::Lease(leased) => {
                 f.write_str("give back")?;
@@ -84,6 +94,8 @@ impl fmt::Display for Removal {
 /// What to take away, given what is remembered and whether the link is there.
 pub fn removals(known: Option<&Attachment>, linked: bool) -> Vec<Removal> {
     let mut removals = Vec::new();
+    let kind = known.and_then(|known| known.network.kind).unwrap_or_default();
+    let lent = known.and_then(|known| known.lent.as_ref());
     if let Some(known) = known {
         removals.extend(known.dns.then_some(Removal::Dns));
         let leads_nowhere = |route: &&Route| route.fate != Fate::Sent;
@@ -94,8 +106,15 @@ pub fn removals(known: Option<&Attachment>, linked: bool) -> Vec<Removal> {
             removals.push(Removal::Routing(rules, routes));
         }
     }
-    if linked {
-        removals.push(Removal::Link);
+    match kind {
+        LinkKind::Ovs => removals.push(Removal::Port),
+        LinkKind::Direct => removals.extend(lent.map(|lent| Removal::Lent(lent.name.clone()))),
+        _ => (),
+    }
+    match kind {
+        _ if !linked => (),
+        LinkKind::Veth | LinkKind::Ovs => removals.push(Removal::Link),
+        kind => removals.push(Removal::Inner(kind)),
     }
     if let Some(known) = known {
         removals.extend(is_shut(known).then_some(Removal::Firewall));
@@ -120,6 +139,8 @@ pub struct Keeper<'a> {
     pub timeout: Duration,
     /// Whether to tell what would be done instead of doing it.
     pub dry_run: bool,
+    /// The socket of Open vSwitch's database.
+    pub ovs: PathBuf,
     /// Where links are made to give leases back.
     scratch: Mutex<Option<Netns>>,
 }
@@ -136,6 +157,7 @@ impl<'a> Keeper<'a> {
             report,
             timeout: upkeep.timeout,
             dry_run: upkeep.dry_run,
+            ovs: upkeep.ovs.clone(),
             scratch: Mutex::default(),
         })
     }
@@ -143,20 +165,37 @@ impl<'a> Keeper<'a> {
     /// Takes away what is there of the attachment `link`. Everything is tried; what fails is told,
     /// and remembered for another run.
     pub(super) fn detach(&self, id: &ContainerId, link: &Ifname) -> Result<()> {
-        let host = Host::open()?;
+        let host = Host::open(&self.ovs)?;
         let known = self.attachments.get(link)?;
-        let outer = host.netlink.find_link(link)?.filter(|outer| outer.sort == Sort::Veth);
+        let outer = host.netlink.find_link(link)?.filter(|outer| {
+            // A name that was given could be another's by now.
+            let mac = known.as_ref().map(|known| Wish::outer_mac(known.mac));
+            outer.sort == Sort::Veth && (is_derived(link) || (mac.is_some() && outer.mac == mac))
+        });
+        let inner = known.as_ref().map(inner).transpose()?.flatten();
         let mut failure = None;
-        for removal in removals(known.as_ref(), outer.is_some()) {
+        for removal in removals(known.as_ref(), outer.is_some() || inner.is_some()) {
             if self.dry_run {
                 self.would(id, &removal);
                 continue;
             }
-            if removal == Removal::State && failure.is_some() {
+            let waits = match removal {
+                Removal::State => true,
+                // The lease is given back from the device, when that is back.
+                Removal::Lease(_) | Removal::Asked => known.as_ref().is_some_and(is_lent),
+                _ => false,
+            };
+            if waits && failure.is_some() {
                 continue;
             }
             let outcome = match (&removal, &outer, &known) {
+                (Removal::Port, _, Some(known)) => remove_port(&host, known),
                 (Removal::Link, Some(outer), _) => host.netlink.delete_link(outer.index).map(drop),
+                (Removal::Inner(_), ..) => match &inner {
+                    Some((inside, index)) => inside.netlink.delete_link(*index).map(drop),
+                    None => Ok(()),
+                },
+                (Removal::Lent(name), _, Some(known)) => self.take_back(&host, known, name),
                 (Removal::Firewall, _, Some(known)) => self.open_up(known),
                 (Removal::Lease(leased), _, Some(known)) => {
                     self.give_back(&host, known, Some(leased), id)
@@ -180,6 +219,22 @@ impl<'a> Keeper<'a> {
             }
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Takes a device back from its container, or from where the kernel has put it.
+    fn take_back(&self, host: &Host, known: &Attachment, name: &Ifname) -> Result<()> {
+        let inside = match Inside::open(&known.container) {
+            Ok(inside) => Some(inside),
+            Err(why) if matches!(why.kind(), Kind::NotFound | Kind::BadInput) => None,
+            Err(why) => return Err(why),
+        };
+        let inside = inside.as_ref().map(|inside| &inside.netlink);
+        if bring_back(host, inside, known)? == Found::Nowhere {
+            let gone = Error::new(Kind::NotFound, format_args!("bring {name} back"))
+                .why("it has gone with the container's namespace");
+            self.report.note(&gone.at(&known.container.id));
+        }
+        Ok(())
     }
 
     /// Gives a lease back. That a server cannot be reached is told and no more: the lease ends by
@@ -215,7 +270,7 @@ impl<'a> Keeper<'a> {
         let released = self.over_scratch(host, known, |inside, wish| {
             // What it has to speak is IPv4 alone.
             let wish = Wish { client: None, sources: Default::default(), ..wish.clone() };
-            inside.netlink.switch_on(inside.link(&wish.interface)?.index)?;
+            self.switch_on(inside, &wish)?;
             let index = wait_ready(&wish, host, inside, Instant::now() + patience)?;
             let client = client4(&Wish::of(known, Dad::Off)?, patience);
             let link = dhcp4::Link { index, name: &wish.interface };
@@ -247,15 +302,14 @@ impl<'a> Keeper<'a> {
     ) -> Result<()> {
         // Several are there at once, so this one is called what no other is.
         let wish = Wish { interface: known.link.clone(), ..Wish::of(known, Dad::Off)? };
-        let place = host.place(&wish.plug)?;
+        let place = host.place(&wish.plug, Some(known))?;
         let inside = Inside::of(self.scratch()?)?;
-        let (index, mtu) = (place.index(), place.mtu().unwrap_or(1500));
-        let here = End { name: &wish.link, mac: Wish::outer_mac(wish.mac) };
-        let there = End { name: &wish.interface, mac: wish.mac };
-        let _ = host.netlink.seed_neighbour(index, wish.mac.link_local(), wish.mac);
-        host.netlink.make_veth(&here, &there, inside.netns.as_fd(), index, mtu)?;
-        let outcome = work(&inside, &wish);
-        let gone = delete(&host.netlink, &wish.link);
+        let going_until = Instant::now() + links::GOING.min(self.timeout);
+        patiently(going_until, || make(host, &place, &inside, &wish))?;
+        let until = Instant::now() + PATIENCE.min(self.timeout);
+        let outcome =
+            connect(host, &place, &inside, &wish, until).and_then(|()| work(&inside, &wish));
+        let gone = unmake(host, &inside, &wish, known);
         outcome.and(gone)
     }
 
@@ -286,7 +340,7 @@ impl<'a> Keeper<'a> {
     ) -> Result<()> {
         let patience = PATIENCE.min(self.timeout);
         inside.give_link_local(wish)?;
-        inside.netlink.switch_on(inside.link(&wish.interface)?.index)?;
+        self.switch_on(inside, wish)?;
         let index = wait_ready(wish, host, inside, Instant::now() + patience)?;
         let held = match leased {
             Some(leased) => held(leased),
@@ -297,6 +351,13 @@ impl<'a> Keeper<'a> {
             }
         };
         speak(inside, wish, index, patience, |client, link| client.release(link, &held))
+    }
+
+    /// Switches a link on that is there for a moment, as soon as the container's own has gone.
+    fn switch_on(&self, inside: &Inside, wish: &Wish) -> Result<()> {
+        let index = inside.link(&wish.interface)?.index;
+        let until = Instant::now() + links::GOING.min(self.timeout);
+        patiently(until, || inside.netlink.switch_on(index))
     }
 
     /// Clears what is left of containers that were not `listed` and are gone, or go within
@@ -379,17 +440,15 @@ fn unroute(known: &Attachment, inside: &Inside, rules: &[Rule], routes: &[Route]
     routes.iter().try_for_each(|route| inside.netlink.remove_route(index, route).map(drop))
 }
 
-/// Deletes the link of that name, if it is there.
-fn delete(netlink: &Netlink, name: &Ifname) -> Result<()> {
-    match netlink.find_link(name)? {
-        Some(link) => netlink.delete_link(link.index).map(drop),
-        None => Ok(()),
-    }
+fn is_lent(known: &Attachment) -> bool {
+    known.lent.is_some()
 }
 
 /// Makes the host forget where the container was: another may have one of its addresses soon.
 fn forget(host: &Host, known: &Attachment) -> Result<()> {
-    let Some(bridge) = &known.network.bridge else { return Ok(()) };
+    let network = &known.network;
+    let is_kernel_s = network.kind.unwrap_or_default() == LinkKind::Veth;
+    let Some(bridge) = network.bridge.as_ref().filter(|_| is_kernel_s) else { return Ok(()) };
     let Some(bridge) = host.netlink.find_link(bridge)? else { return Ok(()) };
     let leased = known.lease.iter().flat_map(|lease| &lease.addresses);
     let given = known.fixed().map(|fixed| fixed.address);

@@ -214,7 +214,7 @@ pub fn speak<T: Send>(
 ) -> Result<T> {
     let (duid, iaid) = identity(wish)?;
     let client = Client { give_up_after: patience, wants: wants(wish), ..Client::new(duid, iaid) };
-    let source = Some(wish.mac.link_local());
+    let source = Some(wish.local);
     let link = dhcp6::Link { index, name: &wish.interface, source };
     inside.netns.run(|| exchange(&client, link))
 }

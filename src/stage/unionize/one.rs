@@ -2,13 +2,15 @@
 //! what address, and after that perhaps the hardware address and the VLAN.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Instant;
 
-use super::scene::{Host, Inside};
+use super::scene::Inside;
 use super::{Options, Unionize, Upkeep, Wanted};
 use crate::adapter::docker::Engine;
-use crate::adapter::netlink::Sort;
+use crate::adapter::netlink::{Netlink, Sort};
 use crate::adapter::netns::Netns;
+use crate::adapter::ovs::Ovs;
 use crate::error::{Error, Kind, Result, Within};
 use crate::pipe::{Output, Reader, Report, Stdio};
 use crate::record::{
@@ -105,7 +107,7 @@ fn one(
     let mut options = Options::try_from(wanted)?;
     let id = named.container.clone().ok_or_else(|| Error::new(Kind::Usage, "no CONTAINER"))?;
     if let Some(place) = &named.place {
-        options.plug_into(place)?;
+        options.plug_into(place, &upkeep.ovs)?;
     }
     options.add(&named.words)?;
     let container = find(named, &id, options.action == Some(Action::Remove)).within(&id)?;
@@ -159,12 +161,12 @@ fn stand_in(id: &ContainerId) -> Container {
 
 impl Options {
     /// Takes PLACE for what it is: a bridge, or the parent of the interface.
-    fn plug_into(&mut self, place: &Parent) -> Result<()> {
+    fn plug_into(&mut self, place: &Parent, ovs: &Path) -> Result<()> {
         let network = &mut self.network;
         let kind = match (network.kind, place) {
             (Some(kind), _) => kind,
             (None, Parent::Name(name)) if name.as_str() == "dummy" => LinkKind::Dummy,
-            (None, Parent::Name(name)) => kind_of(name)?,
+            (None, Parent::Name(name)) => kind_of(name, ovs)?,
             (None, Parent::Mac(_)) => LinkKind::Macvlan,
         };
         match (kind, place) {
@@ -214,17 +216,21 @@ impl Options {
     }
 }
 
-/// What an interface plugged in there is, where nobody says.
-fn kind_of(place: &Ifname) -> Result<LinkKind> {
-    let link = Host::open()?.netlink.find_link(place)?.ok_or_else(|| {
-        Error::new(Kind::NotFound, format_args!("find interface {place}"))
+/// What an interface plugged in there is, where nobody says; the database of Open vSwitch is behind
+/// `ovs`, if there is any.
+fn kind_of(place: &Ifname, ovs: &Path) -> Result<LinkKind> {
+    let link = Netlink::open()?.find_link(place)?;
+    if let Some(Sort::Bridge(_)) = link.as_ref().map(|link| &link.sort) {
+        return Ok(LinkKind::Veth);
+    }
+    let switched = Ovs::connect(ovs).and_then(|mut ovs| ovs.bridge(place));
+    match (switched, link) {
+        (Ok(Some(_)), _) => Ok(LinkKind::Ovs),
+        (_, Some(_)) => Ok(LinkKind::Macvlan),
+        (_, None) => Err(Error::new(Kind::NotFound, format_args!("find interface {place}"))
             .why("the host has none of that name")
-            .remedy("make it, or say what it is with --kind")
-    })?;
-    Ok(match link.sort {
-        Sort::Bridge(_) => LinkKind::Veth,
-        _ => LinkKind::Macvlan,
-    })
+            .remedy("make it, or say what it is with --kind")),
+    }
 }
 
 /// A hardware address as the command line gives it: itself, or `U:` and a text from which it

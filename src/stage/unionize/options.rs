@@ -189,6 +189,8 @@ pub struct Upkeep {
     pub timeout: Duration,
     /// Where attachments are remembered.
     pub state: PathBuf,
+    /// The socket of Open vSwitch's database.
+    pub ovs: PathBuf,
     /// Whether to tell what would be done instead of doing it.
     pub dry_run: bool,
 }

@@ -1,19 +1,21 @@
 //! What has to be done, as a list that a dry run prints and a live run works off.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use jiff::Timestamp;
 
-use super::Dad;
 use super::allow::{self, Door};
 use super::beside::{Beside, Errand, Scene};
+use super::ends::{self, Ends};
+use super::links::single;
+use super::scene::Place;
 use super::wish::Wish;
 use crate::adapter::attachments::{Attachment, Leased};
-use crate::adapter::netlink::{Found, Link, Sort};
+use crate::adapter::netlink::{Device, Found, Link, PortVlan, Single};
 use crate::adapter::nftables::Guard;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Address, Fixed, Ifname, Origin, Prefix};
+use crate::record::{Address, Fixed, Origin, Prefix, VlanId};
 
 /// A kernel setting and the value that it has to have.
 pub type Setting = (&'static str, i32);
@@ -21,8 +23,24 @@ pub type Setting = (&'static str, i32);
 /// How things are before anything is done.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// The number of the bridge; 0 when it is not known.
-    pub bridge: u32,
+    /// The number of the bridge or parent; 0 when it is not known.
+    pub place: u32,
+    /// What a link of one end is to be.
+    pub single: Option<Single>,
+    /// The number that the container's namespace knows the host's by.
+    pub host_netns: Option<i32>,
+    /// The VLANs that the host's end is in, if it is to be in one.
+    pub vlans: Vec<PortVlan>,
+    /// Whether the host's end is the port of Open vSwitch that is wanted.
+    pub ported: bool,
+    /// Whether the bridge is a program.
+    pub in_userspace: bool,
+    /// Whether the container's end leaves its checksums to a bridge that does not finish them.
+    pub unfinished: bool,
+    /// The container's interface, if it is to be a device that is lent.
+    pub device: Option<Device>,
+    /// That device, if it is on the host.
+    pub home: Option<Device>,
     /// The host's end.
     pub outer: Option<Link>,
     /// The container's end, or what else has its name there.
@@ -45,21 +63,41 @@ pub struct Seen {
     pub resolv: Option<String>,
 }
 
+impl Seen {
+    /// What is known before anybody has looked into the container.
+    pub fn before(wish: &Wish, place: &Place, known: Option<Attachment>) -> Seen {
+        Seen {
+            place: place.index(),
+            single: single(&wish.plug, place),
+            in_userspace: place.in_userspace,
+            home: place.device.clone(),
+            known,
+            ..Seen::default()
+        }
+    }
+}
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Give back the lease and take away the link of an attachment that is not wanted so.
     Leave(String),
-    /// Take away a host's end that leads elsewhere.
+    /// Take away a link that leads elsewhere.
     Drop,
     /// Shut the container's end for all but a client, be it there or not.
     Shut(Guard),
     /// Open it for everybody.
     OpenUp,
-    /// Make the veth pair. The kernel does not take a container's end that is on from the start.
+    /// Make the link. The kernel does not take a container's end that is on from the start.
     Make,
     /// Plug the host's end into the bridge.
     Plug,
+    /// Put the host's end into a VLAN of the bridge.
+    Vlan(VlanId),
+    /// Make the host's end a port of Open vSwitch.
+    Port,
+    /// Have the container's end finish its checksums.
+    Finish,
     /// Switch the host's end on.
     SwitchOnOuter,
     /// Set a kernel setting of the container's end.
@@ -91,8 +129,11 @@ impl fmt::Display for Step {
             Step::Drop => f.write_str("delete a link that leads elsewhere"),
             Step::Shut(guard) => guard.fmt(f),
             Step::OpenUp => f.write_str("open it for everybody"),
-            Step::Make => f.write_str("create veth"),
+            Step::Make => f.write_str("create the link"),
             Step::Plug => f.write_str("plug into the bridge"),
+            Step::Vlan(vlan) => write!(f, "put the host's end into VLAN {vlan}"),
+            Step::Port => f.write_str("make the host's end a port of Open vSwitch"),
+            Step::Finish => f.write_str("switch the container's checksum offload off"),
             Step::SwitchOnOuter => f.write_str("switch the host's end on"),
             Step::Set((name, value)) => write!(f, "set {name} to {value}"),
             Step::LinkLocal => f.write_str("add the link-local address"),
@@ -121,7 +162,6 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
             .why(format_args!("it is the link of container {}", known.container.id))
             .remedy("choose another name in networks or with --link"));
     }
-    let pair = pair(wish, seen)?;
     let unwanted = seen.known.as_ref().filter(|known| {
         known.network.plug().ok().as_ref() != Some(&wish.plug)
             || known.mac != wish.mac
@@ -129,17 +169,24 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
             || (known.lease4.is_some() && !wish.sources.dhcp4)
     });
     let known = seen.known.as_ref().filter(|_| unwanted.is_none());
-    match (unwanted, pair) {
-        (Some(unwanted), _) => steps.push(Step::Leave(place_of(unwanted))),
-        (None, Pair::Stale) => steps.push(Step::Drop),
-        (None, _) => (),
-    }
-    steps.extend(allow::step(wish, seen.door, unwanted.is_some()));
-    let there = match (unwanted, pair) {
-        (None, Pair::Whole(outer, inner)) => Some((outer, inner)),
-        _ => None,
+    let ends = match unwanted {
+        Some(unwanted) => {
+            ends::check_free(wish, seen, unwanted)?;
+            steps.push(Step::Leave(place_of(unwanted)));
+            Ends::Absent
+        }
+        None => Ends::of(wish, seen)?,
     };
-    links(&mut steps, wish, seen, there);
+    let there = match ends {
+        Ends::Absent => None,
+        Ends::Stale => {
+            steps.push(Step::Drop);
+            None
+        }
+        Ends::Whole(outer, inner) => Some((outer, inner)),
+    };
+    steps.extend(allow::step(wish, seen.door, unwanted.is_some()));
+    ends::steps(&mut steps, wish, seen, there);
     let addresses: &[Found] = if there.is_some() { &seen.addresses } else { &[] };
     let scene = Scene { wish, seen, known, is_there: there.is_some(), now };
     steps.extend(scene.unwanted());
@@ -157,71 +204,6 @@ pub fn plan(wish: &Wish, seen: &Seen, now: Timestamp) -> Result<Vec<Step>> {
 /// Where something remembered is plugged in, for people.
 fn place_of(known: &Attachment) -> String {
     known.network.plug().map_or_else(|_| "its place".to_owned(), |plug| plug.to_string())
-}
-
-/// How the two ends stand to each other.
-#[derive(Clone, Copy, Debug)]
-enum Pair<'a> {
-    /// Neither is there.
-    Absent,
-    /// The host's end is there and leads elsewhere.
-    Stale,
-    /// Both are there and are one pair.
-    Whole(&'a Link, &'a Link),
-}
-
-fn pair<'a>(wish: &Wish, seen: &'a Seen) -> Result<Pair<'a>> {
-    let taken = |name: &Ifname, place| {
-        Error::new(Kind::Refused, format!("create veth {} for {}", wish.link, wish.interface))
-            .why(format_args!("the {place} has an interface {name} that is not unionize's"))
-    };
-    let outer = match &seen.outer {
-        Some(outer) if outer.sort != Sort::Veth => return Err(taken(&wish.link, "host")),
-        outer => outer.as_ref(),
-    };
-    let before = seen.known.as_ref().map(|known| known.mac);
-    match (outer, &seen.inner) {
-        (None, None) => Ok(Pair::Absent),
-        (Some(_), None) => Ok(Pair::Stale),
-        (Some(outer), Some(inner))
-            if inner.sort == Sort::Veth
-                && outer.peer == Some(inner.index)
-                && inner.peer == Some(outer.index)
-                && (inner.mac == Some(wish.mac)
-                    || (inner.mac.is_some() && inner.mac == before)) =>
-        {
-            Ok(Pair::Whole(outer, inner))
-        }
-        (_, Some(_)) => Err(taken(&wish.interface, "container")
-            .remedy("choose another name in networks or with --interface")),
-    }
-}
-
-/// What the link itself needs.
-fn links(steps: &mut Vec<Step>, wish: &Wish, seen: &Seen, there: Option<(&Link, &Link)>) {
-    match there {
-        None => {
-            steps.push(Step::Make);
-            steps.extend(seen.born.iter().copied().map(Step::Set));
-        }
-        Some((outer, _)) => {
-            if outer.master != Some(seen.bridge) {
-                steps.push(Step::Plug);
-            }
-            if !outer.up {
-                steps.push(Step::SwitchOnOuter);
-            }
-            steps.extend(seen.settings.iter().copied().map(Step::Set));
-        }
-    }
-    let local = IpAddr::from(wish.mac.link_local());
-    let has_local = there.is_some() && seen.addresses.iter().any(|found| found.address == local);
-    if wish.speaks_ipv6() && wish.dad != Dad::Wait && !has_local {
-        steps.push(Step::LinkLocal);
-    }
-    if there.is_none_or(|(_, inner)| !inner.up) {
-        steps.push(Step::SwitchOnInner);
-    }
 }
 
 fn give(steps: &mut Vec<Step>, fixed: &Fixed, addresses: &[Found]) -> Result<()> {
@@ -311,6 +293,7 @@ pub fn is_over(address: &Address, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapter::netlink::Sort;
     use crate::record::Duid;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -379,7 +362,7 @@ mod tests {
             duplicate: false,
         };
         Seen {
-            bridge: 7,
+            place: 7,
             outer: Some(veth(9, 2, wish)),
             inner: Some(veth(2, 9, wish)),
             addresses: duplicate.map(found).into_iter().chain([local]).collect(),
@@ -390,7 +373,7 @@ mod tests {
 
     #[test]
     fn from_nothing_everything_is_made() {
-        let seen = Seen { bridge: 7, ..Seen::default() };
+        let seen = Seen { place: 7, ..Seen::default() };
         let steps = plan(&wish(), &seen, NOW).unwrap();
         assert_eq!(steps, [Step::Make, Step::LinkLocal, Step::SwitchOnInner, Step::Lease]);
         let seen = Seen { born: vec![("disable_ipv6", 0)], ..seen };

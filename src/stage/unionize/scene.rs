@@ -1,26 +1,33 @@
 //! Where the work happens: the host's network, the bridge, and the container's namespace.
 
-use std::net::Ipv6Addr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::allow;
 use super::beside::Beside;
 use super::dns;
+use super::links::{is, marks, new_port};
 use super::plan::{Seen, Setting};
 use super::wish::Wish;
 use crate::adapter::attachments::Attachment;
 use crate::adapter::ndp::Solicitor;
-use crate::adapter::netlink::{Bridge, Dad, Lifetimes, Link, Netlink, Sort};
+use crate::adapter::netlink::{
+    Bridge, Dad, Device, Lifetimes, Link, Netlink, Offloads, Sort, Vxlan,
+};
 use crate::adapter::netns::Netns;
+use crate::adapter::ovs::Ovs;
 use crate::adapter::sysctl::{self, Of};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Container, Ifname, Plug};
+use crate::record::{Container, Ifname, Parent, Plug};
 
 /// The host's side.
 pub struct Host {
     /// Its links.
     pub netlink: Netlink,
+    /// The socket of Open vSwitch's database.
+    ovs: PathBuf,
 }
 
 /// What an interface is plugged into, as it is now.
@@ -30,6 +37,12 @@ pub struct Place {
     pub link: Option<Link>,
     /// How the bridge is set, if it is a Linux bridge.
     pub bridge: Option<Bridge>,
+    /// The host's device that is to be lent; absent when it is not on the host.
+    pub device: Option<Device>,
+    /// Whether the bridge is a program.
+    pub in_userspace: bool,
+    /// How much of a packet goes to the headers that carry it.
+    pub overhead: u32,
 }
 
 impl Place {
@@ -38,40 +51,126 @@ impl Place {
         self.link.as_ref().map_or(0, |link| link.index)
     }
 
+    /// The number of the Linux bridge, which is an interface of the host as well.
+    pub fn bridge_index(&self) -> Option<u32> {
+        self.bridge.as_ref().map(|_| self.index())
+    }
+
     /// The largest packet that it takes in bytes.
     pub fn mtu(&self) -> Option<u32> {
-        self.link.as_ref().map(|link| link.mtu)
+        self.link.as_ref().map(|link| link.mtu.saturating_sub(self.overhead))
     }
 }
 
 impl Host {
-    /// The network of this program.
-    pub fn open() -> Result<Host> {
-        Ok(Host { netlink: Netlink::watch_links()? })
+    /// The network of this program, and its Open vSwitch behind `ovs`.
+    pub fn open(ovs: &Path) -> Result<Host> {
+        Ok(Host { netlink: Netlink::watch_links()?, ovs: ovs.to_owned() })
     }
 
-    /// What `plug` goes into.
+    /// A connection to Open vSwitch's database.
+    pub fn ovs(&self) -> Result<Ovs> {
+        Ovs::connect(&self.ovs)
+    }
+
+    /// What `plug` goes into; `known` is what is remembered of it.
     ///
     /// # Errors
-    /// `NotFound` when it is not there, `Refused` when it is something else.
-    pub fn place(&self, plug: &Plug) -> Result<Place> {
+    /// `NotFound` when it is not there, `Refused` when it is something else or not fit.
+    pub fn place(&self, plug: &Plug, known: Option<&Attachment>) -> Result<Place> {
         match plug {
-            Plug::Bridge { bridge, .. } => self.bridge(bridge),
-            _ => Err(Error::new(Kind::Refused, "plug in").why("only bridges")),
+            Plug::Bridge { bridge, vlan } => self.bridge(bridge, vlan.is_some()),
+            Plug::Ovs { bridge, .. } => self.switch(bridge),
+            Plug::Macvlan { parent, .. }
+            | Plug::Ipvlan { parent, .. }
+            | Plug::Vlan { parent, .. } => {
+                Ok(Place { link: Some(self.ground(parent)?), ..Place::default() })
+            }
+            Plug::Vxlan { remote, parent, .. } => self.carrier(*remote, parent.as_ref()),
+            Plug::Direct { parent } => {
+                Ok(Place { device: self.device(parent, known)?, ..Place::default() })
+            }
+            Plug::Dummy => Ok(Place::default()),
         }
     }
 
-    fn bridge(&self, name: &Ifname) -> Result<Place> {
+    fn bridge(&self, name: &Ifname, with_vlan: bool) -> Result<Place> {
         let doing = || format!("find bridge {name}");
-        let link = self.netlink.find_link(name)?;
-        let link = link.ok_or_else(|| {
-            Error::new(Kind::NotFound, doing()).why("there is no interface of that name")
-        })?;
-        match link.sort.clone() {
-            Sort::Bridge(settings) => Ok(Place { link: Some(link), bridge: Some(settings) }),
-            _ => Err(Error::new(Kind::Refused, doing()).why("that interface is not a bridge")),
+        let refused = |why| Error::new(Kind::Refused, doing()).why(why);
+        let link = self.netlink.find_link(name)?.ok_or_else(|| missing(doing()))?;
+        let Sort::Bridge(settings) = link.sort.clone() else {
+            return Err(refused("that interface is not a bridge"));
+        };
+        match settings.vlans {
+            None if with_vlan => {
+                Err(refused("the kernel has no VLANs in bridges (CONFIG_BRIDGE_VLAN_FILTERING)"))
+            }
+            Some(false) if with_vlan => Err(refused("it does not keep VLANs apart")
+                .remedy(format_args!("ip link set {name} type bridge vlan_filtering 1"))),
+            _ => Ok(Place { link: Some(link), bridge: Some(settings), ..Place::default() }),
         }
     }
+
+    fn switch(&self, name: &Ifname) -> Result<Place> {
+        let bridge = self.ovs()?.bridge(name)?.ok_or_else(|| {
+            Error::new(Kind::NotFound, format_args!("find Open vSwitch bridge {name}"))
+                .why("there is none of that name")
+                .remedy(format_args!("make it with ovs-vsctl add-br {name}"))
+        })?;
+        let link = self.netlink.find_link(name)?;
+        Ok(Place { link, in_userspace: bridge.in_userspace, ..Place::default() })
+    }
+
+    /// The interface that others are to stand on.
+    fn ground(&self, parent: &Parent) -> Result<Link> {
+        let name = match parent {
+            Parent::Name(name) => name.clone(),
+            Parent::Mac(mac) => self.netlink.device_with_mac(*mac)?.guise.name,
+        };
+        let doing = || format!("find interface {name}");
+        let link = self.netlink.find_link(&name)?.ok_or_else(|| missing(doing()))?;
+        if !link.up {
+            return Err(Error::new(Kind::Refused, doing())
+                .why("it is switched off")
+                .remedy(format_args!("ip link set {name} up")));
+        }
+        Ok(link)
+    }
+
+    /// The interface that carries a VXLAN.
+    fn carrier(&self, remote: Option<IpAddr>, parent: Option<&Parent>) -> Result<Place> {
+        let link = match (parent, remote) {
+            (Some(parent), _) => Some(self.ground(parent)?),
+            (None, Some(remote)) => match self.netlink.way_to(remote)? {
+                Some(index) => self.netlink.link_at(index)?,
+                None => None,
+            },
+            (None, None) => None,
+        };
+        Ok(Place { link, overhead: Vxlan::overhead(remote), ..Place::default() })
+    }
+
+    /// The device that is to be lent, if it is here. One that was lent before is found whatever it is
+    /// called by now, and no other is taken for it.
+    fn device(&self, parent: &Parent, known: Option<&Attachment>) -> Result<Option<Device>> {
+        let named = || match parent {
+            Parent::Name(name) => self.netlink.device(name),
+            Parent::Mac(mac) => match self.netlink.device_with_mac(*mac) {
+                Err(why) if why.kind() == Kind::NotFound => Ok(None),
+                device => device.map(Some),
+            },
+        };
+        let lent = known.and_then(|known| Some((known, known.lent.as_ref()?)));
+        let Some((known, lent)) = lent else { return named() };
+        match self.netlink.marked(&marks(lent))? {
+            Some(device) => Ok(Some(device)),
+            None => Ok(named()?.filter(|device| is(lent, known.mac, device))),
+        }
+    }
+}
+
+fn missing(doing: String) -> Error {
+    Error::new(Kind::NotFound, doing).why("there is no interface of that name")
 }
 
 /// The container's side.
@@ -127,8 +226,7 @@ impl Inside {
     /// address cannot look for its neighbours (RFC 4429 section 3.2).
     pub fn give_link_local(&self, wish: &Wish) -> Result<()> {
         let index = self.link(&wish.interface)?.index;
-        let local = wish.mac.link_local().into();
-        self.netlink.assign(index, local, 64, Lifetimes::FOREVER, Dad::Off)
+        self.netlink.assign(index, wish.local.into(), 64, Lifetimes::FOREVER, Dad::Off)
     }
 
     /// Asks the routers of the link to make themselves known.
@@ -137,7 +235,7 @@ impl Inside {
     }
 }
 
-/// Waits until packets can be sent from the interface's link-local address, and the bridge passes
+/// Waits until packets can be sent from the interface's link-local address, and a Linux bridge passes
 /// them on; the interface's number.
 pub fn wait_ready(wish: &Wish, host: &Host, inside: &Inside, until: Instant) -> Result<u32> {
     let late = |what: &str, remedy| {
@@ -145,7 +243,7 @@ pub fn wait_ready(wish: &Wish, host: &Host, inside: &Inside, until: Instant) -> 
             .why(what)
             .remedy(remedy)
     };
-    let local = wish.mac.link_local();
+    let local = wish.local;
     let index = inside.link(&wish.interface)?.index;
     let usable = inside.netlink.wait_for(until, |netlink| {
         let ready = netlink.find_link(&wish.interface)?.is_some_and(|link| link.ready);
@@ -154,7 +252,10 @@ pub fn wait_ready(wish: &Wish, host: &Host, inside: &Inside, until: Instant) -> 
     })?;
     if usable.is_none() {
         let why = "it has no link-local address that can be used";
-        return Err(late(why, "is the bridge on, and IPv6 in the container?"));
+        return Err(late(why, "is what it is plugged into on, and IPv6 in the container?"));
+    }
+    if !matches!(wish.plug, Plug::Bridge { .. }) {
+        return Ok(index);
     }
     let passing = host.netlink.wait_for(until, |netlink| {
         Ok(netlink.find_link(&wish.link)?.filter(|outer| outer.forwarding))
@@ -181,12 +282,19 @@ pub fn look(
 ) -> Result<Seen> {
     let inner = inside.netlink.find_link(&wish.interface)?;
     let mut seen = Seen {
-        bridge: place.index(),
         outer: host.netlink.find_link(&wish.link)?,
         door: allow::look(wish, inside, known.as_ref(), inner.is_some())?,
-        known,
-        ..Seen::default()
+        host_netns: inside.netlink.number_of(Netns::own()?.as_fd())?,
+        ..Seen::before(wish, place, known)
     };
+    look_at_port(&mut seen, wish, host)?;
+    if let Plug::Direct { .. } = wish.plug {
+        seen.device = inside.netlink.device(&wish.interface)?;
+    }
+    if let Some(inner) = inner.as_ref().filter(|_| place.in_userspace) {
+        let offloads = inside.netns.run(Offloads::open)?;
+        seen.unfinished = !offloads.checksums_are_finished(inner.index)?;
+    }
     if let Some(inner) = &inner {
         seen.addresses = inside.netlink.addresses(inner.index)?;
         seen.router = inside.netlink.router(inner.index)?;
@@ -195,8 +303,8 @@ pub fn look(
         let (there, slaac) = (inner.is_some(), wish.sources.slaac);
         (seen.born, seen.settings) = inside.netns.run(|| {
             let own = Of::Interface(&wish.interface);
-            let settings = if there { unsettled(own, slaac)? } else { Vec::new() };
-            Ok((unsettled(Of::Default, slaac)?, settings))
+            let settings = if there { unsettled(wish, own, slaac)? } else { Vec::new() };
+            Ok((unsettled(wish, Of::Default, slaac)?, settings))
         })?;
     }
     seen.beside =
@@ -206,8 +314,23 @@ pub fn look(
     Ok(seen)
 }
 
+/// How the host's end is plugged into a bridge.
+fn look_at_port(seen: &mut Seen, wish: &Wish, host: &Host) -> Result<()> {
+    match (&wish.plug, &seen.outer) {
+        (Plug::Bridge { vlan: Some(_), .. }, Some(outer)) => {
+            seen.vlans = host.netlink.port_vlans(outer.index)?;
+        }
+        (Plug::Ovs { .. }, Some(_)) => {
+            let port = host.ovs()?.port(&wish.link)?;
+            seen.ported = new_port(wish).is_some_and(|new| port.is_some_and(|port| port.is(&new)));
+        }
+        _ => (),
+    }
+    Ok(())
+}
+
 /// The settings that are not as IPv6 on a container's interface needs them.
-fn unsettled(of: Of<'_>, slaac: bool) -> Result<Vec<Setting>> {
+fn unsettled(wish: &Wish, of: Of<'_>, slaac: bool) -> Result<Vec<Setting>> {
     // Docker switches IPv6 off in networks of its own that have none. The link-local address has
     // to be the one that follows from the MAC, and to be of use before its DAD ends (RFC 4429). It
     // may be made as soon as IPv6 is on or the mode is set, so those come last.
@@ -221,7 +344,9 @@ fn unsettled(of: Of<'_>, slaac: bool) -> Result<Vec<Setting>> {
     if slaac {
         wanted.extend([("accept_ra_pinfo", 1), ("autoconf", 1)]);
     }
-    wanted.extend([("addr_gen_mode", 0), ("disable_ipv6", 0)]);
+    // 0 is the link-local address of the MAC address, 1 none: that of an ipvlan is given.
+    let made = i32::from(matches!(wish.plug, Plug::Ipvlan { .. }));
+    wanted.extend([("addr_gen_mode", made), ("disable_ipv6", 0)]);
     let mut unsettled = Vec::new();
     for (setting, value) in wanted {
         if sysctl::get(of, setting)?.is_some_and(|is| is != value) {

@@ -42,6 +42,7 @@ impl Unionize<'_> {
         };
         let Some(known) = self.keeper.attachments.get(&wish.link)? else { return Ok(false) };
         let Ok(link) = inside.link(&wish.interface) else { return Ok(false) };
+        let wish = &wish.as_made(&known);
         let leased: Vec<IpAddr> =
             known.lease.iter().flat_map(|l| &l.addresses).map(|a| a.address).collect();
         let all: Vec<IpAddr> =
@@ -66,14 +67,15 @@ impl Unionize<'_> {
         self.keeper
             .report
             .note(&in_use(first).remedy("declined; asking for another").at(&container.id));
-        let host = Host::open()?;
+        let host = Host::open(&self.keeper.ovs)?;
         let job = Job {
             unionize: self,
-            place: host.place(&wish.plug)?,
+            place: host.place(&wish.plug, Some(&known))?,
             wish,
             host,
             inside,
             known,
+            going_until: Instant::now(),
             dad: Dad::Wait,
             retries: 0,
             begun: Instant::now(),
@@ -111,7 +113,7 @@ pub fn settle(
     sure: bool,
     until: Instant,
 ) -> Result<Option<Vec<IpAddr>>> {
-    let local = IpAddr::from(wish.mac.link_local());
+    let local = IpAddr::from(wish.local);
     inside.netlink.wait_for(until, |netlink| {
         let found = netlink.addresses(index)?;
         let of = |address: &IpAddr| found.iter().find(|found| found.address == *address);

@@ -2,17 +2,19 @@
 
 use std::net::Ipv6Addr;
 
-use crate::adapter::attachments::{Attachment, Leased, VERSION};
+use crate::adapter::attachments::{Attachment, Leased, Lent, VERSION};
 use crate::adapter::dhcp4;
 use crate::adapter::nftables::Guard;
 use crate::error::{Error, Kind, Result};
 use crate::record::{
     Address, Addressing, AllowFrom, ClientIdentifier, Container, Duid, Fixed, Ifname, Interface,
-    Key, LinkKind, LinkNetwork, Mac, Misfit, Origin, Plug,
+    Key, LinkKind, LinkMode, LinkNetwork, Mac, Misfit, Origin, Plug,
 };
 
 use super::allow::guard;
 use super::entries::{Entry, check, entries};
+use super::links::lent;
+use super::scene::Place;
 use super::{Dad, Options, Sources};
 
 /// The interface that a container is to have. All identities follow from the container's own, so
@@ -29,6 +31,11 @@ pub struct Wish {
     pub plug: Plug,
     /// The hardware address inside.
     pub mac: Mac,
+    /// The link-local address inside. It follows from the hardware address, unless others have
+    /// that as well.
+    pub local: Ipv6Addr,
+    /// How the host's device is that is to be lent, or was before it was.
+    pub lent: Option<Lent>,
     /// Where its addresses come from.
     pub sources: Sources,
     /// Who asks a DHCPv6 server; absent when none is asked.
@@ -99,13 +106,26 @@ impl Wish {
         })?;
         let sources = Sources::of(&network.addresses)?;
         let asks = sources.dhcp6 || sources.temporary || network.delegate.is_some();
-        let client = asks.then(|| client(&container, link_key(&container, &interface)));
+        let key = link_key(&container, &interface);
+        let client = asks.then(|| client(&container, key));
+        if (asks || sources.dhcp4 || sources.slaac) && !hears_multicast(&plug) {
+            return Err(Error::new(Kind::BadInput, "field \"networks.addresses\"")
+                .why(format_args!("no server or router is heard on a {}", told(&plug)))
+                .remedy("give addresses, or none"));
+        }
+        let local = match plug {
+            Plug::Ipvlan { .. } => key.mac().link_local(),
+            _ => mac.link_local(),
+        };
+        let lent = None;
         Ok(Wish {
             container,
             interface,
             link,
             plug,
             mac,
+            local,
+            lent,
             sources,
             client,
             dad,
@@ -121,11 +141,55 @@ impl Wish {
         Ok(self)
     }
 
+    /// The wish as it is at its place: an interface that has the hardware address of what it stands
+    /// on, or is a device of the host, is known by that.
+    pub fn at(&self, place: &Place, known: Option<&Attachment>) -> Wish {
+        let mut wish = self.clone();
+        let known = known.filter(|known| known.network.parent == self.network.parent);
+        let former = known.and_then(|known| known.lent.clone());
+        if let Plug::Direct { .. } = self.plug {
+            wish.lent = former.or_else(|| place.device.as_ref().map(lent));
+        }
+        let given = match &self.plug {
+            Plug::Direct { .. } => wish.lent.as_ref().and_then(|lent| lent.mac),
+            Plug::Ipvlan { .. } | Plug::Macvlan { mode: LinkMode::Passthru, .. } => {
+                place.link.as_ref().and_then(|link| link.mac)
+            }
+            _ => None,
+        };
+        if let Some(mac) = given.filter(|_| self.network.mac.is_none()) {
+            wish.has_mac(mac);
+        }
+        wish
+    }
+
+    /// Takes over the hardware address that the interface has.
+    fn has_mac(&mut self, mac: Mac) {
+        self.mac = mac;
+        if !matches!(self.plug, Plug::Ipvlan { .. }) {
+            self.local = mac.link_local();
+        }
+    }
+
+    /// The wish as what is remembered of it was made.
+    pub fn as_made(&self, known: &Attachment) -> Wish {
+        let mut wish = Wish { lent: known.lent.clone(), ..self.clone() };
+        wish.has_mac(known.mac);
+        wish
+    }
+
+    /// Whether there are others on its link, and they hear what is sent to all.
+    pub fn hears_multicast(&self) -> bool {
+        hears_multicast(&self.plug)
+    }
+
     /// The wish that led to what is remembered.
     pub fn of(known: &Attachment, dad: Dad) -> Result<Wish> {
-        let Attachment { container, interface, link, mac, network, lease, .. } = known.clone();
+        let Attachment { container, interface, link, mac, network, lease, lent, .. } =
+            known.clone();
         let mut wish = Wish::assembled(container, interface, link, mac, network, dad)?;
         wish.dns = known.dns;
+        wish.lent = lent;
         if let Some(leased) = lease {
             wish.client = Some((leased.duid, leased.iaid));
         }
@@ -173,8 +237,22 @@ impl Wish {
             lease4: None,
             dns: self.dns,
             allow_from: self.guard.as_ref().map(|_| AllowFrom::Lease),
+            lent: self.lent.clone(),
             rest: Default::default(),
         }
+    }
+}
+
+fn hears_multicast(plug: &Plug) -> bool {
+    use LinkMode::{L3, L3s};
+    !matches!(plug, Plug::Dummy | Plug::Ipvlan { mode: L3 | L3s, .. })
+}
+
+/// What it is, for people.
+fn told(plug: &Plug) -> String {
+    match plug {
+        Plug::Ipvlan { mode, .. } => format!("ipvlan in mode {mode}"),
+        plug => plug.kind().to_string(),
     }
 }
 
@@ -259,6 +337,11 @@ fn link_key(container: &Container, interface: &Ifname) -> Key {
 
 fn name(key: Key) -> Ifname {
     format!("lp{key}").parse().expect("2 and 13 visible characters")
+}
+
+/// Whether a name is of the form that nobody but [`name`] gives.
+pub fn is_derived(name: &Ifname) -> bool {
+    name.as_str().strip_prefix("lp").is_some_and(|key| key.parse::<Key>().is_ok())
 }
 
 /// The container without how it was declared, which may hold secrets.
@@ -364,6 +447,7 @@ mod tests {
         let container = container(r#"{"id":"web","image":"busybox","env":["PASSWORD=x"]}"#);
         let link = |name| Wish::links_of(&container, &options(name, &[])).remove(0);
         assert_eq!(link(None).as_str().len(), 15);
+        assert!(is_derived(&link(None)) && !is_derived(&"lpweb".parse().unwrap()));
         assert_eq!(link(None), link(Some("eth0")));
         assert_ne!(link(None), link(Some("eth1")));
         let mac = link_key(&container, &"eth0".parse().unwrap()).mac();

@@ -113,13 +113,13 @@ fn a_vxlan_is_asked_for_as_iproute2_does() {
     let info = "340012000900010076786c616e00000024000200\
         080001004d000000 08000200c0000209 0500070001000000 06000f0012b50000";
     same(Single::Vxlan(vxlan), false, ALONE, info);
-    assert_eq!(vxlan.overhead(), 50);
+    assert_eq!(Vxlan::overhead(remote), 50);
     let remote = "2001:db8::9".parse().ok();
     let vxlan = Vxlan { vni: 77, remote, port: 4790, over: Some(2) };
     let info = "480012000900010076786c616e00000038000200 0800030002000000 080001004d000000 \
         1400100020010db8000000000000000000000009 0500070001000000 06000f0012b60000";
     same(Single::Vxlan(vxlan), true, BARE_ALONE, info);
-    assert_eq!(vxlan.overhead(), 70);
+    assert_eq!(Vxlan::overhead(remote), 70);
 }
 
 #[test]

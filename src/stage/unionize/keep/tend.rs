@@ -150,7 +150,7 @@ fn take_off(keeper: &Keeper<'_>, link: &Ifname, attempt: Attempt) -> Result<Take
         delegate: wish.network.delegate,
     };
     let client = Client { wants, give_up_after, ..Client::new(duid, iaid) };
-    let source = Some(wish.mac.link_local());
+    let source = Some(wish.local);
     let at = Link { index: inner.index, name: &known.interface, source };
     let opened = inside.netns.run(|| open(&client, at, &task));
     let exchange = opened.map_err(|why| why.at(&id))?;
