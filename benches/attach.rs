@@ -143,7 +143,7 @@ impl Site {
             let there = End { name: &inner, mac: mac(0x02) };
             let index = 2; // the first after loopback
             let begun = Instant::now();
-            host.make_veth(&here, &there, std::os::fd::AsFd::as_fd(&inside), bridge, 1500).unwrap();
+            host.make_veth(&here, &there, std::os::fd::AsFd::as_fd(&inside), Some(bridge), 1500).unwrap();
             within.switch_on(index).unwrap();
             begun.elapsed()
         });
