@@ -23,7 +23,8 @@ use leasepipe::logic::rules::Rules;
 use leasepipe::logic::template::{self, Template};
 use leasepipe::pipe::{Found, Reader};
 use leasepipe::record::{
-    Checkpoint, Container, Faults, Holder, LeaseType, Network, Object, Of, Record, Said, Shape,
+    Checkpoint, Container, Duid, Faults, Holder, LeaseType, Network, Object, Of, Record, Said,
+    Shape,
 };
 
 /// When it is, as far as that matters: before the ends of the leases in the corpus.
@@ -162,9 +163,104 @@ pub fn kea_answer(bytes: &[u8]) {
     }
 }
 
-/// A datagram from the link, as the DHCPv6 client takes it.
+/// A datagram from the link, as the DHCPv6 client takes it: as it is, and as the answer to what the
+/// client asks for in two of its tasks.
 pub fn dhcp6(bytes: &[u8]) {
     client::is_answer(bytes);
+    let Some((kind, options)) = bytes.split_first() else { return };
+    let options = options_from_a_server(options.get(3..).unwrap_or_default());
+    let wants = client::Wants { address: true, temporary: true, delegate: Some(56) };
+    let duid: Duid = "00:04:01".parse().unwrap();
+    let give_up_after = Duration::from_secs(5);
+    let iaid = iaid_in(&options);
+    let client = client::Client { wants, give_up_after, ..client::Client::new(duid, iaid) };
+    let left = client::Lifetime::from_secs(100);
+    let address = |text: &str, ia| client::HeldAddress { address: text.parse().unwrap(), ia, left };
+    let held = client::Held {
+        server: "00:04:02".parse().unwrap(),
+        addresses: vec![
+            address("2001:db8::2", client::Ia::Na),
+            address("2001:db8::3", client::Ia::Ta),
+        ],
+        prefixes: vec![client::HeldPrefix { prefix: "2001:db8:2::/48".parse().unwrap(), left }],
+    };
+    for task in [client::Task::Lease, client::Task::Renew(held.clone())] {
+        let mut sent = 0;
+        let outcome = client.rehearse(task, |query| {
+            sent += 1;
+            let server = [0, 2, 0, 3, 0, 4, 2];
+            vec![[&[*kind], &query[1..4], &[0, 1, 0, 3, 0, 4, 1], &server[..], &options].concat()]
+        });
+        assert!(sent < 30, "{sent} messages in five seconds");
+        match outcome {
+            Ok(client::Outcome::Leased(lease)) => is_fit(&lease, &held),
+            Ok(other) => panic!("{other:?}"),
+            Err(why) => is_for_people(&why.to_string()),
+        }
+    }
+}
+
+/// The options without those that say who speaks to whom.
+fn options_from_a_server(mut rest: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    while let Some((&[c0, c1, l0, l1], behind)) = rest.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes([l0, l1])) + 4;
+        let Some((option, behind)) = rest.split_at_checked(length) else {
+            // What is torn stays so.
+            kept.extend(behind);
+            break;
+        };
+        if !matches!([c0, c1], [0, 1 | 2]) {
+            kept.extend(option);
+        }
+        rest = behind;
+    }
+    kept
+}
+
+/// The number of the first identity association.
+fn iaid_in(mut rest: &[u8]) -> u32 {
+    while let Some((&[c0, c1, l0, l1], behind)) = rest.split_first_chunk() {
+        if let ([0, 3 | 4 | 25], Some((iaid, _))) = ([c0, c1], behind.split_first_chunk()) {
+            return u32::from_be_bytes(*iaid);
+        }
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        rest = behind.get(length..).unwrap_or_default();
+    }
+    7
+}
+
+/// What a server has given can be used, and nothing is taken back that was not held.
+fn is_fit(lease: &client::Lease, held: &client::Held) {
+    let none = client::Lifetime::from_secs(0);
+    assert!(none < lease.t1 && lease.t1 <= lease.t2, "{lease:?}");
+    assert!(lease.addresses.len() <= 64 && lease.prefixes.len() <= 32, "{lease:?}");
+    for (at, leased) in lease.addresses.iter().enumerate() {
+        let address = leased.address;
+        assert!(leased.preferred <= leased.valid && none < leased.valid, "{leased:?}");
+        assert!(!address.is_multicast() && !address.is_unicast_link_local(), "{leased:?}");
+        assert!(!address.is_loopback() && !address.is_unspecified(), "{leased:?}");
+        assert!(lease.addresses[..at].iter().all(|other| other.address != address), "{lease:?}");
+    }
+    for (at, leased) in lease.prefixes.iter().enumerate() {
+        let prefix = leased.prefix;
+        assert!(leased.preferred <= leased.valid && none < leased.valid, "{leased:?}");
+        assert!((1..=64).contains(&prefix.prefix_len()) && prefix == prefix.trunc(), "{leased:?}");
+        assert!(!prefix.network().is_multicast() && !prefix.network().is_unicast_link_local());
+        let overlaps = |other: &client::LeasedPrefix| {
+            other.prefix.contains(&prefix) || prefix.contains(&other.prefix)
+        };
+        assert!(!lease.prefixes[..at].iter().any(overlaps), "{lease:?}");
+    }
+    let was_held = |gone| held.addresses.iter().any(|held| held.address == gone);
+    assert!(lease.withdrawn.iter().all(|gone| was_held(*gone)), "{lease:?}");
+    let was_held = |gone| held.prefixes.iter().any(|held| held.prefix == gone);
+    assert!(lease.withdrawn_prefixes.iter().all(|gone| was_held(*gone)), "{lease:?}");
+    for (at, refusal) in lease.refused.iter().enumerate() {
+        assert!(lease.addresses.iter().all(|leased| leased.ia != refusal.ia), "{lease:?}");
+        assert!(refusal.ia != client::Ia::Pd || lease.prefixes.is_empty(), "{lease:?}");
+        assert!(lease.refused[..at].iter().all(|other| other.ia != refusal.ia), "{lease:?}");
+    }
 }
 
 /// Standard input of a program.
