@@ -25,6 +25,7 @@ const AT_ONCE: usize = 64;
 
 /// What an exchange waits for.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is looked at, and none is kept")]
 pub enum Progress {
     /// For a datagram ([`Exchange::readable`]), or this time, whichever comes first; then
     /// [`Exchange::poll`] is called.

@@ -42,6 +42,7 @@ pub enum Task {
 
 /// How an exchange ended well.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each exchange")]
 pub enum Outcome {
     /// What the server has given, after `Lease`, `Renew`, `Rebind`, and a `Confirm` with prefixes.
     Leased(Lease),
