@@ -21,8 +21,11 @@ const ADDED: &str = r#"{"kind":"container","id":"b","image":"registry.example:50
 "lease":{"key":"om2pqvn3u6qa2","address":"2001:db8::9","prefix_len":56,
 "duid":"00:03:00:01:3a:57:d2:26:ee:28","iaid":7,"hostname":"alpha"},
 "docker":{"id":"c0ffee","pid":71,"started_at":"2026-11-21T12:00:00Z","netns":"/run/ns"},
-"interfaces":[{"name":"eth0","link":"lpa","bridge":"br1","mac":"02:00:00:00:00:01",
-"duid":"00:03:00:01:3a:57","iaid":1,"router":"fe80::1","ready_ms":1.5,"addresses":[{
+"interfaces":[{"name":"eth0","link":"lpa","kind":"ovs","bridge":"br1","parent":"eth0","mac":"02:00:00:00:00:01",
+"duid":"00:03:00:01:3a:57","iaid":1,"router":"fe80::1","ipv4_router":"192.0.2.1",
+"dns_servers":["2001:db8::53"],"search":["example.org"],"prefixes":[{"prefix":"2001:db8:7::/56",
+"preferred_until":"2026-11-21T12:00:00Z","valid_until":"2026-11-21T13:00:00Z"}],
+"ready_ms":1.5,"addresses":[{
 "address":"2001:db8::5","prefix_len":128,"origin":"dhcp6",
 "preferred_until":"2026-11-21T12:00:00Z","valid_until":"2026-11-21T13:00:00Z"}]}],
 "status":"failed","error":"no","error_kind":"not_found"}"#;
@@ -510,6 +513,8 @@ fn each_sort_of_text_is_the_same_for_both() {
         Fixed Hostname Ifname Image IpcMode Key Link Mac NetworkName Owner Parent PidMode Platform Port
         Restart Route Rule Signal Volume VolumesFrom
     };
+    let prefix: Reads = |text| text.parse::<ipnet::Ipv6Net>().is_ok();
+    let sorts = sorts.into_iter().chain([("Ipv6Prefix", prefix)]).collect::<Vec<_>>();
     let schema = schema(false);
     let known = schema["$defs"].as_object().unwrap();
     let is_text = |shape: &&Value| shape["pattern"].is_string();

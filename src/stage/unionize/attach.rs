@@ -66,7 +66,7 @@ impl Unionize<'_> {
         let seen = look(wish, &host, &place, &inside, known)?;
         let mut steps = plan(wish, &seen, Timestamp::now())?;
         if self.keeps {
-            steps.retain(|step| *step != Step::Lease);
+            steps.retain(|step| !matches!(step, Step::Lease | Step::Extend | Step::GiveBack));
         }
         let lease = seen.known.as_ref().and_then(|known| known.lease.clone());
         let known = keeping(wish.attachment(lease), seen.known.as_ref());

@@ -52,7 +52,8 @@ fn state(known: &Attachment, now: Timestamp) -> &'static str {
 
 /// When all of it is over; absent for never.
 fn end(leased: &Leased) -> Option<Timestamp> {
-    let ends = leased.addresses.iter().map(|address| address.valid_until);
+    let addresses = leased.addresses.iter().map(|address| address.valid_until);
+    let ends = addresses.chain(leased.prefixes.iter().map(|prefix| prefix.valid_until));
     ends.reduce(|a, b| Some(a?.max(b?))).unwrap_or(Some(leased.obtained_at))
 }
 

@@ -377,7 +377,8 @@ fn terms(print: &Print, now: Now) -> Terms {
 
 /// What a lease is known by.
 fn print(leased: &crate::adapter::attachments::Leased) -> Print {
-    let ends = leased.addresses.iter().map(|address| address.valid_until);
+    let addresses = leased.addresses.iter().map(|address| address.valid_until);
+    let ends = addresses.chain(leased.prefixes.iter().map(|prefix| prefix.valid_until));
     Print {
         obtained: leased.obtained_at,
         renew: leased.renew_at,

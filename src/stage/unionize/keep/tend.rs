@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::super::detach::{Keeper, is_there};
-use super::super::leasing::{held, remember};
+use super::super::leasing::{held, remember, wants};
 use super::super::renew::merge;
 use super::super::scene::Inside;
 use super::super::wish::{Wish, interface};
@@ -17,7 +17,7 @@ use super::super::{Dad, Unionize};
 use super::engines::{Engines, Standing};
 use super::{Done, Order};
 use crate::adapter::attachments::{Attachment, Held};
-use crate::adapter::dhcp6::{self, Client, Exchange, Lease, Lifetime, Link, Outcome, Task, Wants};
+use crate::adapter::dhcp6::{self, Client, Exchange, Lease, Lifetime, Link, Outcome, Task};
 use crate::error::{Error, Kind, Result};
 use crate::logic::renewal::{Ask, Attempt};
 use crate::record::{Action, Address, Change, Ifname, Interface, Status};
@@ -144,12 +144,7 @@ fn take_off(keeper: &Keeper<'_>, link: &Ifname, attempt: Attempt) -> Result<Take
         return Err(why.at(&id));
     }
     let give_up_after = attempt.patience.min(keeper.timeout);
-    let wants = Wants {
-        address: wish.sources.dhcp6,
-        temporary: wish.sources.temporary,
-        delegate: wish.network.delegate,
-    };
-    let client = Client { wants, give_up_after, ..Client::new(duid, iaid) };
+    let client = Client { wants: wants(&wish), give_up_after, ..Client::new(duid, iaid) };
     let source = Some(wish.local);
     let at = Link { index: inner.index, name: &known.interface, source };
     let opened = inside.netns.run(|| open(&client, at, &task));
