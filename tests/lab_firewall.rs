@@ -697,3 +697,20 @@ fn a_container_that_can_open_itself_is_told() {
     assert!(done.stderr.contains("web: it can open its own firewall"), "{}", done.stderr);
     assert_eq!(plugged.unionize(&LEASE, &web).stderr, "", "once");
 }
+
+#[test]
+fn a_dhcp4_server_gets_through() {
+    let test = "a_dhcp4_server_gets_through";
+    let Some(plugged) = Plugged::or_skip(test) else { return };
+    let site = &plugged.site;
+    let Some(_server) = lab::Four::or_skip(test, &site.lab, "br1", lab::Server4::Dhcpd) else {
+        return;
+    };
+    let mut web = plugged.web();
+    web["lease"]["address"] = json!("198.51.100.10");
+    let address = plugged.attach(&["--address", "dhcp4", "--allow-from", "lease"], &web);
+    let address = address.trim_matches(['[', ']']);
+    assert_eq!(reached(&site.alice, &[address]), [(true, true)]);
+    assert_eq!(reached(&site.bob, &[address]), [(false, false)]);
+    assert!(tcp(&site.web, "198.51.100.11:80"));
+}
