@@ -49,10 +49,8 @@ fn main() {
         path.open();
     }
     path.shut(1);
-    let before = path.row("shut, 1 client, again", Some(free));
     let held = fleet(containers);
     path.row(&format!("shut, beside {containers} shut containers"), Some(free));
-    path.row("the same, to the time before", Some(before));
     drop(held);
 }
 
