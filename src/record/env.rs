@@ -12,10 +12,11 @@ pub struct EnvVar(Box<str>);
 impl EnvVar {
     /// Whether the text is one.
     pub fn accepts(text: &str) -> bool {
-        let name = text.split_once('=').map_or("", |(name, _)| name);
         let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        let named = !name.is_empty() && name.bytes().all(word);
-        named && !name.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('\0')
+        let Some(end) = text.bytes().position(|b| !word(b)) else { return false };
+        let (name, value) = text.as_bytes().split_at(end);
+        let is_named = name.first().is_some_and(|b| !b.is_ascii_digit());
+        is_named && value[0] == b'=' && memchr::memchr(0, value).is_none()
     }
 
     /// The text `NAME=value`.

@@ -12,27 +12,18 @@ use crate::record::{
     Container, DockerNetwork, Network, NetworkName, State, Why, Words, is_default,
 };
 
-/// Fields that say where a container is and what became of it.
-const ADDED: [&str; 7] = ["host", "state", "docker", "interfaces", "status", "error", "error_kind"];
+/// Whether a field says where a container is or what became of it.
+fn is_added(name: &str) -> bool {
+    matches!(name, "host" | "state" | "docker" | "interfaces" | "status" | "error" | "error_kind")
+}
 
-/// Fields that are not compared: those that are added, whose it is and what it stands for, and what
-/// is asked of others and not of the container.
-const UNCOMPARED: [&str; 14] = [
-    "kind",
-    "host",
-    "state",
-    "docker",
-    "interfaces",
-    "status",
-    "error",
-    "error_kind",
-    "lease",
-    "owner",
-    "scale",
-    "scaled_from",
-    "requires",
-    "pull",
-];
+/// Whether a field is not compared: those that are added, whose it is and what it stands for, and
+/// what is asked of others and not of the container.
+fn is_apart(name: &str) -> bool {
+    let is_of_others =
+        matches!(name, "kind" | "lease" | "owner" | "scale" | "scaled_from" | "requires" | "pull");
+    is_of_others || is_added(name)
+}
 
 /// Fields that an operator does not want to be compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +85,7 @@ fn fields(container: &Container) -> BTreeMap<String, Value> {
     };
     let mut fields: BTreeMap<String, Value> = known.into_iter().collect();
     fields.extend(unknown);
-    fields.retain(|name, value| !UNCOMPARED.contains(&name.as_str()) && !is_default(value));
+    fields.retain(|name, value| !is_apart(name) && !is_default(value));
     fields
 }
 

@@ -5,8 +5,9 @@
 //! asked for again. Nothing here knows the time or reads a stream; both are handed in.
 
 mod asked;
+mod eye;
 mod policy;
-mod side;
+mod sides;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use asked::{Asked, CALM};
-use side::{Before, Member, Side};
+use sides::{Before, Member, Sides, Which};
 
-pub use side::{Eye, Listing, Seen};
+pub use eye::{Eye, Said, Seen};
+pub use sides::Listing;
 
 pub use policy::{FEW, MaxRemove, Policy};
 
@@ -47,8 +49,7 @@ pub type Sink<'a> = &'a mut dyn FnMut(Out<'_>);
 #[derive(Debug)]
 pub struct Reconciler {
     policy: Policy,
-    wanted: Side,
-    current: Side,
+    sides: Sides,
     asked: HashMap<ContainerId, Asked>,
     /// When to look at what was asked for again: one moment for each.
     alarms: BTreeSet<(Duration, ContainerId)>,
@@ -90,8 +91,7 @@ impl Reconciler {
         let looker = Looker::new(policy.ignored.clone());
         Reconciler {
             policy,
-            wanted: Side::default(),
-            current: Side::default(),
+            sides: Sides::default(),
             asked: HashMap::new(),
             alarms: BTreeSet::new(),
             doomed: BTreeSet::new(),
@@ -119,16 +119,19 @@ impl Reconciler {
 
     /// Takes in what is wanted of one container.
     pub fn want(&mut self, container: &Container, now: Duration, out: Sink) -> Told {
-        let seen = self.eye.see(container);
+        let text = json(container);
+        let seen = self.eye.see(container, &text);
         self.want_seen(seen, now, out)
     }
 
     /// Takes in what is wanted of one container that was seen by this loop's [`Eye`].
     pub fn want_seen(&mut self, seen: Seen, now: Duration, out: Sink) -> Told {
-        let id = self.is_live().then(|| seen.id.clone());
-        let told = self.take_in(Which::Wanted, seen);
-        let Some(id) = id else { return told.told };
-        match self.wanted.members.get(&id) {
+        if !self.is_live() {
+            return self.sides.want(seen).told();
+        }
+        let id = owned(seen.id);
+        let taken = self.take_in(Which::Wanted, seen);
+        match self.sides.wanted(id.as_str()) {
             None => {
                 self.doomed.insert(id.clone());
             }
@@ -143,32 +146,25 @@ impl Reconciler {
         let in_flight = self.asked.get(&id).is_some_and(|asked| asked.in_flight);
         let kept = self.look(&id, now, out) == Need::Keep;
         if kept && !in_flight {
-            self.leased_anew(&id, told.before.as_ref(), out);
+            self.leased_anew(&id, taken.before.as_ref(), out);
         }
-        told.told
+        taken.told
     }
 
-    /// Puts a member in its place. Once there is something to compare it with, one that says the
+    /// Puts a member in its place, when there is something to compare it with: one that says the
     /// same in other words gets the same print.
     fn take_in(&mut self, which: Which, seen: Seen) -> Taken {
-        let id = self.is_live().then(|| seen.id.clone());
+        let id = seen.id;
         let before = match which {
-            Which::Wanted => self.wanted.update(seen),
-            Which::Current => self.current.update_on_host(seen),
+            Which::Wanted => self.sides.want(seen),
+            Which::Current => self.sides.see(seen),
         };
-        let (told, before) = match before {
-            Before::New => (Told::Once, None),
-            Before::Known(before) => (Told::Once, Some(before)),
-            Before::Twice(before) => (Told::Twice, Some(before)),
-        };
-        let (side, other) = match which {
-            Which::Wanted => (&mut self.wanted, &self.current),
-            Which::Current => (&mut self.current, &self.wanted),
-        };
-        if let Some(id) = id
-            && let Some(member) = side.members.get_mut(&id)
+        let told = before.told();
+        let before = before.known();
+        if let Some(both) = self.sides.get_mut(id)
+            && let (Some(member), other) = both.seen_from(which)
         {
-            let known = [before.as_ref(), other.members.get(&id)].into_iter().flatten();
+            let known = [before.as_ref(), other].into_iter().flatten();
             let mut same = known.filter(|known| says_the_same(known, member, &self.policy.ignored));
             if let Some(known) = same.next() {
                 member.print = known.print;
@@ -179,31 +175,32 @@ impl Reconciler {
 
     /// The wanted side has listed what there is. By a partial listing nothing is removed.
     pub fn wanted_checkpoint(&mut self, listing: Listing, now: Duration, out: Sink) {
-        self.wanted.checkpoint(listing);
+        self.sides.checkpoint(Which::Wanted, listing);
         self.due = Some(listing);
         self.compare_all(now, out);
     }
 
     /// Takes in what is there of one container.
     pub fn see(&mut self, container: &Container, now: Duration, out: Sink) -> Told {
-        let seen = self.eye.see(container);
+        let text = json(container);
+        let seen = self.eye.see(container, &text);
         self.see_seen(seen, now, out)
     }
 
     /// Takes in what is there of one container that was seen by this loop's [`Eye`].
     pub fn see_seen(&mut self, seen: Seen, now: Duration, out: Sink) -> Told {
         if !self.is_live() {
-            return self.take_in(Which::Current, seen).told;
+            return self.sides.see(seen).told();
         }
-        let id = seen.id.clone();
-        let doubles = self.current.doubles.len();
+        let id = owned(seen.id);
+        let doubles = self.sides.doubles.len();
         let taken = self.take_in(Which::Current, seen);
         let in_flight = self.asked.get(&id).is_some_and(|asked| asked.in_flight);
         let kept = self.look(&id, now, out) == Need::Keep;
         if kept && !in_flight {
             self.restarted(&id, taken.before.as_ref(), out);
         }
-        if self.current.doubles.len() > doubles {
+        if self.sides.doubles.len() > doubles {
             self.remove_doubles(Some(&id), out);
         }
         taken.told
@@ -211,7 +208,7 @@ impl Reconciler {
 
     /// The current side has listed everything.
     pub fn current_checkpoint(&mut self, now: Duration, out: Sink) {
-        let gone = self.current.checkpoint(Listing::Whole);
+        let gone = self.sides.checkpoint(Which::Current, Listing::Whole);
         if self.due.is_some() {
             return self.compare_all(now, out);
         }
@@ -219,7 +216,8 @@ impl Reconciler {
             return;
         }
         let mut ids: BTreeSet<ContainerId> = gone.into_iter().collect();
-        ids.extend(self.wanted.members.keys().cloned());
+        let wanted = self.sides.iter().filter(|(_, both)| both.wanted.is_some());
+        ids.extend(wanted.map(|(id, _)| id.clone()));
         ids.extend(self.doomed.iter().cloned());
         for id in ids {
             self.look(&id, now, out);
@@ -248,34 +246,35 @@ impl Reconciler {
 
     /// Whether both sides are known in full and have been compared.
     fn is_live(&self) -> bool {
-        self.wanted.is_complete() && self.current.is_complete() && self.due.is_none()
+        self.sides.are_complete() && self.due.is_none()
     }
 
     /// Compares everything with everything, once both sides are known.
     fn compare_all(&mut self, now: Duration, out: Sink) {
-        let Some(listing) = self.due.take_if(|_| self.current.is_complete()) else { return };
-        let pairs = self.pair_up();
+        let known = self.sides.is_current_complete();
+        let Some(listing) = self.due.take_if(|_| known) else { return };
+        self.match_words();
         if listing == Listing::Partial {
-            self.compare_each(&pairs, now, out);
+            self.compare_each(now, out);
             return;
         }
-        let unmatched = |at: usize| !pairs.matched[at];
         // What was asked for and has yet to show is as good as there.
         let on_its_way = self.asked.iter().filter(|(id, asked)| {
-            asked.in_flight && asked.goal.is_some() && !self.current.members.contains_key(*id)
+            asked.in_flight && asked.goal.is_some() && self.sides.current(id.as_str()).is_none()
         });
-        let doubles = self.current.doubles.values().filter(|member| self.owns(member)).count();
+        let doubles = self.sides.doubles.values().filter(|member| self.owns(member)).count();
         let (mut there, mut surplus) = (doubles, Vec::new());
-        for (at, (id, member)) in self.current.members.iter().enumerate() {
-            let ours = self.owns(member);
-            there += usize::from(ours);
-            if ours && unmatched(at) {
-                surplus.push(id.clone());
+        for (id, both) in self.sides.iter() {
+            if both.current.as_ref().is_some_and(|member| self.owns(member)) {
+                there += 1;
+                if both.wanted.is_none() {
+                    surplus.push(id.clone());
+                }
             }
         }
         for (id, _) in on_its_way {
             there += 1;
-            if !self.wanted.members.contains_key(id) {
+            if self.sides.wanted(id.as_str()).is_none() {
                 surplus.push(id.clone());
             }
         }
@@ -286,7 +285,7 @@ impl Reconciler {
             self.doomed.extend(surplus);
             count = self.remove_doubles(None, out);
         }
-        count += self.compare_each(&pairs, now, out);
+        count += self.compare_each(now, out);
         if allowed {
             return out(Out::Complete(count));
         }
@@ -297,53 +296,39 @@ impl Reconciler {
         out(Out::Refused(error));
     }
 
-    /// Finds what is there of each container that is wanted. Those that say the same in other words
-    /// get the same print.
-    fn pair_up(&mut self) -> Pairs {
-        let current = &self.current.members;
-        let mut pairs = Pairs {
-            current_of: Vec::with_capacity(self.wanted.members.len()),
-            matched: vec![false; current.len()],
-        };
-        for (id, wanted) in &mut self.wanted.members {
-            let found = current.get_full(id);
-            if let Some((at, _, there)) = found {
-                pairs.matched[at] = true;
-                if says_the_same(there, wanted, &self.policy.ignored) {
-                    wanted.print = there.print;
-                }
+    /// What is wanted and says the same as what is there, in other words, gets the same print.
+    fn match_words(&mut self) {
+        for both in self.sides.iter_mut() {
+            if let (Some(wanted), Some(there)) = (&mut both.wanted, &both.current)
+                && says_the_same(there, wanted, &self.policy.ignored)
+            {
+                wanted.print = there.print;
             }
-            pairs.current_of.push(found.map(|(at, _, _)| at));
         }
-        pairs
     }
 
     /// One change for each container that is wanted or has to go, those in flight too, so that
     /// whoever reads the listing misses none: by what they need, and then as they were told. Gives
     /// their number.
-    fn compare_each(&mut self, pairs: &Pairs, now: Duration, out: Sink) -> u64 {
-        let (wanted, current) = (&self.wanted.members, &self.current.members);
-        let mut all: Vec<(Need, u32, Pair)> = Vec::with_capacity(wanted.len());
-        for (at, (member, there)) in wanted.values().zip(&pairs.current_of).enumerate() {
-            let need = self.need_of(Some(member), there.map(|there| &current[there]));
-            all.push((need, member.place, Pair { wanted: Some(at), current: *there }));
-        }
-        for id in self.doomed.iter().filter(|id| !wanted.contains_key(*id)) {
-            if let Some((at, _, member)) = current.get_full(id)
-                && self.owns(member)
-            {
-                all.push((Need::Remove, member.place, Pair { wanted: None, current: Some(at) }));
+    fn compare_each(&mut self, now: Duration, out: Sink) -> u64 {
+        let mut all: Vec<(Need, u32, usize)> = Vec::with_capacity(self.sides.len());
+        for (at, (id, both)) in self.sides.iter().enumerate() {
+            match (&both.wanted, &both.current) {
+                (Some(wanted), there) => {
+                    all.push((self.need_of(Some(wanted), there.as_ref()), wanted.place, at));
+                }
+                (None, Some(there)) if self.owns(there) && self.doomed.contains(id) => {
+                    all.push((Need::Remove, there.place, at));
+                }
+                _ => (),
             }
         }
-        all.sort_unstable_by_key(|(need, place, _)| (*need, *place));
+        all.sort_unstable();
         let mut text = std::mem::take(&mut self.text);
         let mut asked = Vec::new();
-        for (need, _, pair) in &all {
-            let wanted = pair.wanted.and_then(|at| wanted.get_index(at));
-            let current = pair.current.and_then(|at| current.get_index(at));
-            let Some((id, _)) = wanted.or(current) else { continue };
-            let [wanted, current] = [wanted, current].map(|found| found.map(|(_, member)| member));
-            self.tell_of(id, *need, wanted, current, &mut text, out);
+        for (need, _, at) in &all {
+            let Some((id, both)) = self.sides.at(*at) else { continue };
+            self.tell_of(id, *need, both.wanted.as_ref(), both.current.as_ref(), &mut text, out);
             if *need != Need::Keep {
                 asked.push((*need, id.clone()));
             }
@@ -359,7 +344,7 @@ impl Reconciler {
     /// or all. Gives their number.
     fn remove_doubles(&self, of: Option<&ContainerId>, out: Sink) -> u64 {
         let meant = |id: &ContainerId| of.is_none_or(|of| of == id);
-        let doubles = self.current.doubles.iter().filter(|((id, _), _)| meant(id));
+        let doubles = self.sides.doubles.iter().filter(|((id, _), _)| meant(id));
         let ours = doubles.filter(|(_, member)| self.owns(member));
         ours.map(|(_, member)| out(Out::Plain(Action::Remove, &member.text))).count() as u64
     }
@@ -384,7 +369,7 @@ impl Reconciler {
 
     /// What a container needs.
     fn need(&self, id: &ContainerId) -> Need {
-        let (wanted, current) = (self.wanted.members.get(id), self.current.members.get(id));
+        let (wanted, current) = (self.sides.wanted(id.as_str()), self.sides.current(id.as_str()));
         match (wanted, current) {
             (None, Some(there)) if self.owns(there) && self.doomed.contains(id) => Need::Remove,
             (None, _) => Need::Keep,
@@ -414,7 +399,7 @@ impl Reconciler {
     /// Tells the change that a need of a container asks for.
     fn tell(&mut self, id: &ContainerId, need: Need, out: Sink) {
         let mut text = std::mem::take(&mut self.text);
-        let (wanted, current) = (self.wanted.members.get(id), self.current.members.get(id));
+        let (wanted, current) = (self.sides.wanted(id.as_str()), self.sides.current(id.as_str()));
         self.tell_of(id, need, wanted, current, &mut text, out);
         self.text = text;
     }
@@ -459,9 +444,10 @@ impl Reconciler {
 
     /// The change that a need of a container asks for.
     fn change(&self, id: &ContainerId, need: Need) -> Change {
-        let current = self.current.members.get(id).map(Member::container);
-        let wanted = self.wanted.members.get(id).map(|member| {
-            let mut wanted = match self.current.members.get(id) {
+        let there = self.sides.current(id.as_str());
+        let current = there.map(Member::container);
+        let wanted = self.sides.wanted(id.as_str()).map(|member| {
+            let mut wanted = match there {
                 Some(there) if matches!(need, Need::Keep | Need::Start) => {
                     self.with_ignored(member, there)
                 }
@@ -530,7 +516,7 @@ impl Reconciler {
     /// A container is as it should be: what was asked for has shown. One that was asked for and
     /// then wished away stays doomed for as long as it may yet show.
     fn settle(&mut self, id: &ContainerId) {
-        let wanted = self.wanted.members.contains_key(id);
+        let wanted = self.sides.wanted(id.as_str()).is_some();
         match self.asked.get_mut(id) {
             Some(asked) if wanted => asked.in_flight = false,
             Some(asked) if asked.goal.is_some() => (),
@@ -543,7 +529,7 @@ impl Reconciler {
         if let Some(asked) = self.asked.remove(id) {
             self.alarms.remove(&(asked.alarm, id.clone()));
         }
-        if !self.current.members.contains_key(id) {
+        if self.sides.current(id.as_str()).is_none() {
             self.doomed.remove(id);
         }
     }
@@ -563,7 +549,7 @@ impl Reconciler {
         if !self.observed {
             return self.take_for_done(id, need);
         }
-        let wanted = self.wanted.members.get(id).filter(|_| need != Need::Remove);
+        let wanted = self.sides.wanted(id.as_str()).filter(|_| need != Need::Remove);
         let goal = wanted.map(|wanted| wanted.print);
         let times = match self.asked.get(id) {
             Some(asked) if now < asked.at + CALM => asked.times + 1,
@@ -583,17 +569,17 @@ impl Reconciler {
     fn take_for_done(&mut self, id: &ContainerId, need: Need) {
         self.doomed.remove(id);
         if need == Need::Remove {
-            self.current.members.swap_remove(id);
+            self.sides.take(Which::Current, id.as_str());
             return;
         }
-        let Some(mut member) = self.wanted.members.get(id).cloned() else { return };
+        let Some(mut member) = self.sides.wanted(id.as_str()).cloned() else { return };
         let owner = self.policy.owner.clone().unwrap_or_default();
         member.owner.get_or_insert_with(|| owner.into());
         member.state = Some(State::Running);
-        if let Some(there) = self.current.members.get(id) {
+        if let Some(there) = self.sides.current(id.as_str()) {
             member.host = there.host.clone().or(member.host);
         }
-        self.current.members.insert(id.clone(), member);
+        self.sides.put_current(id.as_str(), member);
     }
 
     fn set_alarm(&mut self, id: &ContainerId, at: Duration) {
@@ -606,7 +592,8 @@ impl Reconciler {
 
     /// A container that was started again behind our back has lost what was plugged into it.
     fn restarted(&self, id: &ContainerId, before: Option<&Member>, out: Sink) {
-        let after = self.current.members.get(id).filter(|_| self.wanted.members.contains_key(id));
+        let is_wanted = self.sides.wanted(id.as_str()).is_some();
+        let after = self.sides.current(id.as_str()).filter(|_| is_wanted);
         let started = |member: Option<&Member>| member?.started_at();
         let (Some(was), Some(is)) = (started(before), started(after)) else { return };
         if was != is {
@@ -620,7 +607,8 @@ impl Reconciler {
     /// The client of a container has another lease than before: nothing for whoever makes
     /// containers, but for those who go by the client's address.
     fn leased_anew(&self, id: &ContainerId, before: Option<&Member>, out: Sink) {
-        let after = self.wanted.members.get(id).filter(|_| self.current.members.contains_key(id));
+        let is_there = self.sides.current(id.as_str()).is_some();
+        let after = self.sides.wanted(id.as_str()).filter(|_| is_there);
         let (Some(before), Some(after)) = (before, after) else { return };
         if before.text == after.text {
             return;
@@ -649,25 +637,20 @@ pub enum Told {
     Twice,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
-    Wanted,
-    Current,
-}
+impl Before {
+    fn told(&self) -> Told {
+        match self {
+            Before::Twice(_) => Told::Twice,
+            Before::New | Before::Known(_) => Told::Once,
+        }
+    }
 
-/// Which of what is there is which of what is wanted, by their places on the sides.
-struct Pairs {
-    /// For each that is wanted, what is there.
-    current_of: Vec<Option<usize>>,
-    /// For each that is there, whether it is wanted.
-    matched: Vec<bool>,
-}
-
-/// A container's places on the two sides.
-#[derive(Clone, Copy)]
-struct Pair {
-    wanted: Option<usize>,
-    current: Option<usize>,
+    fn known(self) -> Option<Member> {
+        match self {
+            Before::New => None,
+            Before::Known(before) | Before::Twice(before) => Some(before),
+        }
+    }
 }
 
 /// Whether two members say the same, be it in other words.
@@ -693,6 +676,14 @@ fn place(text: &mut String, wanted: &str, current: &str) {
         }
     }
     text.push('}');
+}
+
+fn json(container: &Container) -> String {
+    serde_json::to_string(container).expect("the suite's types are JSON")
+}
+
+fn owned(id: &str) -> ContainerId {
+    id.parse().expect("it was read as a container's name")
 }
 
 /// The wanted document, on the host where the container is.

@@ -7,17 +7,17 @@ mod outward;
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use listen::{Told, listen};
+use listen::{Portion, Told, listen};
 pub use outward::Format;
 use outward::Outward;
 
 use crate::error::{Error, Kind, Result};
 use crate::logic::reconcile::{self, Listing, Policy, Reconciler, Seen, Sink};
 use crate::pipe::{Reader, Stdio};
-use crate::record::{Container, ContainerId, Of, Record, Status};
+use crate::record::{Container, Of, Record, Status};
 
 /// How standard input and the current side are read.
 pub struct Sides<'a> {
@@ -33,8 +33,8 @@ enum Side {
     Current,
 }
 
-/// What was told, in portions, and of which side.
-type Channel = mpsc::SyncSender<(Side, Vec<Told>)>;
+/// What was told, in portions.
+type Channel = SyncSender<Portion>;
 
 /// Portions that a reading thread may be ahead of the loop.
 const AHEAD: usize = 16;
@@ -53,7 +53,7 @@ pub fn run(stdio: Stdio, sides: &Sides, policy: Policy, format: Format) -> Resul
         .is_ok_and(|meta| meta.file_type().is_fifo() || meta.file_type().is_socket())
         && sides.current != Path::new("-");
     let loop_ = Reconciler::new(policy.clone());
-    let (sender, receiver) = mpsc::sync_channel(AHEAD);
+    let (sender, receiver) = sync_channel(AHEAD);
     listen(Side::Wanted, reader, sides.complete, loop_.eye(), sender.clone());
     listen(Side::Current, current, whole_file, loop_.eye(), sender);
     let mut stage = Stage {
@@ -61,6 +61,7 @@ pub fn run(stdio: Stdio, sides: &Sides, policy: Policy, format: Format) -> Resul
         out: Outward::new(output, report, policy.owner, format),
         follow: Follow { wanted: None, current: None },
         begun: Instant::now(),
+        now: Duration::ZERO,
         unclear: false,
         ended: None,
     };
@@ -83,6 +84,8 @@ struct Stage {
     out: Outward,
     follow: Follow,
     begun: Instant,
+    /// When what is being told was taken up, as time since then.
+    now: Duration,
     /// Whether an earlier stage failed on a member of the listing that is being told: then it is
     /// not known what is wanted of it, and nothing goes by that listing.
     unclear: bool,
@@ -91,28 +94,25 @@ struct Stage {
 }
 
 impl Stage {
-    fn now(&self) -> Duration {
-        self.begun.elapsed()
-    }
-
     /// Has the loop do something and hands on what comes out.
     fn turn<T>(&mut self, act: impl FnOnce(&mut Reconciler, Duration, Sink) -> T) -> Result<T> {
-        let now = self.now();
-        let outcome = act(&mut self.loop_, now, &mut |out| self.out.take(out));
+        let outcome = act(&mut self.loop_, self.now, &mut |out| self.out.take(out));
         self.out.turned().map(|()| outcome)
     }
 
-    fn serve(&mut self, told: &Receiver<(Side, Vec<Told>)>) -> Result<()> {
+    fn serve(&mut self, told: &Receiver<Portion>) -> Result<()> {
         loop {
-            let Some((side, portion)) = self.next(told)? else {
+            let next = self.next(told)?;
+            self.now = self.begun.elapsed();
+            let Some(Portion { side, text, told: all }) = next else {
                 self.turn(Reconciler::tick)?;
                 continue;
             };
-            for what in portion {
+            for what in all {
                 match what {
                     Told::Failed(why) => return Err(why),
                     Told::Bad(why) => self.bad(side, why)?,
-                    Told::Seen(seen) => self.seen(side, seen)?,
+                    Told::Seen(place, said) => self.seen(side, place.seen(&text, said))?,
                     Told::Record(record) => self.record(side, *record)?,
                     Told::Ended(whole) => self.side_ended(side, whole)?,
                 }
@@ -124,9 +124,9 @@ impl Stage {
     }
 
     /// What was told next; nothing when it is time to look again. Hands the output over first.
-    fn next(&mut self, told: &Receiver<(Side, Vec<Told>)>) -> Result<Option<(Side, Vec<Told>)>> {
+    fn next(&mut self, told: &Receiver<Portion>) -> Result<Option<Portion>> {
         let wake = self.loop_.next_tick();
-        if wake.is_some_and(|wake| wake <= self.now()) {
+        if wake.is_some_and(|wake| wake <= self.begun.elapsed()) {
             return Ok(None);
         }
         match told.try_recv() {
@@ -137,7 +137,7 @@ impl Stage {
         let Some(wake) = wake else {
             return told.recv().map(Some).map_err(|_| hung_up());
         };
-        match told.recv_timeout(wake.saturating_sub(self.now())) {
+        match told.recv_timeout(wake.saturating_sub(self.begun.elapsed())) {
             Ok(next) => Ok(Some(next)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(hung_up()),
@@ -165,15 +165,15 @@ impl Stage {
     /// on each host.
     fn seen(&mut self, side: Side, seen: Seen) -> Result<()> {
         self.out.report.used();
-        let id = (!self.has_listed(side)).then(|| seen.id.clone());
+        let id = seen.id;
         let told = match side {
             Side::Wanted => self.turn(|loop_, now, out| loop_.want_seen(seen, now, out))?,
             Side::Current => self.turn(|loop_, now, out| loop_.see_seen(seen, now, out))?,
         };
-        match id.filter(|_| told == reconcile::Told::Twice) {
-            Some(id) => Err(twice(side, &id)),
-            None => Ok(()),
+        if told == reconcile::Told::Twice && !self.has_listed(side) {
+            return Err(twice(side, id));
         }
+        Ok(())
     }
 
     fn record(&mut self, side: Side, record: Record) -> Result<()> {
@@ -214,7 +214,7 @@ impl Stage {
             Side::Current => self.turn(|loop_, now, out| loop_.see(container, now, out))?,
         };
         if told == reconcile::Told::Twice && !self.has_listed(side) {
-            return Err(twice(side, &container.id));
+            return Err(twice(side, container.id.as_str()));
         }
         Ok(())
     }
@@ -256,7 +256,7 @@ impl Stage {
     }
 }
 
-fn twice(side: Side, id: &ContainerId) -> Error {
+fn twice(side: Side, id: &str) -> Error {
     let what = match side {
         Side::Wanted => format!("container \"{id}\" is wanted twice"),
         Side::Current => format!("container \"{id}\" is there twice on one host"),

@@ -86,6 +86,9 @@ impl Outward {
         if let Some(why) = self.failed.take() {
             return Err(why);
         }
+        if self.format == Format::Records {
+            return Ok(());
+        }
         let gathered = std::mem::take(&mut self.gathered);
         match self.format {
             Format::Summary if gathered.is_complete || gathered.counts != [0; 4] => {

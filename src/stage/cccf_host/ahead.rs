@@ -59,7 +59,7 @@ const DECIDING: [&str; 9] =
 
 impl Plain {
     /// Of a record's text, what of it can be seen at a glance; nothing when that is not all.
-    fn glance(text: &str, looker: &Looker, start: usize) -> Option<Plain> {
+    fn glance(text: &str, looker: &mut Looker, start: usize) -> Option<Plain> {
         let added = text.strip_prefix(ADD).and_then(|rest| rest.strip_suffix('}'));
         let seen = looker.glance(added.unwrap_or(text))?;
         if seen.is_placed || seen.has_failed {
@@ -91,11 +91,11 @@ pub(super) fn read(reader: Reader, glances: bool) -> Receiver<Portion> {
 }
 
 fn run(mut reader: Reader, glances: bool, to: &SyncSender<Portion>) {
-    let looker = Looker::default();
+    let mut looker = Looker::default();
     let gathered = RefCell::new(Portion::new());
     let mut parse = |text: &str| {
         let gathered = &mut gathered.borrow_mut().text;
-        let plain = glances.then(|| Plain::glance(text, &looker, gathered.len())).flatten();
+        let plain = glances.then(|| Plain::glance(text, &mut looker, gathered.len())).flatten();
         match plain {
             Some(plain) => {
                 gathered.push_str(text);
