@@ -360,6 +360,51 @@ fn a_listing_that_is_packed_is_written_at_its_checkpoint_or_when_nothing_more_co
 }
 
 #[test]
+fn how_a_container_is_written_makes_no_difference() {
+    let fields = |(id, zone): (&str, &str)| {
+        let capacity = r#""capacity":{"cpus":8,"memory":"16g","gpus":2}"#;
+        format!(r#""id":"{id}",{capacity},"labels":{{"zone":"{zone}"}}"#)
+    };
+    let four = [("h1", "a"), ("h2", "b"), ("h3", "a"), ("h4", "b")].map(fields);
+    let hosts = hosts("host-written.json", &four.each_ref().map(String::as_str));
+    let more = [
+        r#","cpus":0.5,"memory":"64m""#,
+        r#","memory":"1g","cpus":null"#,
+        r#","cpus":1,"requires":{"constraints":["zone=b"]}"#,
+        r#","cpus":2,"requires":{"constraints":["zone=b"]}"#,
+        r#","requires":{"resources":{"cpus":0.25,"memory":"2g"}},"cpus":4"#,
+        r#","labels":{"app":"db"},"gpus":1"#,
+        r#","labels":{"app":"web"},"requires":{"anti_affinity":["label=app=db"]}"#,
+        r#","ports":["80:80"],"env":["A=1"]"#,
+        r#","requires":{"group":"g","spread":"zone"}"#,
+        r#","scaled_from":"c-1","requires":null"#,
+        r#","cpus":9"#,
+        r#","requires":{"affinity":["container=c-3"]}"#,
+    ];
+    let one = |at: usize| {
+        let (id, more) = (format!("c-{at}"), more[at * 7 % more.len()]);
+        if at.is_multiple_of(2) { container(&id, more) } else { change("add", &id, more) }
+    };
+    let plain: String = (0..60).map(one).collect();
+    let blank = plain.replace("\"image\":", "\"image\" : ");
+    assert_ne!(plain, blank);
+    for strategy in ["spread", "binpack", "least-busy", "random", "round-robin", "fixed"] {
+        let place = |input: &str| {
+            let done = run(PATH, &["--hosts", &hosts, "--strategy", strategy], input);
+            let of = |r: &serde_json::Value, field: &str| {
+                let container = r.get("container").unwrap_or(r);
+                container[field].to_string() + &r[field].to_string()
+            };
+            let told = |r| ["id", "host", "status", "error"].map(|field| of(r, field)).concat();
+            (done.records.iter().map(told).collect::<Vec<_>>(), done.told, done.status)
+        };
+        let (records, told, status) = place(&plain);
+        assert_eq!(records.len(), 60, "{strategy}: {told}");
+        assert_eq!((records, told, status), place(&blank), "{strategy}");
+    }
+}
+
+#[test]
 fn moves_are_made_when_asked_for_and_no_more_than_allowed() {
     let hosts = hosts(
         "host-moves.json",

@@ -59,6 +59,16 @@ impl Looker {
     /// What the document says whose JSON text this is, if that can be seen at a glance. Such a
     /// document can be read as a [`Container`] without error.
     pub fn glance<'a>(&mut self, text: &'a str) -> Option<Glance<'a>> {
+        self.glance_over(text, |_, _| ())
+    }
+
+    /// The same, and hands on each field, its name and its value as JSON. What was handed on means
+    /// nothing when nothing comes of the glance.
+    pub fn glance_over<'a>(
+        &mut self,
+        text: &'a str,
+        mut each: impl FnMut(&'a str, &'a str),
+    ) -> Option<Glance<'a>> {
         let (mut id, mut image) = (None, false);
         let (mut owner, mut host, mut state) = (None, None, None);
         let (mut is_placed, mut has_failed) = (false, false);
@@ -86,6 +96,7 @@ impl Looker {
                 _ if self.known.is(hash, || is_valid(name, value)) => (),
                 _ => return None,
             }
+            each(name, value);
             is_placed |= super::is_added(name);
             if self.compares(name) {
                 // In whatever order the fields come, they add up to the same.

@@ -173,6 +173,11 @@ impl Ground {
     /// Puts the container on the host, fit or not, and takes it from where it was.
     pub(super) fn put(&mut self, id: &ContainerId, being: Being, host: u32, known: Known) {
         self.lift(id);
+        self.add(id, being, host, known);
+    }
+
+    /// Puts the container, which is nowhere, on the host.
+    pub(super) fn add(&mut self, id: &ContainerId, being: Being, host: u32, known: Known) {
         self.occupy(host, being, known);
         self.places.insert(id.clone(), (host, being));
     }

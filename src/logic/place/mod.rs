@@ -121,6 +121,15 @@ impl Placer {
         }
     }
 
+    /// Decides where a container goes that is new and names no host; nothing when it has to wait for
+    /// [`Placer::settle`]. Who says that it is new, a change or the container alone, is all one.
+    ///
+    /// # Errors
+    /// When it can go nowhere.
+    pub fn newcomer(&mut self, container: &mut Container) -> Result<Option<Verdict>> {
+        self.arrive(container)
+    }
+
     fn leave(&mut self, container: &mut Container) -> Result<()> {
         let completed = self.complete(container);
         if self.ground.lift(&container.id).is_none()
@@ -219,7 +228,7 @@ impl Placer {
         let id = &container.id;
         let being = self.ground.being(container);
         self.ground.learn(id, being);
-        let was = self.ground.lift(id);
+        let was = before.and_then(|_| self.ground.lift(id));
         if let Some(host) = at {
             match self.ground.against(id, being, host) {
                 None => {
@@ -242,7 +251,7 @@ impl Placer {
             self.waiting.push(Waiting::new(id, being, Errand::New));
             return Ok(None);
         }
-        Ok(Some(self.decide(id, being, Errand::New)))
+        Ok(Some(self.decide_from(None, id, being, Errand::New)))
     }
 
     fn place(&self, id: &ContainerId) -> Option<u32> {

@@ -166,8 +166,19 @@ impl Placer {
 
     /// Chooses a host now.
     pub(super) fn decide(&mut self, id: &ContainerId, being: Being, errand: Errand) -> Verdict {
-        self.ground.learn(id, being);
         let was = self.ground.lift(id);
+        self.decide_from(was, id, being, errand)
+    }
+
+    /// Chooses a host now for a container that is on none, and was on this one.
+    pub(super) fn decide_from(
+        &mut self,
+        was: Option<(u32, Being)>,
+        id: &ContainerId,
+        being: Being,
+        errand: Errand,
+    ) -> Verdict {
+        self.ground.learn(id, being);
         if errand == Errand::New
             && let Some((freed, why)) = self.failed.get(&being.need)
             && *freed == self.ground.freed
@@ -191,7 +202,7 @@ impl Placer {
             }
             return verdict;
         };
-        self.ground.put(id, being, to, Known::New);
+        self.ground.add(id, being, to, Known::New);
         self.ground.chosen(to);
         match errand {
             Errand::New => Verdict::On(to),

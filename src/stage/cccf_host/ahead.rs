@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::error::{Error, Kind, Result};
 use crate::logic::diff::Looker;
 use crate::pipe::{Found, Reader};
-use crate::record::{Container, Record, Split};
+use crate::record::{Bytes, Cpus, Record};
 
 /// The most bytes of text, and the most records, that are handed over at a time.
 const TEXT: usize = 64 * 1024;
@@ -21,7 +21,7 @@ const AHEAD: usize = 8;
 
 /// What was read before the thread had to wait, or enough of it.
 pub(super) struct Portion {
-    /// The text of the plain ones.
+    /// The text of the plain ones, and behind each the document of what else it asks for.
     pub(super) text: String,
     pub(super) found: Vec<Ahead>,
 }
@@ -40,46 +40,71 @@ pub(super) enum Ahead {
     End,
 }
 
-/// Where a new container is in the text.
+/// Where a new container is in the text, and what it asks for.
 pub(super) struct Plain {
     /// The record.
     pub(super) at: Range<usize>,
-    /// Where in it a host can be put.
-    pub(super) gap: usize,
-    /// Whether it is an `add`, and not the container alone.
-    pub(super) is_change: bool,
+    /// Its name.
+    pub(super) id: Range<usize>,
+    /// The limits that are needs as well.
+    pub(super) cpus: Option<Cpus>,
+    pub(super) memory: Option<Bytes>,
+    /// A document of the other fields that decide where it goes: the same for containers that differ
+    /// in nothing but their names and limits.
+    pub(super) else_asked: Range<usize>,
 }
 
 /// What an `add` of which no more is said has before its container.
 const ADD: &str = r#"{"kind":"change","action":"add","container":"#;
 
-/// The fields that decide where a container goes.
-const DECIDING: [&str; 9] =
-    ["id", "image", "cpus", "memory", "gpus", "ports", "labels", "requires", "scaled_from"];
+/// The fields that decide where a container goes, apart from its name and limits.
+const DECIDING: [&str; 5] = ["gpus", "ports", "labels", "requires", "scaled_from"];
+
+/// A document that says nothing, without its end.
+const NOTHING: &str = r#"{"id":"a","image":"a""#;
 
 impl Plain {
-    /// Of a record's text, what of it can be seen at a glance; nothing when that is not all.
-    fn glance(text: &str, looker: &mut Looker, start: usize) -> Option<Plain> {
+    /// How much further than its name begins the record has a place where a host can be put.
+    pub(super) fn gap(&self) -> usize {
+        self.id.end + 1 - self.at.start
+    }
+}
+
+impl Portion {
+    /// Takes in a record of which all can be seen at a glance; nothing when that is not all.
+    fn take(&mut self, text: &str, looker: &mut Looker) -> Option<Plain> {
         let added = text.strip_prefix(ADD).and_then(|rest| rest.strip_suffix('}'));
-        let seen = looker.glance(added.unwrap_or(text))?;
+        let (mut cpus, mut memory, mut decide) = (None, None, [None; DECIDING.len()]);
+        let seen = looker.glance_over(added.unwrap_or(text), |name, value| match name {
+            "cpus" => cpus = Some(value),
+            "memory" => memory = Some(value),
+            _ => {
+                if let Some(at) = DECIDING.iter().position(|deciding| *deciding == name) {
+                    decide[at] = Some(value);
+                }
+            }
+        })?;
         if seen.is_placed || seen.has_failed {
             return None;
         }
-        let gap = seen.id.as_ptr() as usize - text.as_ptr() as usize + seen.id.len() + 1;
-        Some(Plain { at: start..start + text.len(), gap, is_change: added.is_some() })
+        let (cpus, memory) = (limit(cpus)?, limit(memory)?);
+        let start = self.text.len();
+        let id = start + (seen.id.as_ptr() as usize - text.as_ptr() as usize);
+        self.text.push_str(text);
+        let end = self.text.len();
+        self.text.push_str(NOTHING);
+        for (name, value) in DECIDING.into_iter().zip(decide) {
+            self.text.extend(value.into_iter().flat_map(|value| [",\"", name, "\":", value]));
+        }
+        self.text.push('}');
+        let id = id..id + seen.id.len();
+        Some(Plain { at: start..end, id, cpus, memory, else_asked: end..self.text.len() })
     }
+}
 
-    /// The container, without what does not decide where it goes.
-    pub(super) fn container(&self, text: &str) -> Result<Container> {
-        let bug = |why: String| Error::new(Kind::Bug, "read container again").why(why);
-        let document = match self.is_change {
-            true => &text[ADD.len()..text.len() - 1],
-            false => text,
-        };
-        let mut fields = Split::parse(document).map_err(|why| bug(why.to_string()))?;
-        fields.keep(&DECIDING);
-        Container::try_from(fields).map_err(bug)
-    }
+/// A limit, if there is one; nothing when it is no limit.
+fn limit<T: serde::de::DeserializeOwned>(value: Option<&str>) -> Option<Option<T>> {
+    value.map_or(Some(None), |value| serde_json::from_str(value).ok())
 }
 
 /// Starts reading; `glances` says whether plain records are told as such. The thread ends with its
@@ -94,13 +119,9 @@ fn run(mut reader: Reader, glances: bool, to: &SyncSender<Portion>) {
     let mut looker = Looker::default();
     let gathered = RefCell::new(Portion::new());
     let mut parse = |text: &str| {
-        let gathered = &mut gathered.borrow_mut().text;
-        let plain = glances.then(|| Plain::glance(text, &mut looker, gathered.len())).flatten();
+        let plain = glances.then(|| gathered.borrow_mut().take(text, &mut looker)).flatten();
         match plain {
-            Some(plain) => {
-                gathered.push_str(text);
-                Ok(Ahead::Plain(plain))
-            }
+            Some(plain) => Ok(Ahead::Plain(plain)),
             None => Record::parse(text).map(|record| Ahead::Record(Box::new(record))),
         }
     };

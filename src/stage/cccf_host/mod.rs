@@ -1,19 +1,20 @@
 //! cccf-host: changes or containers → the same, each with the host it goes to.
 
 mod ahead;
+mod plain;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use ahead::{Ahead, Plain, Portion};
+use plain::{Names, Sorts};
 
 use crate::error::{Error, Kind, Result};
 use crate::logic::place::{Outcome, Placer, Verdict};
 use crate::pipe::{Found, Output, Reader, Report, Stdio};
-use crate::record::{
-    Action, Change, Checkpoint, Container, Host, HostRef, Of, Placement, Record, Status,
-};
+use crate::record::{Action, Change, Checkpoint, Container, Host, Of, Placement, Record, Status};
 
 /// What waits for the end of a listing is placed when nothing has come for so long: a listing that
 /// is never closed must not keep it for ever.
@@ -57,7 +58,17 @@ pub enum Tell {
 pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
     let Stdio { reader, output, report } = stdio;
     let portions = ahead::read(reader, tell == Tell::Records);
-    let mut serving = Serving { placer, output, report, tell, held: Vec::new(), told: 0 };
+    let mut serving = Serving {
+        placer,
+        output,
+        report,
+        tell,
+        sorts: Sorts::default(),
+        names: Names::default(),
+        held: Vec::new(),
+        held_text: String::new(),
+        told: 0,
+    };
     loop {
         let portion = match portions.try_recv() {
             Ok(portion) => portion,
@@ -68,7 +79,7 @@ pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
         };
         for found in portion.found {
             match found {
-                Ahead::Plain(plain) => serving.plain(&portion.text[plain.at.clone()], &plain)?,
+                Ahead::Plain(plain) => serving.plain(&portion.text, &plain)?,
                 Ahead::Record(record) => serving.record(*record)?,
                 Ahead::Bad(why) => serving.report.failed(&why),
                 Ahead::Failed(why) => return Err(why),
@@ -86,17 +97,21 @@ struct Serving {
     output: Output,
     report: Report,
     tell: Tell,
+    sorts: Sorts,
+    names: Names,
     /// What the placer keeps waiting, in its order.
     held: Vec<Held>,
+    /// The text of the plain ones of it.
+    held_text: String,
     /// How many explanations there have been since the last checkpoint.
     told: u64,
 }
 
 /// A record that waits.
 enum Held {
-    /// Its JSON lacks nothing but a host, which can be put in here: a million of them must not weigh
-    /// much.
-    Plain(Box<str>, usize),
+    /// Its JSON, which is there in the text, lacks nothing but a host, which can be put in so far
+    /// behind its start: a million of them must not weigh much.
+    Plain(Range<usize>, usize),
     /// One that has a host, or may become another change.
     Other(Box<str>),
 }
@@ -120,20 +135,18 @@ impl Serving {
     /// than what decides where it goes.
     fn plain(&mut self, text: &str, plain: &Plain) -> Result<()> {
         self.report.used();
-        let mut container = plain.container(text)?;
-        // Where a container that is new goes does not depend on whether a change says so.
-        let outcome = self.placer.container(&mut container);
-        match outcome {
-            Outcome::Done => self.fill(text, plain.gap, container.host.as_ref()),
-            Outcome::Waits => {
-                self.held.push(Held::Plain(text.into(), plain.gap));
+        let container = self.sorts.container(text, plain)?;
+        let text = &text[plain.at.clone()];
+        match self.placer.newcomer(container) {
+            Ok(Some(Verdict::On(host))) => self.fill(text, plain.gap(), host),
+            Ok(Some(verdict)) => self.decided(text, verdict),
+            Ok(None) => {
+                let start = self.held_text.len();
+                self.held_text.push_str(text);
+                self.held.push(Held::Plain(start..self.held_text.len(), plain.gap()));
                 Ok(())
             }
-            outcome => match read(text)? {
-                Record::Change(change) => self.tell_change(*change, false, outcome),
-                Record::Container(container) => self.tell_container(*container, false, outcome),
-                _ => Err(Error::new(Kind::Bug, "a record was taken that has no host")),
-            },
+            Err(why) => self.decided(text, Verdict::Nowhere(Box::new(why))),
         }
     }
 
@@ -221,27 +234,22 @@ impl Serving {
     /// Writes what waits.
     fn settle(&mut self, complete: bool) -> Result<()> {
         let verdicts = self.placer.settle(complete);
+        let texts = std::mem::take(&mut self.held_text);
         for (held, verdict) in std::mem::take(&mut self.held).into_iter().zip(verdicts) {
             match (held, verdict) {
-                (Held::Plain(text, gap), Verdict::On(host)) => {
-                    let host = self.placer.host(host);
-                    self.fill(&text, gap, Some(&host))?;
-                }
-                (Held::Plain(text, _) | Held::Other(text), verdict) => {
-                    self.decided(&text, verdict)?;
-                }
+                (Held::Plain(at, gap), Verdict::On(host)) => self.fill(&texts[at], gap, host)?,
+                (Held::Plain(at, _), verdict) => self.decided(&texts[at], verdict)?,
+                (Held::Other(text), verdict) => self.decided(&text, verdict)?,
             }
         }
         Ok(())
     }
 
     /// Writes a record that has got nothing but a host.
-    fn fill(&mut self, text: &str, gap: usize, host: Option<&HostRef>) -> Result<()> {
+    fn fill(&mut self, text: &str, gap: usize, host: u32) -> Result<()> {
         let (before, behind) = text.split_at(gap);
-        match host {
-            Some(host) => self.output.pieces(&[before, r#","host":"#, &json(host), behind]),
-            None => self.output.pieces(&[text]),
-        }
+        let host = self.names.json(host, &self.placer);
+        self.output.pieces(&[before, r#","host":"#, host, behind])
     }
 
     /// Writes one that may have become another change.
@@ -265,10 +273,6 @@ impl Serving {
 /// The whole of a record that was taken before.
 fn read(text: &str) -> Result<Record> {
     Record::parse(text).map_err(|why| Error::new(Kind::Bug, "read record again").why(why))
-}
-
-fn json(host: &HostRef) -> String {
-    serde_json::to_string(host).unwrap_or_default()
 }
 
 fn explained(checkpoint: Checkpoint, count: u64) -> Checkpoint {
