@@ -183,7 +183,11 @@ impl Ground {
     }
 
     /// Puts many containers, which are on no host and of which nothing but what they take matters.
-    pub(super) fn put_all<'a>(&mut self, all: impl Iterator<Item = (&'a ContainerId, Being, u32)>) {
+    pub(super) fn put_all<'a>(
+        &mut self,
+        all: impl ExactSizeIterator<Item = (&'a ContainerId, Being, u32)>,
+    ) {
+        self.places.reserve(all.len());
         for (id, being, host) in all {
             let need = self.needs.get(being.need);
             self.rooms.take(host as usize, &need.demand, Known::New);

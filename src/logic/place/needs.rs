@@ -131,6 +131,11 @@ impl Needs {
         }
     }
 
+    /// How many different ones there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// What the need of that number is.
     pub(super) fn get(&self, number: u32) -> &Need {
         &self.all[number as usize]

@@ -1,6 +1,6 @@
 //! Containers whose place depends on others: they wait until all are known.
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexSet;
 
 use super::ground::Being;
 use super::pack::{Problem, pack};
@@ -125,22 +125,34 @@ impl Placer {
             return;
         }
         let ground = &self.ground;
-        let (mut kinds, mut classes) = (IndexMap::<u32, u32>::new(), IndexSet::<u32>::new());
-        plain.iter().for_each(|at| *kinds.entry(waiting[*at].being.need).or_insert(0) += 1);
+        let mut classes = IndexSet::<u32>::new();
+        // The kinds are the needs that occur, in the order in which they do.
+        let (mut kinds, mut count) = (Vec::new(), Vec::new());
+        let mut kind_of = vec![usize::MAX; ground.needs.len()];
+        for at in plain {
+            let need = waiting[*at].being.need;
+            let kind = &mut kind_of[need as usize];
+            if *kind == usize::MAX {
+                *kind = kinds.len();
+                kinds.push(need);
+                count.push(0);
+            }
+            count[*kind] += 1;
+        }
         let width = ground.rooms.width();
         let mut problem = Problem {
             width,
             free: vec![0; ground.hosts.len() * width],
             open: (0..ground.hosts.len()).map(|host| ground.rooms.is_used(host)).collect(),
             demand: Vec::with_capacity(kinds.len() * width),
-            count: kinds.values().copied().collect(),
+            count,
             class: Vec::with_capacity(kinds.len()),
             classes: Vec::new(),
         };
         for host in 0..ground.hosts.len() {
             ground.rooms.free(host, &mut problem.free[host * width..][..width]);
         }
-        for kind in kinds.keys() {
+        for kind in &kinds {
             let need = ground.needs.get(*kind);
             problem.demand.extend_from_slice(&need.demand);
             problem.class.push(classes.insert_full(need.class).0 as u32);
@@ -150,7 +162,7 @@ impl Placer {
         let mut to = pack(&problem).to;
         let mut put = Vec::with_capacity(plain.len());
         for at in plain {
-            let kind = kinds.get_index_of(&waiting[*at].being.need).unwrap_or(0);
+            let kind = kind_of[waiting[*at].being.need as usize];
             let Some((host, count)) = to[kind].last_mut() else { continue };
             let host = *host;
             *count -= 1;

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use crate::error::{Error, Kind, Result};
 use crate::logic::diff::Looker;
@@ -108,14 +108,15 @@ fn limit<T: serde::de::DeserializeOwned>(value: Option<&str>) -> Option<Option<T
 }
 
 /// Starts reading; `glances` says whether plain records are told as such. The thread ends with its
-/// input or with the program.
-pub(super) fn read(reader: Reader, glances: bool) -> Receiver<Portion> {
+/// input or with the program. Portions that were used can be given back to it.
+pub(super) fn read(reader: Reader, glances: bool) -> (Receiver<Portion>, Sender<Portion>) {
     let (sender, portions) = sync_channel(AHEAD);
-    std::thread::spawn(move || run(reader, glances, &sender));
-    portions
+    let (back, used) = channel();
+    std::thread::spawn(move || run(reader, glances, &sender, &used));
+    (portions, back)
 }
 
-fn run(mut reader: Reader, glances: bool, to: &SyncSender<Portion>) {
+fn run(mut reader: Reader, glances: bool, to: &SyncSender<Portion>, used: &Receiver<Portion>) {
     let mut looker = Looker::default();
     let gathered = RefCell::new(Portion::new());
     let mut parse = |text: &str| {
@@ -126,7 +127,7 @@ fn run(mut reader: Reader, glances: bool, to: &SyncSender<Portion>) {
         }
     };
     // Before more is waited for, all that was found is handed over.
-    let mut hand_over = || gathered.borrow_mut().hand_over(to);
+    let mut hand_over = || gathered.borrow_mut().hand_over(to, used);
     loop {
         let found = match reader.read_as(&mut hand_over, &mut parse) {
             Ok(Found::Record(_, found)) => found,
@@ -156,11 +157,14 @@ impl Portion {
 
     /// # Errors
     /// When nobody listens any more: the program ends.
-    fn hand_over(&mut self, to: &SyncSender<Portion>) -> Result<()> {
+    fn hand_over(&mut self, to: &SyncSender<Portion>, used: &Receiver<Portion>) -> Result<()> {
         if self.found.is_empty() {
             return Ok(());
         }
-        let full = std::mem::replace(self, Portion::new());
+        let mut empty = used.try_recv().unwrap_or_else(|_| Portion::new());
+        empty.text.clear();
+        empty.found.clear();
+        let full = std::mem::replace(self, empty);
         to.send(full).map_err(|_| Error::new(Kind::Bug, "nobody takes what is read"))
     }
 }

@@ -57,7 +57,7 @@ pub enum Tell {
 /// Serves standard input to its end.
 pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
     let Stdio { reader, output, report } = stdio;
-    let portions = ahead::read(reader, tell == Tell::Records);
+    let (portions, back) = ahead::read(reader, tell == Tell::Records);
     let mut serving = Serving {
         placer,
         output,
@@ -70,14 +70,14 @@ pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
         told: 0,
     };
     loop {
-        let portion = match portions.try_recv() {
+        let mut portion = match portions.try_recv() {
             Ok(portion) => portion,
             Err(_) => {
                 serving.output.flush()?;
                 serving.next(&portions)?
             }
         };
-        for found in portion.found {
+        for found in portion.found.drain(..) {
             match found {
                 Ahead::Plain(plain) => serving.plain(&portion.text, &plain)?,
                 Ahead::Record(record) => serving.record(*record)?,
@@ -89,6 +89,8 @@ pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
                 }
             }
         }
+        // Once the input has ended nobody takes it.
+        let _ = back.send(portion);
     }
 }
 
