@@ -497,6 +497,13 @@ impl Plugged {
         command
     }
 
+    /// The same with another place to plug it in.
+    fn attach_to(&self, place: &[&str]) -> Done {
+        let mut command = self.site.lab.command(bin!("unionize"));
+        command.args(place).args(LEASE).arg("--state").arg(&self.state);
+        run(&mut command, format!("{}\n", self.web()))
+    }
+
     fn unionize(&self, words: &[&str], record: &Value) -> Done {
         run(&mut self.command(words), format!("{record}\n"))
     }
@@ -696,6 +703,32 @@ fn a_container_that_can_open_itself_is_told() {
     assert_eq!(done.status, Some(0));
     assert!(done.stderr.contains("web: it can open its own firewall"), "{}", done.stderr);
     assert_eq!(plugged.unionize(&LEASE, &web).stderr, "", "once");
+}
+
+#[test]
+fn a_macvlan_is_its_client_s_too() {
+    let test = "a_macvlan_is_its_client_s_too";
+    let Some(plugged) = Plugged::or_skip(test) else { return };
+    let site = &plugged.site;
+    site.lab.ip("link add up0 type veth peer name up1");
+    site.lab.ip("link set up1 master br1 up");
+    site.lab.ip("link set up0 up");
+    let mut try_it = site.lab.command("ip");
+    try_it.args(["link", "add", "try", "link", "up0", "type", "macvlan"]);
+    if !try_it.status().unwrap().success() {
+        return lab::skipped(test, "the kernel has no macvlan");
+    }
+    site.lab.ip("link del try");
+    let place = ["--kind", "macvlan", "--parent", "up0", "--address", "fd00:1::5/64@fd00:1::1"];
+    let done = plugged.attach_to(&place);
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    assert_eq!(reached(&site.alice, &[WEB]), [(true, true)]);
+    for other in [&site.bob, &site.near] {
+        assert_eq!(reached(other, &[WEB]), [(false, false)], "{}", other.name());
+    }
+    let remove = json!({"kind": "change", "action": "remove", "container": plugged.web()});
+    assert_eq!(plugged.unionize(&[], &remove).status, Some(0));
+    assert_eq!((shown(&site.web).as_str(), plugged.remembered()), ("", 0));
 }
 
 #[test]
