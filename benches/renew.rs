@@ -275,8 +275,8 @@ impl Server {
             let book = self.book.lock().unwrap();
             book.given.values().filter(|given| given.elapsed() > than).count()
         };
-        let late = overdue(Duration::from_secs((t1 * 13 / 10).into()));
-        while overdue(Duration::from_secs((t1 * 13 / 10).into())) > 0 {
+        let late = overdue(Duration::from_secs((t1 * 14 / 10).into()));
+        while overdue(Duration::from_secs((t1 * 14 / 10).into())) > 0 {
             assert!(begun.elapsed() < t2, "not all were renewed");
             std::thread::sleep(Duration::from_millis(100));
         }

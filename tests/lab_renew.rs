@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lab::{
-    Dnsmasq, Docker, Done, Kea, LEASE_CMDS, Lab, Namespace, PATIENCE, Running, bin, eventually, run,
+    Dnsmasq, Docker, Done, Four, Kea, LEASE_CMDS, Lab, Namespace, PATIENCE, Running, Server4, bin,
+    eventually, run,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -301,6 +302,40 @@ fn setting_the_clock_drops_nothing() {
     watched.was_always_there();
     let said = keep.stop();
     assert_eq!(said.matches("the clock was set").count(), 3, "{said}");
+}
+
+#[test]
+fn ipv4_leases_are_kept_as_well() {
+    let test = "ipv4_leases_are_kept_as_well";
+    let Some(mut lab) = Lab::or_skip(test) else { return };
+    lab.bridge("br1");
+    lab.ip("address add 192.0.2.1/24 dev br1");
+    let Some(_server) = Four::or_skip(test, &lab, "br1", Server4::Dhcpd) else { return };
+    let netns = lab.namespace("a");
+    let record = json!({"id": "a", "image": "busybox", "netns": netns});
+    let state = lab.dir().join("attachments");
+    let mut command = lab.command(bin!("unionize"));
+    command.args(["--bridge", "br1", "--address", "dhcp4", "--state"]).arg(&state);
+    let done = run(&mut command, format!("{record}\n"));
+    let before = done.records()[0]["interfaces"][0]["addresses"][0].clone();
+    assert_eq!(before["origin"], "dhcp4", "{}", done.stderr);
+    // Times are in whole seconds.
+    std::thread::sleep(Duration::from_millis(1100));
+    let mut command = lab.command(bin!("unionize"));
+    let mut keep = Running::start(command.args(["renew", "--follow", "--state"]).arg(&state));
+    // It is asked at the beginning whether it still holds, which DHCPv4 answers with more time.
+    let renewed = keep.until("more time", is_of("a"));
+    let after = &renewed["container"]["interfaces"][0]["addresses"][0];
+    assert_eq!(after["address"], before["address"]);
+    assert!(after["valid_until"].as_str() > before["valid_until"].as_str(), "{before} {after}");
+    // The link is deleted, and the address is there again.
+    let link = renewed["container"]["interfaces"][0]["link"].as_str().unwrap();
+    lab.ip(&format!("link delete {link}"));
+    let again = keep.until("the interface", is_of("a"));
+    assert_eq!(again["container"]["interfaces"][0]["addresses"][0]["address"], before["address"]);
+    let space = Namespace::left_behind(netns.file_name().unwrap().to_str().unwrap());
+    let shown = space.ip("-4 address show dev eth0");
+    assert!(shown.contains(before["address"].as_str().unwrap()), "{shown}");
 }
 
 /// A site and a Docker whose containers are plugged into its bridge.

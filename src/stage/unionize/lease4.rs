@@ -204,29 +204,45 @@ impl Keeper<'_> {
             self.would(&known.container.id, format_args!("{ask} on {}", known.link));
             return Ok(false);
         }
+        self.extend4(known, ask, self.timeout)?;
+        Ok(true)
+    }
+
+    /// Asks for more time for the DHCPv4 lease of an attachment, or for another, and brings the interface
+    /// to it; where that is, and its number.
+    ///
+    /// # Errors
+    /// As [`Keeper::renew4`].
+    pub(super) fn extend4(
+        &self,
+        known: &mut Attachment,
+        ask: Ask4,
+        patience: Duration,
+    ) -> Result<(Inside, u32)> {
+        let before = known.lease4.clone();
         let inside = Inside::open(&known.container)?;
         let index = own_index(&inside, known)?;
         let wish = Wish::of(known, super::Dad::Off)?;
-        match extend(&inside, &wish, index, self.timeout, &before, ask) {
-            Ok(lease) => {
+        match (extend(&inside, &wish, index, patience, before.as_ref(), ask), before) {
+            (Ok(lease), before) => {
                 let after = remember4(&lease, Timestamp::now());
                 known.lease4 = Some(after.clone());
                 self.attachments.put(known)?;
-                apply4(&inside, index, Some(&before), &after)?;
+                apply4(&inside, index, before.as_ref(), &after)?;
             }
-            Err(why) if why.kind() == Kind::Refused => {
+            (Err(why), Some(before)) if why.kind() == Kind::Refused => {
                 let Address { address, prefix_len, .. } = before.address;
                 inside.netlink.unassign(index, address, prefix_len)?;
                 known.lease4 = None;
                 self.attachments.put(known)?;
                 return Err(why);
             }
-            Err(why) => return Err(why),
+            (Err(why), _) => return Err(why),
         }
         if known.dns {
             dns::write(known, &inside)?;
         }
-        Ok(true)
+        Ok((inside, index))
     }
 }
 
@@ -245,10 +261,11 @@ fn extend(
     wish: &Wish,
     index: u32,
     patience: Duration,
-    before: &Leased4,
+    before: Option<&Leased4>,
     ask: Ask4,
 ) -> Result<Lease> {
-    speak4(inside, wish, index, patience, |client, link| match (ask, held4(before)) {
+    let held = before.and_then(held4);
+    speak4(inside, wish, index, patience, |client, link| match (ask, held) {
         (Ask4::Renew, Some(held)) => client.renew(link, &held),
         (Ask4::Rebind, Some(held)) => client.rebind(link, &held),
         (_, held) => client.lease(link, held.map(|held| held.address)),

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::engines::News;
-use super::roster::{Known, Print};
+use super::roster::{Family, Known, Print, Which};
 use super::tend::{How, Landed, Looked, TakeOff};
 use super::wires::Follows;
 use super::{
@@ -15,7 +15,7 @@ use crate::adapter::attachments::Attachment;
 use crate::adapter::netlink::Netlink;
 use crate::error::{Error, Kind, Result};
 use crate::logic::renewal::{Course, Now, Outcome, Terms, share};
-use crate::record::{Action, Change, Ifname, Plug};
+use crate::record::{Action, Addressing, Change, Ifname, Plug};
 
 impl Service<'_> {
     /// Takes in what a thread has done, or what has happened.
@@ -30,39 +30,42 @@ impl Service<'_> {
         Ok(Next::GoOn)
     }
 
-    fn asked(&mut self, link: Ifname, taken: Result<TakeOff>) -> Result<()> {
+    fn asked(&mut self, which: Which, taken: Result<TakeOff>) -> Result<()> {
         let taken = match taken {
             Ok(TakeOff::Aloft(exchange, aboard)) => {
                 self.air.add(*exchange, aboard);
                 return Ok(());
             }
+            Ok(TakeOff::Landed(landed)) => return self.landed(which, landed),
             taken => taken,
         };
-        self.busy.remove(&link);
-        self.agenda.done(&link, Outcome::Failed);
+        let link = &which.link;
+        self.busy.remove(link);
+        self.agenda.done(&which, Outcome::Failed);
         match taken {
-            Ok(TakeOff::Aloft(..) | TakeOff::Held) => (),
+            Ok(TakeOff::Aloft(..) | TakeOff::Landed(_) | TakeOff::Held) => (),
             Ok(TakeOff::Other(known)) => self.know(&known, now()),
-            Ok(TakeOff::Forgotten) => self.forget(&link),
-            Ok(TakeOff::Astray) => drop(self.looks.insert(link)),
-            Err(why) => self.trouble(&link, None, why)?,
+            Ok(TakeOff::Forgotten) => self.forget(link),
+            Ok(TakeOff::Astray) => drop(self.looks.insert(which.link)),
+            Err(why) => self.trouble(link, None, why)?,
         }
         Ok(())
     }
 
-    fn landed(&mut self, link: Ifname, landed: Landed) -> Result<()> {
+    fn landed(&mut self, which: Which, landed: Landed) -> Result<()> {
+        let link = which.link.clone();
         self.busy.remove(&link);
         let now = now();
         let Landed { known, how, change, failure } = landed;
-        let outcome = match (how, &known.lease) {
-            (How::Extended, Some(lease)) => Outcome::Extended(terms(&print(lease), now)),
+        let outcome = match (how, print(&known, which.family)) {
+            (How::Extended, Some(print)) => Outcome::Extended(terms(&print, now)),
             (How::Extended | How::Failed, _) => Outcome::Failed,
             (How::Confirmed(on_link), _) => Outcome::Confirmed(on_link),
             (How::Refused, _) => Outcome::Refused,
             (How::Silence, _) => Outcome::Silence,
         };
         // Its course goes on with these terms, so they are known before it is looked at what is new.
-        self.agenda.done(&link, outcome);
+        self.agenda.done(&which, outcome);
         if let Outcome::Extended(_) = outcome {
             self.note(&known);
         } else {
@@ -89,13 +92,16 @@ impl Service<'_> {
                 self.troubles.remove(&link);
                 let now = now();
                 self.know(&known, now);
-                if known.lease.is_none() && known.asking {
-                    // It is not held, so nobody asks any more.
-                    let course = Course::new(Terms::none(), 0.0, has_prefix(&known));
-                    self.agenda.put(&link, &segment(&known), course);
-                } else if is_new || change.is_some() {
-                    let spread = self.spread(self.roster.len());
-                    self.agenda.change(&link, |course| course.doubted(now.boot, spread));
+                for family in Family::BOTH {
+                    let which = Which::of(&link, family);
+                    if asks(&known, family) && print(&known, family).is_none() {
+                        // It is not held, so nobody asks any more.
+                        let course = Course::new(Terms::none(), 0.0, is_rebound(&known, family));
+                        self.agenda.put(&which, &segment(&known), course);
+                    } else if is_new || change.is_some() {
+                        let spread = self.spread(self.roster.len());
+                        self.agenda.change(&which, |course| course.doubted(now.boot, spread));
+                    }
                 }
                 if let Some(change) = change {
                     // Whether an address is another station's is known in a second or two.
@@ -105,12 +111,12 @@ impl Service<'_> {
             }
             Ok(Looked::Stopped) => {
                 self.gone.remove(&link);
-                self.agenda.remove(&link);
+                self.drop_courses(&link);
                 self.stopped.insert(link);
             }
             Ok(Looked::Gone) => {
                 self.gone.entry(link.clone()).or_insert(now().boot);
-                self.agenda.remove(&link);
+                self.drop_courses(&link);
                 self.stopped.insert(link.clone());
                 self.look_later(&link, GONE);
             }
@@ -165,21 +171,42 @@ impl Service<'_> {
         let link = &attachment.link;
         let before = self.note(attachment);
         if self.stopped.contains(link) {
-            return self.agenda.remove(link);
+            return self.drop_courses(link);
         }
-        let Some(known) = self.roster.get(link) else { return };
-        let same = before.is_some_and(|b| b.lease == known.lease && b.segment == known.segment);
-        if same && self.agenda.course(link).is_some() {
-            return;
+        let segment = segment(attachment);
+        let moved = before.as_ref().is_none_or(|before| before.segment != segment);
+        for (at, family) in Family::BOTH.into_iter().enumerate() {
+            let which = Which::of(link, family);
+            let print = print(attachment, family);
+            let same = !moved && before.as_ref().is_some_and(|before| before.leases[at] == print);
+            if same && self.agenda.course(&which).is_some() {
+                continue;
+            }
+            let terms = match print {
+                Some(print) => terms(&print, now),
+                // Somebody asks for it now, or was killed while he did.
+                None if asks(attachment, family) => Terms::ending(now.boot + ASKING),
+                None => {
+                    self.agenda.remove(&which);
+                    continue;
+                }
+            };
+            let rebound = is_rebound(attachment, family);
+            let share = share(&format!("{link}{}", ["", "/4"][at]));
+            self.agenda.put(&which, &segment, Course::new(terms, share, rebound));
         }
-        let terms = match (&known.lease, attachment.asking) {
-            (Some(print), _) => terms(print, now),
-            // Somebody asks for it now, or was killed while he did.
-            (None, true) => Terms::ending(now.boot + ASKING),
-            (None, false) => return self.agenda.remove(link),
-        };
-        let course = Course::new(terms, share(link.as_str()), has_prefix(attachment));
-        self.agenda.put(link, &known.segment, course);
+    }
+
+    fn drop_courses(&mut self, link: &Ifname) {
+        Family::BOTH.into_iter().for_each(|family| self.agenda.remove(&Which::of(link, family)));
+    }
+
+    /// Lets both leases of an attachment be in doubt.
+    fn doubt(&mut self, link: &Ifname, now: Now, spread: Duration) {
+        for family in Family::BOTH {
+            let which = Which::of(link, family);
+            self.agenda.change(&which, |course| course.doubted(now.boot, spread));
+        }
     }
 
     /// Writes down what is to be known of an attachment; what was known before.
@@ -187,14 +214,14 @@ impl Service<'_> {
         let known = Known {
             segment: segment(attachment),
             docker: attachment.container.docker.as_ref().map(|docker| docker.id.clone()),
-            lease: attachment.lease.as_ref().map(print),
+            leases: Family::BOTH.map(|family| print(attachment, family)),
         };
         self.roster.put(&attachment.link, known)
     }
 
     fn forget(&mut self, link: &Ifname) {
         self.roster.remove(link);
-        self.agenda.remove(link);
+        self.drop_courses(link);
         self.seen.remove(link);
         self.stopped.remove(link);
         self.gone.remove(link);
@@ -310,13 +337,13 @@ impl Service<'_> {
         let now = now();
         match follows {
             Follows::Doubt(link) => {
-                self.agenda.change(&link, |course| course.doubted(now.boot, CONFIRMED_WITHIN));
+                self.doubt(&link, now, CONFIRMED_WITHIN);
             }
             Follows::DoubtAll(segment) => {
                 let links: Vec<Ifname> = self.roster.on_segment(&segment).cloned().collect();
                 let spread = self.spread(links.len());
                 for link in links {
-                    self.agenda.change(&link, |course| course.doubted(now.boot, spread));
+                    self.doubt(&link, now, spread);
                 }
             }
             // A container that ends takes its link along before its engine says so.
@@ -365,9 +392,17 @@ fn segment(known: &Attachment) -> Ifname {
     }
 }
 
-/// Whether a prefix is delegated to it.
-fn has_prefix(known: &Attachment) -> bool {
-    known.network.delegate.is_some()
+/// Whether a lease is asked for.
+fn asks(known: &Attachment, family: Family) -> bool {
+    match family {
+        Family::Six => known.asking,
+        Family::Four => known.network.addresses.contains(&Addressing::Dhcp4),
+    }
+}
+
+/// Whether Rebind takes the place of Confirm: where a prefix is delegated, and in DHCPv4.
+fn is_rebound(known: &Attachment, family: Family) -> bool {
+    family == Family::Four || known.network.delegate.is_some()
 }
 
 /// The terms of a lease, by the clocks as they are now.
@@ -376,14 +411,28 @@ fn terms(print: &Print, now: Now) -> Terms {
 }
 
 /// What a lease is known by.
-fn print(leased: &crate::adapter::attachments::Leased) -> Print {
-    let addresses = leased.addresses.iter().map(|address| address.valid_until);
-    let ends = addresses.chain(leased.prefixes.iter().map(|prefix| prefix.valid_until));
-    Print {
-        obtained: leased.obtained_at,
-        renew: leased.renew_at,
-        rebind: leased.rebind_at,
-        end: last(ends, leased.obtained_at),
+fn print(known: &Attachment, family: Family) -> Option<Print> {
+    match family {
+        Family::Six => {
+            let leased = known.lease.as_ref()?;
+            let addresses = leased.addresses.iter().map(|address| address.valid_until);
+            let ends = addresses.chain(leased.prefixes.iter().map(|prefix| prefix.valid_until));
+            Some(Print {
+                obtained: leased.obtained_at,
+                renew: leased.renew_at,
+                rebind: leased.rebind_at,
+                end: last(ends, leased.obtained_at),
+            })
+        }
+        Family::Four => {
+            let leased = known.lease4.as_ref()?;
+            Some(Print {
+                obtained: leased.obtained_at,
+                renew: leased.renew_at,
+                rebind: leased.rebind_at,
+                end: leased.address.valid_until,
+            })
+        }
     }
 }
 

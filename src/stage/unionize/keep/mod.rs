@@ -40,7 +40,7 @@ use air::Air;
 pub use engines::Engines;
 use engines::News;
 use hands::Hands;
-use roster::Roster;
+use roster::{Roster, Which};
 use tend::{Aboard, Looked, TakeOff};
 use wires::Wires;
 
@@ -76,7 +76,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// What a thread is to do.
 enum Order {
     /// Ask a server.
-    Ask(Ifname, Attempt),
+    Ask(Which, Attempt),
     /// Put to use what a server said.
     Land(Box<Aboard>, Result<crate::adapter::dhcp6::Outcome>),
     /// Look at an attachment, and make it as it should be; if its container is gone and it `may_go`,
@@ -86,8 +86,8 @@ enum Order {
 
 /// What has been done, or has happened.
 enum Done {
-    Asked(Ifname, Result<TakeOff>),
-    Landed(Ifname, tend::Landed),
+    Asked(Which, Result<TakeOff>),
+    Landed(Which, tend::Landed),
     Looked(Ifname, Result<Looked>),
     Engine(News),
     ReaderLeft,
@@ -125,7 +125,7 @@ struct Service<'a> {
     in_the_air: usize,
     output: Output,
     roster: Roster,
-    agenda: Agenda<Ifname>,
+    agenda: Agenda<Which>,
     air: Air<Box<Aboard>>,
     /// Attachments that somebody works on: one thread at a time.
     busy: HashSet<Ifname>,
@@ -252,11 +252,11 @@ impl<'a> Service<'a> {
         }
         while self.hands.open() < self.jobs {
             let may_ask = self.air.len() < self.in_the_air;
-            if let Some((link, attempt)) = may_ask.then(|| self.agenda.take(now.boot)).flatten() {
-                match self.busy.insert(link.clone()) {
-                    true => self.hands.order(Order::Ask(link, attempt), false),
-                    // It is looked at, which will put it back.
-                    false => self.agenda.done(&link, Outcome::Failed),
+            if let Some((which, attempt)) = may_ask.then(|| self.agenda.take(now.boot)).flatten() {
+                match self.busy.insert(which.link.clone()) {
+                    true => self.hands.order(Order::Ask(which, attempt), false),
+                    // It is worked on, and its turn comes again.
+                    false => self.agenda.done(&which, Outcome::Failed),
                 }
                 continue;
             }

@@ -13,8 +13,38 @@ pub struct Known {
     pub segment: Ifname,
     /// The engine's id of its container.
     pub docker: Option<String>,
-    /// What its lease is known by.
-    pub lease: Option<Print>,
+    /// What its leases are known by, in the order of [`Family`].
+    pub leases: [Option<Print>; 2],
+}
+
+/// The protocol by which something is leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// DHCPv6.
+    Six,
+    /// DHCPv4.
+    Four,
+}
+
+impl Family {
+    /// Both, in their order.
+    pub const BOTH: [Family; 2] = [Family::Six, Family::Four];
+}
+
+/// One of an attachment's leases.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Which {
+    /// The attachment.
+    pub link: Ifname,
+    /// The protocol.
+    pub family: Family,
+}
+
+impl Which {
+    /// The lease of that attachment and family.
+    pub fn of(link: &Ifname, family: Family) -> Which {
+        Which { link: link.clone(), family }
+    }
 }
 
 /// What tells a lease from the same one with other times.
@@ -114,7 +144,7 @@ mod tests {
         let known = |segment: &str, id: &str| Known {
             segment: name(segment),
             docker: Some(id.to_owned()),
-            lease: None,
+            leases: [None; 2],
         };
         let mut roster = Roster::default();
         roster.put(&name("lpa"), known("br1", "1"));

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::super::detach::{Keeper, is_there};
+use super::super::dns;
+use super::super::lease4::Ask4;
 use super::super::leasing::{held, remember, wants};
 use super::super::renew::merge;
 use super::super::scene::Inside;
 use super::super::wish::{Wish, interface};
 use super::super::{Dad, Unionize};
 use super::engines::{Engines, Standing};
+use super::roster::{Family, Which};
 use super::{Done, Order};
 use crate::adapter::attachments::{Attachment, Held};
 use crate::adapter::dhcp6::{self, Client, Exchange, Lease, Lifetime, Link, Outcome, Task};
@@ -39,6 +42,8 @@ pub struct Aboard {
 pub enum TakeOff {
     /// The sockets are open.
     Aloft(Box<Exchange>, Box<Aboard>),
+    /// It has been asked, and this came of it.
+    Landed(Landed),
     /// Somebody else works on the attachment.
     Held,
     /// It has another lease than it was thought to have.
@@ -99,12 +104,16 @@ pub enum Looked {
 pub fn work(unionize: &Unionize<'_>, engines: &Engines, order: Order) -> Done {
     let keeper = &unionize.keeper;
     match order {
-        Order::Ask(link, attempt) => {
-            let taken = take_off(keeper, &link, attempt);
-            Done::Asked(link, taken)
+        Order::Ask(which, attempt) => {
+            let taken = match which.family {
+                Family::Six => take_off(keeper, &which.link, attempt),
+                Family::Four => ask_four(keeper, &which.link, attempt),
+            };
+            Done::Asked(which, taken)
         }
         Order::Land(aboard, outcome) => {
-            Done::Landed(aboard.known.link.clone(), land(keeper, *aboard, outcome))
+            let which = Which::of(&aboard.known.link, Family::Six);
+            Done::Landed(which, land(keeper, *aboard, outcome))
         }
         Order::Look { link, may_go } => {
             let looked = look(unionize, engines, &link, may_go);
@@ -151,6 +160,46 @@ fn take_off(keeper: &Keeper<'_>, link: &Ifname, attempt: Attempt) -> Result<Take
     let exchange = opened.map_err(|why| why.at(&id))?;
     let aboard = Aboard { attempt, known, index: inner.index, _held };
     Ok(TakeOff::Aloft(Box::new(exchange), Box::new(aboard)))
+}
+
+/// Has a DHCPv4 exchange from its beginning to its end. Few containers lease IPv4 addresses, so these
+/// take a thread each.
+fn ask_four(keeper: &Keeper<'_>, link: &Ifname, attempt: Attempt) -> Result<TakeOff> {
+    let Some(_held) = keeper.attachments.try_lock(link)? else { return Ok(TakeOff::Held) };
+    let Some(mut known) = keeper.attachments.get(link)? else { return Ok(TakeOff::Forgotten) };
+    if !is_there(&known)? {
+        return Ok(TakeOff::Astray);
+    }
+    let ask = match attempt.ask {
+        Ask::Renew => Ask4::Renew,
+        Ask::Confirm | Ask::Rebind => Ask4::Rebind,
+        Ask::Lease => Ask4::Lease,
+    };
+    let patience = attempt.patience.min(keeper.timeout);
+    let extended = keeper.extend4(&mut known, ask, patience);
+    let told = extended.and_then(|(inside, index)| {
+        Ok(change(&known, interface(&known, None, inside.netlink.router(index)?)))
+    });
+    let (how, change, failure) = match told {
+        Ok(change) => (How::Extended, Some(Box::new(change)), None),
+        Err(why) => {
+            let (how, failure) = failed(why, attempt.ask);
+            (how, None, failure)
+        }
+    };
+    Ok(TakeOff::Landed(Landed { known: Box::new(known), how, change, failure }))
+}
+
+/// What it means that an exchange has failed, and what is wrong if that is to be told: as long as there
+/// is a lease, silence is no failure.
+fn failed(why: Error, ask: Ask) -> (How, Option<Error>) {
+    let how = match why.kind() {
+        Kind::TimedOut => How::Silence,
+        Kind::Refused => How::Refused,
+        _ => How::Failed,
+    };
+    let is_told = how != How::Silence || ask == Ask::Lease;
+    (how, is_told.then_some(why))
 }
 
 /// What is held, if it is held at all. It is by the clock that runs since boot; when by the time of day
@@ -200,14 +249,8 @@ fn land(keeper: &Keeper<'_>, aboard: Aboard, outcome: Result<Outcome>) -> Landed
         Ok(Outcome::OnLink(on_link)) => told(known, How::Confirmed(on_link), None),
         Ok(Outcome::Noted) => told(known, How::Failed, None),
         Err(why) => {
-            let how = match why.kind() {
-                Kind::TimedOut => How::Silence,
-                Kind::Refused => How::Refused,
-                _ => How::Failed,
-            };
-            // As long as there is a lease, silence is no failure.
-            let is_failure = how != How::Silence || attempt.ask == Ask::Lease;
-            told(known, how, is_failure.then_some(why))
+            let (how, failure) = failed(why, attempt.ask);
+            told(known, how, failure)
         }
     }
 }
@@ -241,6 +284,9 @@ fn use_lease(
     former.retain(|former| !kept.contains(&former.address));
     for former in former {
         inside.netlink.unassign(index, former.address, former.prefix_len)?;
+    }
+    if known.dns {
+        dns::write(known, &inside)?;
     }
     Ok(interface(known, wish.client.as_ref(), router))
 }
