@@ -86,7 +86,6 @@ fn main() {
         program.rss_mb()
     );
 
-    // All are given anew once, so that their terms begin within one spread of T1.
     server.outage(&program, count, t1);
     drop(program);
 }
@@ -115,7 +114,7 @@ fn bridges(each: u32) {
     let mut batch = "link set lo up\n".to_owned();
     for number in 0..each {
         batch += &format!(
-            "link add br{number} address 02:00:00:00:01:{number:02x} type bridge stp_state 0 \
+            "link add br{number} address 02:00:01:00:00:{number:02x} type bridge stp_state 0 \
              forward_delay 0 mcast_querier 1\n\
              link add s{number} type veth peer name t{number}\n\
              link set s{number} master br{number} up\nlink set t{number} up\nlink set br{number} up\n"
@@ -262,8 +261,10 @@ impl Server {
     fn outage(&self, program: &Kept, count: usize, t1: u32) {
         let t2 = Duration::from_secs((t1 * 8 / 5).into());
         // By now terms lie anywhere. The server is away for the whole time from T1 to T2 of some.
-        *self.book.lock().unwrap() =
-            Book { given: std::mem::take(&mut self.book.lock().unwrap().given), ..Book::default() };
+        {
+            let mut book = self.book.lock().unwrap();
+            (book.longest, book.by) = (Duration::ZERO, HashMap::new());
+        }
         let away = Duration::from_secs((t1 * 5 / 10).into());
         self.away.store(true, Ordering::Relaxed);
         let (asked, cpu) = (self.asked(), program.cpu());
