@@ -143,7 +143,8 @@ impl Site {
             let there = End { name: &inner, mac: mac(0x02) };
             let index = 2; // the first after loopback
             let begun = Instant::now();
-            host.make_veth(&here, &there, std::os::fd::AsFd::as_fd(&inside), Some(bridge), 1500).unwrap();
+            host.make_veth(&here, &there, std::os::fd::AsFd::as_fd(&inside), Some(bridge), 1500)
+                .unwrap();
             within.switch_on(index).unwrap();
             begun.elapsed()
         });
@@ -238,7 +239,7 @@ fn container(id: &str, netns: &Path) -> Value {
         "docker": {"id": "0".repeat(64), "netns": netns}})
 }
 
-fn row(what: &str, times: &mut Vec<f64>) {
+fn row(what: &str, times: &mut [f64]) {
     if times.is_empty() {
         return println!("{what:34}  not installed");
     }

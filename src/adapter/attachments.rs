@@ -50,6 +50,8 @@ wire! {
         opt lease4: Leased4,
         /// Whether the name servers that are learnt go into the container's resolv.conf.
         many dns: bool,
+        /// Whether DHCPv6 servers are asked for offers first.
+        many no_rapid_commit: bool,
         /// Who may reach the container through it; absent means everybody.
         opt allow_from: AllowFrom,
         /// How the host's device was that is lent to the container; absent for what was made.

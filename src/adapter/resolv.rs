@@ -162,7 +162,7 @@ mod tests {
         }
 
         fn resolv(&self) -> Result<Resolv> {
-            Resolv::below(&File::open(self.0.join("root")).unwrap(), "open it")
+            Resolv::below(File::open(self.0.join("root")).unwrap(), "open it")
         }
     }
 

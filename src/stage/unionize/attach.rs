@@ -174,7 +174,7 @@ impl Job<'_> {
             }
             Step::Give(fixed) => {
                 let index = self.prepare()?;
-                let address = fixed.address.into();
+                let address = fixed.address;
                 self.assign(index, address, fixed.prefix_len, Lifetimes::FOREVER)
             }
             Step::Restore(address) => {

@@ -213,7 +213,12 @@ pub fn speak<T: Send>(
     exchange: impl FnOnce(&Client, dhcp6::Link<'_>) -> Result<T> + Send,
 ) -> Result<T> {
     let (duid, iaid) = identity(wish)?;
-    let client = Client { give_up_after: patience, wants: wants(wish), ..Client::new(duid, iaid) };
+    let client = Client {
+        give_up_after: patience,
+        wants: wants(wish),
+        rapid_commit: wish.rapid_commit,
+        ..Client::new(duid, iaid)
+    };
     let source = Some(wish.local);
     let link = dhcp6::Link { index, name: &wish.interface, source };
     inside.netns.run(|| exchange(&client, link))

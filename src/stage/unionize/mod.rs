@@ -86,6 +86,7 @@ impl<'a> Unionize<'a> {
             network: LinkNetwork::unsaid(),
             dad: Dad::Optimistic,
             dns: false,
+            rapid_commit: true,
             action: None,
             allow_from: AllowFrom::Any,
         };

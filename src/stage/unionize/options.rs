@@ -72,6 +72,9 @@ pub struct Wanted {
     /// Write the name servers that DHCP servers tell of into the container's resolv.conf
     #[arg(long)]
     dns: bool,
+    /// Ask DHCPv6 servers for offers first, where several of them serve the link
+    #[arg(long, hide_short_help = true)]
+    no_rapid_commit: bool,
     /// How to find out whether another station has the address
     #[arg(long, value_name = "MODE", value_enum, default_value = "optimistic")]
     dad: Dad,
@@ -138,6 +141,8 @@ pub struct Options {
     pub network: LinkNetwork,
     /// Whether the name servers that are learnt go into the container's resolv.conf.
     pub dns: bool,
+    /// Whether a DHCPv6 server may commit a lease in answer to the first message.
+    pub rapid_commit: bool,
     /// How leased and given addresses are checked for duplicates.
     pub dad: Dad,
     /// What is done with every container, whatever its record asks for.
@@ -177,8 +182,9 @@ impl TryFrom<Wanted> for Options {
             let what = format_args!("--{}: {}", misfit.field, misfit.why);
             return Err(Error::new(Kind::Usage, what));
         }
-        let Wanted { dad, dns, action, allow_from, .. } = wanted;
-        Ok(Options { network, dns, dad, action, allow_from })
+        let Wanted { dad, dns, no_rapid_commit, action, allow_from, .. } = wanted;
+        let rapid_commit = !no_rapid_commit;
+        Ok(Options { network, dns, rapid_commit, dad, action, allow_from })
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Wish {
     pub dad: Dad,
     /// Whether the name servers that are learnt go into the container's resolv.conf.
     pub dns: bool,
+    /// Whether a DHCPv6 server may commit a lease in answer to the first message.
+    pub rapid_commit: bool,
     /// All of that as a document says it, with nothing left out.
     pub network: LinkNetwork,
     /// Whom it is shut for; absent when it is open.
@@ -90,7 +92,8 @@ impl Wish {
         let mac = network.mac.unwrap_or_else(|| key.mac());
         let container = identity(container);
         let wish = Wish::assembled(container, interface, link, mac, network, options.dad)?;
-        Wish { dns: options.dns, ..wish }.for_whom(options.allow_from)
+        let (dns, rapid_commit) = (options.dns, options.rapid_commit);
+        Wish { dns, rapid_commit, ..wish }.for_whom(options.allow_from)
     }
 
     fn assembled(
@@ -130,6 +133,7 @@ impl Wish {
             client,
             dad,
             dns: false,
+            rapid_commit: true,
             network,
             guard: None,
         })
@@ -189,6 +193,7 @@ impl Wish {
             known.clone();
         let mut wish = Wish::assembled(container, interface, link, mac, network, dad)?;
         wish.dns = known.dns;
+        wish.rapid_commit = !known.no_rapid_commit;
         wish.lent = lent;
         if let Some(leased) = lease {
             wish.client = Some((leased.duid, leased.iaid));
@@ -236,6 +241,7 @@ impl Wish {
             lease,
             lease4: None,
             dns: self.dns,
+            no_rapid_commit: !self.rapid_commit,
             allow_from: self.guard.as_ref().map(|_| AllowFrom::Lease),
             lent: self.lent.clone(),
             rest: Default::default(),

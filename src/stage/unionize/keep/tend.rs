@@ -153,7 +153,12 @@ fn take_off(keeper: &Keeper<'_>, link: &Ifname, attempt: Attempt) -> Result<Take
         return Err(why.at(&id));
     }
     let give_up_after = attempt.patience.min(keeper.timeout);
-    let client = Client { wants: wants(&wish), give_up_after, ..Client::new(duid, iaid) };
+    let client = Client {
+        wants: wants(&wish),
+        rapid_commit: wish.rapid_commit,
+        give_up_after,
+        ..Client::new(duid, iaid)
+    };
     let source = Some(wish.local);
     let at = Link { index: inner.index, name: &known.interface, source };
     let opened = inside.netns.run(|| open(&client, at, &task));
