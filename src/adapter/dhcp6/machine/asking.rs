@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use dhcproto::v6::MessageType;
 
-use super::super::Wants;
-use super::super::lease::{Held, Lifetime};
-use super::super::message::{Asked, Xid};
-use super::super::timing::{Random, Schedule};
 use super::Task;
+use crate::adapter::dhcp6::Wants;
+use crate::adapter::dhcp6::lease::{Held, Lifetime};
+use crate::adapter::dhcp6::message::{Asked, Xid};
+use crate::adapter::dhcp6::timing::{Random, Schedule};
 use crate::record::Duid;
 
 pub(super) struct Asking {
@@ -99,7 +99,7 @@ impl Asking {
     }
 }
 
-/// Whether the time for an exchange is over; for a message that was never sent it is not.
+/// Whether this time has come; what is not set never comes.
 pub(super) fn is_past(now: Duration, due: Option<Duration>) -> bool {
     due.is_some_and(|due| now >= due)
 }

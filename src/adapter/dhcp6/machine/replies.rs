@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use dhcproto::v6::{MessageType, Status as Code};
 
-use super::super::lease::{Held, HeldAddress, HeldPrefix, Lease, Lifetime};
-use super::super::message::{Answer, Asked};
-use super::super::offers::{Offer, Offers};
-use super::super::verdict::{Denied, Judgement, judge};
 use super::{Limit, Machine, Outcome};
+use crate::adapter::dhcp6::lease::{Held, HeldAddress, HeldPrefix, Lease, Lifetime};
+use crate::adapter::dhcp6::message::{Answer, Asked};
+use crate::adapter::dhcp6::offers::{Offer, Offers};
+use crate::adapter::dhcp6::verdict::{Denied, Judgement, judge};
 use crate::record::Duid;
 
 /// What a Reply gave of some associations, kept while the others are asked for again.

@@ -3,9 +3,9 @@
 
 use std::net::Ipv6Addr;
 
-use super::super::Wants;
-use super::super::lease::{HeldAddress, HeldPrefix, Ia, Lifetime};
 use super::*;
+use crate::adapter::dhcp6::Wants;
+use crate::adapter::dhcp6::lease::{HeldAddress, HeldPrefix, Ia, Lifetime};
 
 mod discovery;
 mod extending;

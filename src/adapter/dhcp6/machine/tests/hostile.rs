@@ -173,10 +173,10 @@ fn no_datagram_ends_or_breaks_an_exchange_that_it_does_not_answer() {
         lab.receive(&datagram);
         while !matches!(lab.machine.poll(lab.now), Action::Wait(_) | Action::End(_)) {}
         if let Some(Ok(Outcome::Leased(lease))) = &lab.machine.end {
-            let sound = |leased: &super::super::super::LeasedAddress| {
+            let sound = |leased: &crate::adapter::dhcp6::LeasedAddress| {
                 leased.preferred <= leased.valid && !leased.address.is_multicast()
             };
-            let sound_prefix = |leased: &super::super::super::LeasedPrefix| {
+            let sound_prefix = |leased: &crate::adapter::dhcp6::LeasedPrefix| {
                 let prefix = leased.prefix;
                 leased.preferred <= leased.valid
                     && (1..=64).contains(&prefix.prefix_len())
