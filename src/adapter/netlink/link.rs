@@ -230,10 +230,10 @@ fn read(message: RouteNetlinkMessage) -> Option<Link> {
 }
 
 impl Sort {
-    /// Whether the kernel keeps no account of its operational state (operstates.rst of the kernel's
-    /// documentation).
+    /// Whether it may be that the kernel keeps no account of its operational state (operstates.rst of
+    /// the kernel's documentation). Of a veth it does, but late.
     fn is_mute(&self) -> bool {
-        matches!(self, Sort::Single(Single::Vxlan(_) | Single::Dummy) | Sort::Other)
+        matches!(self, Sort::Single(_) | Sort::Other)
     }
 }
 
