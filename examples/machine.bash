@@ -20,6 +20,7 @@ readonly -A package_of=(
     [jq]=jq
     [dhcpcd]=dhcpcd-base
     [dhcpd]=isc-dhcp-server
+    [kea-dhcp4]=kea-dhcp4-server
     [kea-dhcp6]=kea-dhcp6-server
     [kea-ctrl-agent]=kea-ctrl-agent
     [perfdhcp]=kea-admin

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use lab::{Docker, Done, Lab, Namespace, PATIENCE, bin, eventually, run};
+use lab::{Docker, Done, Lab, Namespace, PATIENCE, Running, bin, eventually, run};
 use serde_json::{Value, json};
 
 /// A lab with a bridge that has an IPv4 and two IPv6 networks: one of addresses to lease, one whose
@@ -27,6 +27,7 @@ impl Site {
         lab.ip("address add fd00:2::1/64 dev br1 nodad");
         let own = [
             "--dhcp-range=192.0.2.50,192.0.2.99,255.255.255.0,1h",
+            "--dhcp-range=fd00:1::1000,fd00:1::1fff,64,1h",
             "--dhcp-range=fd00:2::,ra-only,64,1h",
         ];
         lab.dnsmasq("br1", "fd00:1::/64", &[&own, options].concat());
@@ -147,6 +148,32 @@ fn a_dhcpv4_lease_is_attached_renewed_and_given_back() {
     eventually("dnsmasq has no lease", PATIENCE, || (!site.has_lease(&address)).then_some(()));
     // A container that comes back is the same client.
     assert_eq!(of_origin(&site.attach(&words, &web), "dhcp4")["address"], address.as_str());
+}
+
+#[test]
+fn who_keeps_leases_keeps_those_of_dhcpv4() {
+    let options = ["--dhcp-option=option:T1,3", "--dhcp-option=option:T2,10"];
+    let test = "who_keeps_leases_keeps_those_of_dhcpv4";
+    let Some(mut site) = Site::or_skip(test, &options) else { return };
+    let space = site.space("web");
+    let web = container("web", &space);
+    let interface = site.attach(&["--address", "dhcp4"], &web);
+    let address = of_origin(&interface, "dhcp4")["address"].as_str().unwrap().to_owned();
+    let mut command = site.lab.command(bin!("unionize"));
+    command.args(["renew", "--follow", "--state"]).arg(&site.state);
+    let mut keeper = Running::start(&mut command);
+    for _ in 0..2 {
+        let told = keeper.next();
+        let interface = &told["container"]["interfaces"][0];
+        assert_eq!(of_origin(interface, "dhcp4")["address"], address.as_str(), "{told}");
+    }
+    // Whatever becomes of the address, it is put back.
+    space.ip(&format!("address delete {address}/24 dev eth0"));
+    eventually("the address is back", PATIENCE, || {
+        space.ip("-4 addr show dev eth0").contains(&address).then_some(())
+    });
+    keeper.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(keeper.finish().stderr, "");
 }
 
 #[test]

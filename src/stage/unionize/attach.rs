@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::beside::Beside;
+use super::beside::{Beside, Errand};
 use super::bridge::explain_silence;
 use super::lease4::keeping;
 use super::leasing::remaining;
@@ -66,7 +66,12 @@ impl Unionize<'_> {
         let seen = look(wish, &host, &place, &inside, known)?;
         let mut steps = plan(wish, &seen, Timestamp::now())?;
         if self.keeps {
-            steps.retain(|step| !matches!(step, Step::Lease | Step::Extend | Step::GiveBack));
+            let waits = |errand: &Errand| matches!(errand, Errand::Lease4 | Errand::Slaac);
+            steps.retain(|step| match step {
+                Step::Lease | Step::Extend | Step::GiveBack => false,
+                Step::Beside(errand) => !waits(errand),
+                _ => true,
+            });
         }
         let lease = seen.known.as_ref().and_then(|known| known.lease.clone());
         let known = keeping(wish.attachment(lease), seen.known.as_ref());
