@@ -41,7 +41,7 @@ _unionize() {
 
     case "${cmd}" in
         unionize)
-            opts="-i -l -h -V --netns --pid --host --wait --bridge --kind --parent --mode --vlan --vni --remote --port --interface --link --mac --mtu --address --delegate --route --rule --rate --dns --dad --action --allow-from --timeout --state --ovs --dry-run --concurrency --table --help --version renew list help"
+            opts="-i -l -h -V --netns --pid --host --wait --bridge --kind --parent --mode --vlan --vni --remote --port --interface --link --mac --mtu --address --delegate --route --rule --rate --dns --no-rapid-commit --dad --action --allow-from --timeout --state --ovs --dry-run --concurrency --table --help --version renew list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

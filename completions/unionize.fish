@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_unionize_global_optspecs
-    string join \n netns= pid= host= wait bridge= kind= parent= mode= vlan= vni= remote= port= i/interface= l/link= mac= mtu= address= delegate= route= rule= rate= dns dad= action= allow-from= timeout= state= ovs= dry-run concurrency= table h/help V/version
+    string join \n netns= pid= host= wait bridge= kind= parent= mode= vlan= vni= remote= port= i/interface= l/link= mac= mtu= address= delegate= route= rule= rate= dns no-rapid-commit dad= action= allow-from= timeout= state= ovs= dry-run concurrency= table h/help V/version
 end
 
 function __fish_unionize_needs_command
@@ -70,6 +70,7 @@ complete -c unionize -n "__fish_unionize_needs_command" -l ovs -d 'Reach the dat
 complete -c unionize -n "__fish_unionize_needs_command" -l concurrency -d 'Work on up to N records at the same time' -r
 complete -c unionize -n "__fish_unionize_needs_command" -l wait -d 'Wait until --interface can be used, in this network namespace or that of --netns or --pid, and do nothing else'
 complete -c unionize -n "__fish_unionize_needs_command" -l dns -d 'Write the name servers that DHCP servers tell of into the container\'s resolv.conf'
+complete -c unionize -n "__fish_unionize_needs_command" -l no-rapid-commit -d 'Ask DHCPv6 servers for offers first, where several of them serve the link'
 complete -c unionize -n "__fish_unionize_needs_command" -l dry-run -d 'Tell what would be done, and do nothing'
 complete -c unionize -n "__fish_unionize_needs_command" -l table -d 'Print a table for people instead of records'
 complete -c unionize -n "__fish_unionize_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'

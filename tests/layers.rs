@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("src/cli.rs", &["error", "record", "pipe"]),
     ("src/cli", &["error", "record", "pipe", "cli"]),
     ("src/adapter", &["error", "random", "record", "wire", "adapter"]),
-    ("src/stage", &["error", "record", "pipe", "logic", "adapter", "stage"]),
+    ("src/stage", &["error", "record", "pipe", "logic", "adapter", "stage", "random"]),
 ];
 
 fn sources(path: &Path) -> Vec<std::path::PathBuf> {

@@ -52,7 +52,7 @@ pub struct Wanted {
     #[arg(long, hide_short_help = true, value_name = "MAC", value_parser = mac_of)]
     mac: Option<Mac>,
     /// Largest packet on the interface [default: that of what it is plugged into]
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=65535))]
+    #[arg(long, hide_short_help = true, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=65535))]
     mtu: Option<u32>,
     /// Where an address comes from: dhcp6, dhcp6-temporary, dhcp4, slaac, none, or ADDRESS/LENGTH, with @ROUTER behind it for a default route
     #[arg(long, value_name = "SOURCE", default_value = "dhcp6")]
@@ -61,22 +61,22 @@ pub struct Wanted {
     #[arg(long, hide_short_help = true, value_name = "LENGTH", value_parser = clap::value_parser!(u8).range(1..=64))]
     delegate: Option<u8>,
     /// Add a route over it, in the words of ip-route(8)
-    #[arg(long, value_name = "ROUTE")]
+    #[arg(long, hide_short_help = true, value_name = "ROUTE")]
     route: Vec<Route>,
     /// Add a rule, in the words of ip-rule(8)
     #[arg(long, hide_short_help = true, value_name = "RULE")]
     rule: Vec<Rule>,
     /// Let it send and receive no faster than this, in bits per second (10mbit)
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, hide_short_help = true, value_name = "RATE")]
     rate: Option<Rate>,
     /// Write the name servers that DHCP servers tell of into the container's resolv.conf
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     dns: bool,
     /// Ask DHCPv6 servers for offers first, where several of them serve the link
     #[arg(long, hide_short_help = true)]
     no_rapid_commit: bool,
     /// How to find out whether another station has the address
-    #[arg(long, value_name = "MODE", value_enum, default_value = "optimistic")]
+    #[arg(long, hide_short_help = true, value_name = "MODE", value_enum, default_value = "optimistic")]
     dad: Dad,
     /// What to do with every container, whatever its record asks for
     #[arg(long, value_name = "ACTION", hide_short_help = true, value_parser = words::<Action>(&ACTIONS))]
