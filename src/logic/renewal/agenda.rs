@@ -44,6 +44,8 @@ struct Entry {
     segment: Ifname,
     /// Its place in the segment's queue; absent while it is worked on.
     place: Option<Place>,
+    /// Whether it was asked for on a segment that was silent.
+    probes: bool,
 }
 
 /// When it is due, and when it ends.
@@ -82,7 +84,7 @@ impl<K: Ord + Hash + Clone> Agenda<K> {
     /// Takes a lease in, or another course for one that is known.
     pub fn put(&mut self, lease: &K, segment: &Ifname, course: Course) {
         self.remove(lease);
-        let entry = Entry { course, segment: segment.clone(), place: None };
+        let entry = Entry { course, segment: segment.clone(), place: None, probes: false };
         self.entries.insert(lease.clone(), entry);
         self.segments.entry(segment.clone()).or_insert_with(Segment::new);
         self.queue(lease);
@@ -155,7 +157,8 @@ impl<K: Ord + Hash + Clone> Agenda<K> {
             segment.queue.remove(&(place, lease.clone()));
         }
         let mut attempt = entry.course.attempt(now, &mut self.random);
-        if segment.is_silent() {
+        entry.probes = segment.is_silent();
+        if entry.probes {
             attempt.patience = attempt.patience.min(PROBE);
         }
         segment.busy += 1;
@@ -188,6 +191,8 @@ impl<K: Ord + Hash + Clone> Agenda<K> {
         segment.busy = segment.busy.saturating_sub(1);
         let mut woken = Vec::new();
         match outcome {
+            // Another was answered meanwhile: this one was asked just before somebody was there.
+            Outcome::Silence if entry.probes && !segment.is_silent() => entry.course.heard(),
             Outcome::Silence => {
                 segment.silences = segment.silences.saturating_add(1);
                 segment.waiting.insert(lease.clone());

@@ -310,6 +310,32 @@ fn a_lease_that_nobody_answers_does_not_hold_up_the_others() {
 }
 
 #[test]
+fn what_was_asked_just_before_the_end_of_an_outage_does_not_wait_for_long() {
+    let mut agenda = Agenda::new(Random::seeded(1));
+    (0..4)
+        .for_each(|n| agenda.put(&link(n), &bridge("br1"), Course::new(Terms::none(), 0.0, false)));
+    let mut now = secs(1);
+    // Long enough that each has waited, and would wait on, for minutes.
+    while now < secs(600) {
+        match agenda.take(now) {
+            Some((link, _)) => agenda.done(&link, Outcome::Silence),
+            None => now = agenda.next(),
+        }
+    }
+    let (first, _) = agenda.take(now).unwrap();
+    let (second, _) = loop {
+        now = now.max(agenda.next());
+        if let Some(taken) = agenda.take(now) {
+            break taken;
+        }
+    };
+    agenda.done(&first, Outcome::Extended(terms(now.as_secs(), 1800, 2880, 3600)));
+    agenda.done(&second, Outcome::Silence);
+    let due = agenda.course(&second).unwrap().due();
+    assert!(due <= now + secs(11), "{due:?} after {now:?}");
+}
+
+#[test]
 fn what_is_forgotten_is_not_asked_for() {
     let mut agenda = Agenda::new(Random::seeded(1));
     let one = link(1);
