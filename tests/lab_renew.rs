@@ -475,7 +475,8 @@ fn endure(
             2 => restart(&mut watched, &mut || ()),
             3 => {
                 kept.signal(Signal::SIGTERM);
-                assert_eq!(kept.wait().status, Some(0));
+                let done = kept.wait();
+                assert_eq!(done.status, Some(0), "{}", done.stderr);
                 let mut next = None;
                 restart(&mut watched, &mut || next = Some(keep()));
                 kept = next.unwrap();
