@@ -76,7 +76,13 @@ pub struct Wanted {
     #[arg(long, hide_short_help = true)]
     no_rapid_commit: bool,
     /// How to find out whether another station has the address
-    #[arg(long, hide_short_help = true, value_name = "MODE", value_enum, default_value = "optimistic")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "MODE",
+        value_enum,
+        default_value = "optimistic"
+    )]
     dad: Dad,
     /// What to do with every container, whatever its record asks for
     #[arg(long, value_name = "ACTION", hide_short_help = true, value_parser = words::<Action>(&ACTIONS))]
