@@ -1,5 +1,6 @@
 //! What the one thread makes of what it is told.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
@@ -268,8 +269,8 @@ impl Service<'_> {
         let (found, wrong) = self.keeper.attachments.list()?;
         wrong.iter().for_each(|why| self.keeper.report.note(why));
         let now = now();
-        let gone =
-            self.roster.links().filter(|link| found.iter().all(|known| known.link != **link));
+        let there: HashSet<&Ifname> = found.iter().map(|known| &known.link).collect();
+        let gone = self.roster.links().filter(|link| !there.contains(link));
         let gone: Vec<Ifname> = gone.cloned().collect();
         gone.iter().for_each(|link| self.forget(link));
         found.iter().for_each(|known| self.know(known, now));
