@@ -302,8 +302,17 @@ fn a_compose_file_is_read_back_as_the_documents_that_it_was_made_of() {
         document["labels"] = json!({"a=b": "$x", "no": "22:22", "": "~"});
         document
     };
-    let unsaid =
-        ["private_network", "addresses", "host", "lease", "scale", "scaled_from", "requires"];
+    let unsaid = [
+        "private_network",
+        "addresses",
+        "allow",
+        "netns",
+        "host",
+        "lease",
+        "scale",
+        "scaled_from",
+        "requires",
+    ];
     let joined = [&unsaid[..], &["network_mode"]].concat();
     let alone = [&unsaid[..], &["networks", "ports", "links", "gpus"]].concat();
     let mut documents = [of("db", &alone), of("web", &joined), of("other", &joined)];

@@ -495,7 +495,7 @@ fn what_the_engine_cannot_do_fails_the_record_and_leaves_nothing() {
         (with(base.clone(), "volumes_from", json!(["nosuch"])), "", "nosuch"),
         (with(base.clone(), "ipc", json!("container:nosuch")), "", "nosuch"),
         (with(base.clone(), "memory_swap", json!("64m")), "bad_input", "emory"),
-        (with(base.clone(), "ports", json!(["0:80"])), "bad_input", "publish port"),
+        (with(base.clone(), "ports", json!(["0:80"])), "bad_input", "publishes none"),
     ] {
         let outcome = container_run(&docker, std::slice::from_ref(&wanted));
         let record = outcome.records().remove(0);
