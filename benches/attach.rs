@@ -225,7 +225,8 @@ impl Site {
         let begun = Instant::now();
         records.iter().for_each(|record| unionize.send(record));
         for _ in &records {
-            assert_eq!(unionize.next()["status"], "done");
+            let done = unionize.next();
+            assert_eq!(done["status"], "done", "{done}");
         }
         let took = begun.elapsed();
         unionize.finish();

@@ -3,6 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, sendto, setsockopt,
     socket, sockopt,
@@ -38,10 +39,12 @@ impl Solicitor {
         Ok(Solicitor { socket, to })
     }
 
-    /// Sends one solicitation, from the interface's link-local address.
+    /// Sends one solicitation, from the interface's link-local address. One that is lost because the
+    /// kernel's table of neighbours is full is as any packet that is lost.
     pub fn solicit(&self) -> Result<()> {
-        sendto(self.socket.as_raw_fd(), &SOLICITATION, &self.to, MsgFlags::empty())
-            .map(drop)
-            .doing("send router solicitation")
+        match sendto(self.socket.as_raw_fd(), &SOLICITATION, &self.to, MsgFlags::empty()) {
+            Ok(_) | Err(Errno::EINVAL | Errno::ENOBUFS) => Ok(()),
+            Err(why) => Err(why).doing("send router solicitation"),
+        }
     }
 }

@@ -183,7 +183,13 @@ impl Exchange {
     fn ended(&self, outcome: Result<Outcome>) -> Result<Outcome> {
         match (&self.unsent, outcome) {
             (Some(unsent), Err(error)) if error.kind() == Kind::TimedOut => {
-                Err(unsent.why).doing("send DHCPv6 message")
+                let error = Error::io("send DHCPv6 message", &unsent.why.into());
+                Err(match unsent.why {
+                    Errno::EINVAL => error.remedy(
+                        "the kernel's table of neighbours may be full: raise net.ipv6.neigh.default.gc_thresh3",
+                    ),
+                    _ => error,
+                })
             }
             (_, outcome) => outcome,
         }

@@ -163,11 +163,17 @@ fn sources(link: Link<'_>) -> nix::Result<Vec<Ipv6Addr>> {
     Ok(addresses.filter(of_link).map(|address| address.ip()).collect())
 }
 
-/// Whether a failure to send may be over soon: a link comes up, an address becomes valid.
+/// Whether a failure to send may be over soon: a link comes up, an address becomes valid. Where the
+/// kernel's table of neighbours, one for all namespaces, is full, it says that the argument is
+/// invalid, until it has thrown out old ones.
 pub(super) fn may_pass(failure: Errno) -> bool {
-    use Errno::{EADDRNOTAVAIL, EAGAIN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENOBUFS};
-    let passing = [EADDRNOTAVAIL, EAGAIN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENOBUFS];
-    passing.contains(&failure)
+    use Errno::{
+        EADDRNOTAVAIL, EAGAIN, EHOSTUNREACH, EINTR, EINVAL, ENETDOWN, ENETUNREACH, ENOBUFS,
+    };
+    matches!(
+        failure,
+        EADDRNOTAVAIL | EAGAIN | EHOSTUNREACH | EINTR | EINVAL | ENETDOWN | ENETUNREACH | ENOBUFS
+    )
 }
 
 /// Why there are no sockets yet, though there may be soon.
