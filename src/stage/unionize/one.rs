@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
-use super::scene::Inside;
 use super::{Options, Unionize, Upkeep, Wanted};
 use crate::adapter::docker::Engine;
 use crate::adapter::netlink::{Netlink, Sort};
@@ -122,13 +121,13 @@ fn one(
 fn wait(named: &Named, wanted: Wanted, upkeep: &Upkeep) -> Result<()> {
     let options = Options::try_from(wanted)?;
     let name = options.network.interface.unwrap_or_else(|| "eth1".parse().expect("a name"));
-    let netns = match named.namespace() {
-        Some(path) => Netns::open(path.as_ref())?,
-        None => Netns::own()?,
+    // Entering a namespace takes rights, even the own one; looking around does not.
+    let netlink = match named.namespace() {
+        Some(path) => Netns::open(path.as_ref())?.run(Netlink::watch)?,
+        None => Netlink::watch()?,
     };
-    let inside = Inside::of(netns)?;
     let until = Instant::now() + upkeep.timeout;
-    let found = inside.netlink.wait_for(until, |netlink| {
+    let found = netlink.wait_for(until, |netlink| {
         let link = netlink.find_link(&name)?.filter(|link| link.up && link.ready);
         let Some(link) = link else { return Ok(None) };
         let addresses = netlink.addresses(link.index)?;
