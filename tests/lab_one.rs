@@ -100,6 +100,31 @@ fn a_process_has_a_namespace_too() {
 }
 
 #[test]
+fn another_process_of_the_same_number_is_left_alone() {
+    let test = "another_process_of_the_same_number_is_left_alone";
+    let Some(mut site) = Site::or_skip(test) else { return };
+    let mut space = |label: &str| {
+        let path = site.lab.namespace(label);
+        Namespace::left_behind(path.file_name().unwrap().to_str().unwrap())
+    };
+    let (one, other) = (space("one"), space("other"));
+    let first = Running::start(one.command("sleep").arg("60"));
+    let second = Running::start(other.command("sleep").arg("60"));
+    let interface = site.done(&["br1", "p", "--pid", &first.pid().to_string(), "dhcp6"]);
+    // As it is when the first has ended and its number is given out again.
+    let file = site.state.join(format!("{}.json", interface["link"].as_str().unwrap()));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (was, is) = (first.pid().to_string(), second.pid().to_string());
+    let was = format!("/proc/{was}/ns/net");
+    assert!(text.contains(&was), "{text}");
+    std::fs::write(&file, text.replace(&was, &format!("/proc/{is}/ns/net"))).unwrap();
+    let mut renew = site.lab.command(bin!("unionize"));
+    let done = run(renew.args(["renew", "--all", "--state"]).arg(&site.state), "");
+    assert_eq!((done.status, done.stdout.len()), (Some(0), 0), "{}", done.stderr);
+    assert_eq!((site.remembered(), other.has_link("eth0")), (0, false));
+}
+
+#[test]
 fn a_container_of_docker_s_is_found_by_its_name() {
     let test = "a_container_of_docker_s_is_found_by_its_name";
     let Some(site) = Site::or_skip(test) else { return };
@@ -149,6 +174,20 @@ fn an_interface_is_waited_for() {
     std::thread::sleep(Duration::from_millis(200));
     site.done(&["br1", "w", "dhcp6", "-i", "lan", "--netns", netns]);
     assert_eq!(waiting.wait().status, Some(0));
+
+    // As a program inside would, which may do nothing but look.
+    let space = Namespace::left_behind(path.file_name().unwrap().to_str().unwrap());
+    let mut within = space.command("setpriv");
+    within.args([
+        "--inh-caps=-all",
+        "--bounding-set=-all",
+        bin!("unionize"),
+        "--wait",
+        "-i",
+        "lan",
+    ]);
+    let done = run(&mut within, "");
+    assert_eq!((done.status, &*done.stderr), (Some(0), ""));
 }
 
 #[test]

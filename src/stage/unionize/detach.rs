@@ -402,7 +402,9 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// Whether the namespace that the attachment was made in is still there.
+/// Whether the namespace that the attachment was made in is still there. One that was given by a
+/// process may be another's by now, because numbers of processes come again: it is known by the
+/// interface in it.
 ///
 /// # Errors
 /// When that cannot be seen: what one may not look at is not known to be gone.
@@ -410,7 +412,13 @@ pub fn is_there(known: &Attachment) -> Result<bool> {
     if known.container.docker.is_none() && known.container.netns.is_none() {
         return Ok(false);
     }
+    let of_process =
+        known.container.netns.as_deref().is_some_and(|path| path.starts_with("/proc/"));
     match Inside::netns(&known.container) {
+        Ok(netns) if of_process => {
+            let link = netns.run(Netlink::open)?.find_link(&known.interface)?;
+            Ok(link.is_some_and(|link| link.mac == Some(known.mac)))
+        }
         Ok(_) => Ok(true),
         Err(why) if why.kind() == Kind::NotFound => Ok(false),
         // The file stays when its namespace goes, and is also what a mount namespace shows that
