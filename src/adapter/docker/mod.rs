@@ -20,6 +20,7 @@ mod mounts;
 mod network;
 mod origin;
 mod ports;
+mod pull;
 mod read;
 
 use std::collections::HashMap;
@@ -28,8 +29,8 @@ use std::time::Duration;
 
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
@@ -43,16 +44,13 @@ pub use label::{DECLARED, KEY, OWNER, PREFIX};
 pub use read::Found;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{ContainerId, Image, Owner, Platform};
+use crate::record::{ContainerId, Owner, Platform};
 use error::{failure, is_missing, status};
 use origin::{Brought, Defaults};
 use read::{Around, Inspected};
 
 /// How long the engine may take to begin its answer.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// How long it may take to begin fetching an image, which it does only once a registry has answered.
-const PULL_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How many containers are asked after at a time.
 const AT_A_TIME: usize = 8;
@@ -300,37 +298,6 @@ impl Engine {
                 Err(_) => Err(Error::new(Kind::TimedOut, "wait for container to go")),
             }
         })
-    }
-
-    /// Whether the image is here, for that platform.
-    pub fn has_image(&self, image: &Image, platform: Option<&Platform>) -> Result<bool> {
-        match self.runtime.block_on(self.docker.inspect_image(image.as_str())) {
-            Ok(found) => Ok(platform.is_none_or(|platform| Brought::of(found).is_for(platform))),
-            Err(why) if is_missing(&why) => Ok(false),
-            Err(why) => Err(failure(format_args!("inspect image {image}"), &why)),
-        }
-    }
-
-    /// Fetches an image from its registry, the one for that platform where there are several.
-    ///
-    /// # Errors
-    /// `NotFound`, whatever the reason is that it cannot be had.
-    pub fn pull(&self, image: &Image, platform: Option<&Platform>) -> Result<()> {
-        let version = image.digest().or(image.tag()).unwrap_or("latest");
-        let mut options =
-            CreateImageOptionsBuilder::default().from_image(image.repository()).tag(version);
-        if let Some(platform) = platform {
-            options = options.platform(platform.as_str());
-        }
-        let docker = self.docker.clone().with_timeout(PULL_PATIENCE);
-        let pulled = self.runtime.block_on(async {
-            let mut steps = docker.create_image(Some(options.build()), None, None);
-            while let Some(step) = steps.next().await {
-                step?;
-            }
-            Ok(())
-        });
-        pulled.map_err(|why| error::no_image(format_args!("fetch image \"{image}\""), &why))
     }
 }
 
