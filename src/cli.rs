@@ -2,7 +2,6 @@
 
 mod question;
 
-use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -17,6 +16,7 @@ pub use question::{Answer, Asked};
 use crate::error::Result;
 use crate::pipe::{Exit, Report, run};
 use crate::record::NotA;
+pub use crate::record::Span;
 
 /// Parses the command line and does the work: the whole of a program's `main`. The program is
 /// called what its command line definition says.
@@ -65,40 +65,6 @@ pub struct Jobs {
     /// Work on up to N records at the same time
     #[arg(long, value_name = "N", default_value = "8")]
     pub concurrency: std::num::NonZeroUsize,
-}
-
-/// A length of time on the command line: a number with `ms`, `s`, `m`, `h` or `d` behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = NotA;
-
-    fn from_str(text: &str) -> Result<Span, NotA> {
-        let wrong = || NotA::new(text, "a duration (such as 500ms, 90s, 5m, 1h or 2d)");
-        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-        let unit_ms = match &text[digits..] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(wrong()),
-        };
-        number.checked_mul(unit_ms).map(|ms| Span(Duration::from_millis(ms))).ok_or_else(wrong)
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0.as_millis();
-        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
-        match units.iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit)) {
-            Some((unit, name)) => write!(f, "{}{name}", ms / unit),
-            None => f.write_str("0s"),
-        }
-    }
 }
 
 /// A moment on the command line: a date and time with its offset (RFC 3339), a date, which is its first
@@ -189,26 +155,6 @@ mod tests {
         assert_eq!(moment("-99999999d"), Timestamp::MIN.to_string());
         for bad in ["", "-", "2h", "yesterday", "2026-13-01", "2026-11-21T12:00:00", "--2h", "-2"] {
             assert!(bad.parse::<Moment>().is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn durations_are_written_as_they_are_read() {
-        for text in ["500ms", "90s", "5m", "1h", "2d", "0s"] {
-            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
-        }
-        for bad in [
-            "",
-            "5",
-            "s",
-            "-1s",
-            "1.5s",
-            "5 s",
-            "5w",
-            "99999999999999999999s",
-            "9999999999999999999d",
-        ] {
-            assert!(bad.parse::<Span>().is_err(), "{bad:?}");
         }
     }
 }

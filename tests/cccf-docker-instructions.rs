@@ -307,6 +307,9 @@ fn a_compose_file_is_read_back_as_the_documents_that_it_was_made_of() {
         "addresses",
         "allow",
         "netns",
+        "depends_on",
+        "ttl",
+        "expires_at",
         "host",
         "lease",
         "scale",
@@ -323,6 +326,7 @@ fn a_compose_file_is_read_back_as_the_documents_that_it_was_made_of() {
     documents[1]["gpus"] = json!("all");
     documents[1]["links"] = json!(["other:o", "outside:p"]);
     documents[1]["volumes_from"] = json!(["outside"]);
+    documents[1]["depends_on"] = json!(["other", "outside"]);
     documents[2]["gpus"] = json!(2);
     documents[2]["links"] = json!(["outside:p"]);
     documents[2]["healthcheck"] = json!({"test": ["NONE"]});

@@ -64,8 +64,11 @@ struct Looser {
 /// Whether a fault begins with a whole number that is written otherwise than one.
 fn is_whole_in_disguise(says: &str) -> bool {
     let value = says.split(": ").nth(1).and_then(|text| text.split(' ').next()).unwrap_or_default();
-    let number: Option<f64> = value.parse().ok();
-    value.contains(['.', 'e']) && number.is_some_and(|number| number.fract() == 0.0)
+    // It may stand inside an object, as a limit does.
+    value.split([':', ',', '{', '}']).any(|value| {
+        let number: Option<f64> = value.parse().ok();
+        value.contains(['.', 'e']) && number.is_some_and(|number| number.fract() == 0.0)
+    })
 }
 
 const LOOSER: [Looser; 14] = [
@@ -353,6 +356,9 @@ const WORDS: &[&str] = &[
     "a.-b",
     "[:]/a",
     "a:b:c",
+    "90s",
+    "500ms",
+    "2d",
 ];
 
 /// Characters that mean something to one of the types.
@@ -516,7 +522,7 @@ fn each_sort_of_text_is_the_same_for_both() {
     let sorts = texts! {
         Addressing Affinity Alias Constraint ContainerId Device DomainName Duid EnvVar Expose ExtraHost
         Fixed Hostname Ifname Image IpcMode Key Link Mac NetworkName Owner Parent PidMode Platform Port
-        Restart Route Rule Signal Volume VolumesFrom
+        Restart Route Rule Signal Span Volume VolumesFrom
     };
     let schema = schema(false);
     let known = schema["$defs"].as_object().unwrap();

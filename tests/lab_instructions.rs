@@ -10,7 +10,10 @@ use lab::{Docker, IMAGE, bin, run, skipped};
 use serde_json::{Value, json};
 
 /// Fields that docker does not keep, or that say nothing to it.
-const NOT_KEPT: [&str; 13] = [
+const NOT_KEPT: [&str; 16] = [
+    "depends_on",
+    "ttl",
+    "expires_at",
     "allow",
     "netns",
     "addresses",

@@ -10,7 +10,7 @@ use super::text::as_json_word;
 use super::{
     Bytes, ContainerId, Cpus, Device, DomainName, Duid, EnvVar, Expose, ExtraHost, Fixed, Gpus,
     Healthcheck, Hostname, Image, Interface, IpcMode, Key, Link, Network, Object, Owner, PidMode,
-    Platform, Port, PrivateNetwork, Pull, Requires, Restart, Signal, Swap, Ulimit, Volume,
+    Platform, Port, PrivateNetwork, Pull, Requires, Restart, Signal, Span, Swap, Ulimit, Volume,
     VolumesFrom, Words,
 };
 use crate::error::{Error, Kind};
@@ -46,6 +46,8 @@ document! {
         many labels: BTreeMap<String, String>,
         /// What Docker does when the command ends.
         opt restart: Restart,
+        /// Containers that run before it does, and go after it, a set.
+        many depends_on: Vec<ContainerId>,
         /// Docker's network mode; see cccf(5) for what its absence means.
         opt network_mode: String,
         /// The networks that it is in, in order.
@@ -107,6 +109,10 @@ document! {
         opt stop_signal: Signal,
         /// Seconds between the stop signal and SIGKILL.
         opt stop_timeout: u32,
+        /// How long it may be there without being asked for again.
+        opt ttl: Span,
+        /// When it is to go at the latest.
+        opt expires_at: Timestamp,
         /// Whether an init process reaps children inside.
         opt init: bool,
         /// Whose System V IPC it shares.

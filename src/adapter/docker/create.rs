@@ -181,8 +181,9 @@ mod tests {
 
     /// Fields that the engine is told elsewhere, and those that are not for it; of the first here the
     /// value is what its absence means.
-    const ELSEWHERE: [&str; 12] = [
+    const ELSEWHERE: [&str; 13] = [
         "allow",
+        "depends_on",
         "netns",
         "network_mode",
         "platform",

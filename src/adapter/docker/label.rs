@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 
-use crate::record::{Container, ContainerId, Owner};
+use jiff::Timestamp;
+
+use crate::record::{Container, ContainerId, Owner, Span};
 
 /// The pipe that made the container.
 pub const OWNER: &str = "leasepipe.owner";
@@ -16,6 +18,9 @@ pub const KEY: &str = "leasepipe.key";
 
 /// The container's document as it was declared, as JSON.
 pub const DECLARED: &str = "leasepipe.declared";
+
+/// When the container is to go at the latest, as it was known when it was made.
+pub const EXPIRES: &str = "leasepipe.expires";
 
 /// What the names of the suite's own labels begin with.
 pub const PREFIX: &str = "leasepipe.";
@@ -30,7 +35,18 @@ pub(super) fn labels(container: &Container, owner: &Owner) -> HashMap<String, St
     if let Some(lease) = &container.lease {
         labels.insert(KEY.to_owned(), lease.key.to_string());
     }
+    if let Some(at) = deadline(container, Timestamp::now()) {
+        labels.insert(EXPIRES.to_owned(), at.to_string());
+    }
     labels
+}
+
+/// When a container that is asked for now is to go at the latest, in whole seconds: at
+/// `expires_at`, or `ttl` from now if that is sooner. Nothing when it may stay for ever.
+pub fn deadline(container: &Container, now: Timestamp) -> Option<Timestamp> {
+    let lived = container.ttl.map(|Span(ttl)| now.checked_add(ttl).unwrap_or(Timestamp::MAX));
+    let at = container.expires_at.into_iter().chain(lived).min()?;
+    Timestamp::from_second(at.as_second()).ok()
 }
 
 /// Whose the container called `name` is and what was declared, from its labels; nothing when the
@@ -64,6 +80,25 @@ mod tests {
         assert_eq!(found, owner);
         assert_eq!(serde_json::to_string(&document).unwrap(), before);
         assert_eq!(labels["k"], r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn the_sooner_end_counts() {
+        let now: Timestamp = "2026-11-21T12:00:00.7Z".parse().unwrap();
+        let of = |fields: &str| {
+            let container = container(&format!(r#"{{"id":"web","image":"busybox"{fields}}}"#));
+            deadline(&container, now).map(|at| at.to_string())
+        };
+        assert_eq!(of(""), None);
+        assert_eq!(of(r#","ttl":"90s""#).as_deref(), Some("2026-11-21T12:01:30Z"));
+        let at = r#","expires_at":"2026-11-21T12:01:00+00:00""#;
+        assert_eq!(of(at).as_deref(), Some("2026-11-21T12:01:00Z"));
+        assert_eq!(of(&format!(r#"{at},"ttl":"5m""#)), of(at));
+        assert_eq!(of(&format!(r#"{at},"ttl":"1s""#)).as_deref(), Some("2026-11-21T12:00:01Z"));
+        assert_eq!(of(r#","ttl":"99999999999d""#), Some("9999-12-30T22:00:00Z".to_owned()));
+        let edge = "edge".parse().unwrap();
+        let labels = labels(&container(&format!(r#"{{"id":"web","image":"busybox"{at}}}"#)), &edge);
+        assert_eq!(labels[EXPIRES], "2026-11-21T12:01:00Z");
     }
 
     #[test]

@@ -30,6 +30,11 @@ fn itself(container: &Container, found: &mut Findings) {
             found.fault(format_args!("volumes_from[{at}]"), what);
         }
     }
+    for (at, other) in container.depends_on.iter().enumerate() {
+        if other == &container.id {
+            found.fault(format_args!("depends_on[{at}]"), "it is the container itself");
+        }
+    }
     let modes = [
         ("network_mode", container.network_mode.as_deref()),
         ("ipc", container.ipc.as_ref().map(|mode| mode.as_str())),
@@ -143,6 +148,7 @@ mod tests {
         one(json!({"ipc": "container:web"}), &["\"ipc\"", "itself"]);
         one(json!({"network_mode": "container:web"}), &["\"network_mode\"", "itself"]);
         one(json!({"scaled_from": "web"}), &["\"scaled_from\"", "itself"]);
+        one(json!({"depends_on": ["db", "web"]}), &["\"depends_on[1]\"", "itself"]);
     }
 
     #[test]

@@ -17,12 +17,13 @@ fn is_added(name: &str) -> bool {
     matches!(name, "host" | "state" | "docker" | "interfaces" | "status" | "error" | "error_kind")
 }
 
-/// Whether a field is not compared: those that are added, whose it is and what it stands for, and
-/// what is asked of others and not of the container.
+/// Whether a field is not compared: those that are added, whose it is and what it stands for, what
+/// is asked of others and not of the container, and when it comes and goes.
 fn is_apart(name: &str) -> bool {
     let is_of_others =
         matches!(name, "kind" | "lease" | "owner" | "scale" | "scaled_from" | "requires" | "pull");
-    is_of_others || is_added(name)
+    let is_of_time = matches!(name, "depends_on" | "ttl" | "expires_at");
+    is_of_others || is_of_time || is_added(name)
 }
 
 /// Fields that an operator does not want to be compared.
@@ -273,7 +274,8 @@ mod tests {
     fn what_is_ignored_or_meant_for_others_makes_no_difference() {
         let a = container(r#"{"id":"a","image":"b","x":1,"memory":2,"env":["A=1"]}"#);
         let b = container(
-            r#"{"id":"a","image":"b","scale":3,"pull":"never","requires":{"group":"g"}}"#,
+            r#"{"id":"a","image":"b","scale":3,"pull":"never","requires":{"group":"g"},
+                "depends_on":["c"],"ttl":"1h","expires_at":"2099-01-01T00:00:00Z"}"#,
         );
         let ignored = Ignored::new(vec!["x".to_owned(), "env".to_owned()]);
         let whys = compare(&a, &b, &ignored);

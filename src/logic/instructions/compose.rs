@@ -150,6 +150,10 @@ impl Service<'_> {
         labels.extend(own.clone());
         self.map("labels", &labels);
         self.maybe("restart", container.restart.map(|policy| policy.to_string()));
+        // One that is elsewhere cannot be named in a compose file.
+        let before = container.depends_on.iter().filter(|other| self.ids.contains(*other));
+        let before: Vec<&ContainerId> = before.collect();
+        self.list("depends_on", &before);
     }
 
     fn map(&mut self, name: &str, pairs: &Labels) {

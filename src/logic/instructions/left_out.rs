@@ -6,6 +6,9 @@ use crate::record::{Container, Network, Object, Test};
 /// when it says all that matters to docker.
 pub(super) fn of_line(container: &Container) -> Option<String> {
     let mut parts = unsaid(container);
+    if !container.depends_on.is_empty() {
+        parts.push("\"depends_on\" is container-run's".to_owned());
+    }
     let test = container.healthcheck.as_ref().and_then(|check| check.test.as_ref());
     if matches!(test, Some(Test::Command(_))) {
         parts.push("\"healthcheck\" is run by the shell of the image".to_owned());
@@ -38,6 +41,13 @@ fn unsaid(container: &Container) -> Vec<String> {
     {
         if is_there {
             parts.push(format!("{field:?} is unionize's"));
+        }
+    }
+    for (field, is_there) in
+        [("ttl", container.ttl.is_some()), ("expires_at", container.expires_at.is_some())]
+    {
+        if is_there {
+            parts.push(format!("{field:?} is container-run's"));
         }
     }
     if let Some(check) = &container.healthcheck {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::{
     Addressing, Affinity, Alias, Constraint, ContainerId, Device, DomainName, Duid, EnvVar, Expose,
     ExtraHost, Fixed, Hostname, Ifname, Image, IpcMode, Key, Link, Mac, NetworkName, Owner, Parent,
-    PidMode, Platform, Port, Rate, Restart, Route, Rule, Signal, Volume, VolumesFrom,
+    PidMode, Platform, Port, Rate, Restart, Route, Rule, Signal, Span, Volume, VolumesFrom,
 };
 use super::{Defs, Shape};
 
@@ -203,6 +203,7 @@ texts! {
     Rule "A rule in the words of ip-rule(8): [from PREFIX] [to PREFIX] table TABLE [priority NUMBER]" rule();
     Constraint "label, !label, label=value, label!=value, label in (a, b), label notin (a, b)" constraint();
     Affinity "host=ID, container=ID, group=NAME or label=NAME[=VALUE]; ~ before it for a wish" affinity();
+    Span "A length of time: 500ms, 90s, 5m, 1h or 2d" "[0-9]{1,11}(?:ms|s|m|h|d)";
     Mac "Six hex pairs joined by colons" format!("{DIGITS}(?::{DIGITS}){{5}}");
     Duid "3 to 130 hex pairs joined by colons" format!("{DIGITS}(?::{DIGITS}){{2,129}}");
 }

@@ -116,7 +116,10 @@ fn kept(document: &Value) -> Value {
 }
 
 /// Fields that an engine does not keep, or that stand for its defaults here.
-const NOT_KEPT: [&str; 20] = [
+const NOT_KEPT: [&str; 23] = [
+    "depends_on",
+    "ttl",
+    "expires_at",
     "allow",
     "netns",
     "log_driver",

@@ -86,6 +86,7 @@ impl<'a> Maker<'a> {
     /// Checks what a service depends on, and tells what of it is not waited for.
     fn dependencies(&self, draft: &mut Draft) {
         draft.forms();
+        let mut before = Vec::new();
         for needed in order::dependencies(draft.service) {
             let name = needed.name;
             let given = match draft.service.get("depends_on").and_then(Node::as_map) {
@@ -102,15 +103,18 @@ impl<'a> Maker<'a> {
                 let why = format!("\"{name}\" is of a profile that is not given");
                 draft.lost(needed.field, needed.node, Error::new(Kind::Refused, why));
             }
+            if needed.field == "depends_on" && self.active.contains(name) {
+                before.push(self.project.id(name));
+            }
             match said("condition") {
                 Some(condition @ ("service_healthy" | "service_completed_successfully")) => {
                     let why = Error::new(Kind::Refused, format_args!("\"{name}\": {condition}"));
                     let why = why.why("there is no counterpart");
-                    draft.lost(
-                        needed.field,
-                        needed.node,
-                        why.remedy("its container comes first and is not waited for"),
-                    );
+                    let instead = match condition {
+                        "service_healthy" => "with --wait healthy container-run waits for all",
+                        _ => "its container comes first and is not waited for",
+                    };
+                    draft.lost(needed.field, needed.node, why.remedy(instead));
                 }
                 Some("service_started") | None => (),
                 Some(other) => {
@@ -121,6 +125,9 @@ impl<'a> Maker<'a> {
                 let what = format!("\"{name}\": restart");
                 draft.lost(needed.field, needed.node, no_counterpart(what));
             }
+        }
+        if !before.is_empty() {
+            draft.set("depends_on", json!(before));
         }
     }
 
