@@ -1,13 +1,17 @@
 //! Records as a table for people, behind `--table`.
 
+mod event;
+
 use std::net::IpAddr;
 
 use serde_json::Value;
 
+use event::{EVENT, STATS, event_row, stats_row};
+
 use super::Writer;
 use crate::error::{OneLine, Result};
 use crate::record::{
-    Binding, Change, Container, Explanation, Lease, Passed, Placement, Record, State,
+    Binding, Change, Container, Explanation, Lease, Passed, Placement, Record, State, What,
 };
 
 /// Rows that are gathered to find the width of the columns; later rows use the same widths.
@@ -85,6 +89,8 @@ fn columns(record: &Record) -> Option<(&'static [&'static str], Vec<String>)> {
         Record::Host(host) => (HOST, vec![host.id.clone(), host.url.clone(), word(&host.state)]),
         Record::Explanation(explanation) => (EXPLANATION, explanation_row(explanation)),
         Record::Placement(placement) => (PLACEMENT, placement_row(placement)),
+        Record::Event(event) if event.what == What::Stats => (STATS, stats_row(event)),
+        Record::Event(event) => (EVENT, event_row(event)),
         Record::Checkpoint(_) | Record::Other(_) => return None,
     };
     Some((head, cells.iter().map(|cell| OneLine(cell).to_string()).collect()))

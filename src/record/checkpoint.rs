@@ -17,6 +17,8 @@ pub enum Of {
     Explanation,
     /// Changes, one for every container that is wanted or there.
     Change,
+    /// Events that say how it stands, one for every container that is there.
+    Event,
 }
 
 wire! {

@@ -11,6 +11,7 @@ mod change;
 mod checkpoint;
 mod container;
 mod env;
+mod event;
 mod explanation;
 mod faults;
 mod fixed;
@@ -35,6 +36,7 @@ mod rate;
 mod requires;
 mod route;
 mod shape;
+mod sight;
 mod size;
 mod span;
 mod text;
@@ -48,6 +50,7 @@ pub use change::{Action, Change, Why};
 pub use checkpoint::{Checkpoint, Of};
 pub use container::{Container, Docker, HostRef, LeaseRef, State, Status};
 pub use env::EnvVar;
+pub use event::{Event, Health, Reason, Subject, Usage, What};
 pub use explanation::{Explanation, Ground};
 pub use faults::{Fault, Faults};
 pub use fixed::Fixed;
@@ -73,6 +76,7 @@ pub use rate::Rate;
 pub use requires::{Affinity, Constraint, LabelTest, Peer, Requires};
 pub use route::{BadWords, Fate, MAIN_TABLE, Route, Rule};
 pub use shape::{Shape, schema_of};
+pub use sight::{Happening, Sight};
 pub use size::{Bytes, Cpus, Swap, Ulimit};
 pub use span::Span;
 pub use text::NotA;
@@ -100,6 +104,8 @@ pub enum Record {
     Explanation(Explanation),
     /// Why a container is on its host.
     Placement(Placement),
+    /// What happened to a container or a host.
+    Event(Box<Event>),
     /// A kind that this version does not know; every stage passes it on.
     Other(Object),
 }
@@ -127,6 +133,7 @@ impl Record {
             Some("binding") => split.try_into().map(Record::Binding),
             Some("explanation") => split.try_into().map(Record::Explanation),
             Some("placement") => split.try_into().map(Record::Placement),
+            Some("event") => Event::try_from(split).map(Record::from),
             Some("checkpoint") => split.try_into().map(Record::Checkpoint),
             Some("container") => Container::try_from(split).map(Record::from),
             None if split.has("id") || split.has("image") => {
@@ -164,6 +171,12 @@ impl From<Change> for Record {
     }
 }
 
+impl From<Event> for Record {
+    fn from(event: Event) -> Record {
+        Record::Event(Box::new(event))
+    }
+}
+
 impl Serialize for Record {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -175,6 +188,7 @@ impl Serialize for Record {
             Record::Checkpoint(record) => record.serialize(to),
             Record::Explanation(record) => record.serialize(to),
             Record::Placement(record) => record.serialize(to),
+            Record::Event(record) => record.serialize(to),
             Record::Other(record) => record.serialize(to),
         }
     }
