@@ -91,7 +91,7 @@ fn vlans(message: RouteNetlinkMessage, index: u32) -> Vec<PortVlan> {
 
 #[cfg(test)]
 mod tests {
-    use rtnetlink::packet_core::Emitable;
+    use netlink_packet_core::Emitable;
 
     use super::*;
 

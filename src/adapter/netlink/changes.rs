@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
@@ -9,9 +10,9 @@ use nix::sys::socket::{
     AddressFamily as Family, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv,
     setsockopt, socket, sockopt,
 };
-use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 
+use super::conversation::messages;
+use super::notices::Group;
 use super::{Netlink, failed};
 use crate::error::{Doing, Result};
 use crate::record::Ifname;
@@ -58,8 +59,7 @@ impl Changes {
         let socket = socket(Family::Netlink, SockType::Raw, flags, protocol).doing(doing)?;
         // With less room there is only more to list anew.
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &ROOM);
-        let group = 1 << (MulticastGroup::Link as u32 - 1);
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, group)).doing(doing)?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, Group::Link.bit())).doing(doing)?;
         Ok(Changes { socket })
     }
 
@@ -96,19 +96,13 @@ impl Netlink {
 }
 
 /// The links that a datagram is about. What cannot be read says nothing.
-fn parse(mut bytes: &[u8]) -> Vec<Wire> {
-    let mut wires = Vec::new();
-    while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) {
-        let length = (message.header.length as usize).next_multiple_of(4);
-        if let NetlinkPayload::InnerMessage(message) = message.payload {
-            wires.extend(wire(message));
+fn parse(datagram: &[u8]) -> impl Iterator<Item = Wire> {
+    messages(datagram).filter_map(|message| {
+        match NetlinkMessage::deserialize(message).ok()?.payload {
+            NetlinkPayload::InnerMessage(message) => wire(message),
+            _ => None,
         }
-        match bytes.get(length..) {
-            Some(rest) if length > 0 && !rest.is_empty() => bytes = rest,
-            _ => break,
-        }
-    }
-    wires
+    })
 }
 
 fn wire(message: RouteNetlinkMessage) -> Option<Wire> {

@@ -7,6 +7,7 @@
 mod address;
 mod bridge_vlan;
 mod changes;
+mod conversation;
 mod elsewhere;
 mod link;
 mod moved;
@@ -23,23 +24,18 @@ mod single;
 mod tests;
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::StreamExt;
-use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
-};
-use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::sys::{AsyncSocket, Socket};
-use rtnetlink::{Handle, MulticastGroup, new_connection};
-use tokio::runtime::{Builder, Runtime};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
+use netlink_packet_route::RouteNetlinkMessage;
 
 pub use address::{Advertised, Dad, Found, Lifetimes};
 pub use bridge_vlan::PortVlan;
 pub use changes::{Changes, Seen, Wire};
+use conversation::Conversation;
 pub use link::{Bridge, End, Link, Sort};
 pub use moved::{Device, Guise, Marks};
-use notices::Notices;
+use notices::{Group, Notices};
 pub use offload::Offloads;
 pub use rate::Limit;
 use refusal::Refusal;
@@ -51,14 +47,9 @@ use crate::error::{Doing, Error, Kind, Result};
 
 const REMEDY: &str = "run as root or grant CAP_NET_ADMIN and CAP_SYS_ADMIN";
 
-/// The kernel answers at once, but for a machine that is very busy; an answer that has not come by
-/// then was lost.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A connection to the kernel's routing family in one network namespace.
+/// A connection to the kernel's routing family in one network namespace, for one thread at a time.
 pub struct Netlink {
-    runtime: Runtime,
-    handle: Handle,
+    conversation: Conversation,
     notices: Option<Notices>,
 }
 
@@ -70,26 +61,20 @@ impl Netlink {
 
     /// The same, which also hears when links, IPv6 addresses and IPv6 routes change.
     pub fn watch() -> Result<Netlink> {
-        use MulticastGroup::{Ipv6Ifaddr, Ipv6Route, Link};
-        Netlink::listening(&[Link, Ipv6Ifaddr, Ipv6Route])
+        Netlink::listening(&[Group::Link, Group::Ipv6Address, Group::Ipv6Route])
     }
 
     /// The same, which also hears when links change.
     pub fn watch_links() -> Result<Netlink> {
-        Netlink::listening(&[MulticastGroup::Link])
+        Netlink::listening(&[Group::Link])
     }
 
-    fn listening(groups: &[MulticastGroup]) -> Result<Netlink> {
+    fn listening(groups: &[Group]) -> Result<Netlink> {
         let doing = "open netlink socket";
-        let runtime = Builder::new_current_thread().enable_all().build().doing(doing)?;
-        let entered = runtime.enter();
-        let (mut connection, handle, _) = new_connection().doing(doing)?;
-        explain(connection.socket_mut().socket_ref());
-        drop(entered);
-        runtime.spawn(connection);
+        let conversation = Conversation::open().doing(doing)?;
         let notices =
             if groups.is_empty() { None } else { Some(Notices::open(groups).doing(doing)?) };
-        Ok(Netlink { runtime, handle, notices })
+        Ok(Netlink { conversation, notices })
     }
 
     /// Sends a request with `flags` and waits until the kernel has done it.
@@ -99,7 +84,7 @@ impl Netlink {
 
     /// The same, with the kernel's own words for a refusal.
     fn tell(&self, request: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
-        self.put(request, flags | NLM_F_ACK).map(drop)
+        self.conversation.ask(request, flags | NLM_F_ACK).map(drop)
     }
 
     /// Everything of one sort.
@@ -113,36 +98,7 @@ impl Netlink {
         request: RouteNetlinkMessage,
         flags: u16,
     ) -> io::Result<Vec<RouteNetlinkMessage>> {
-        self.put(request, flags).map_err(|refusal| refusal.io)
-    }
-
-    /// The same, with the kernel's own words for a refusal.
-    fn put(
-        &self,
-        request: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
-        let mut message = NetlinkMessage::from(request);
-        message.header.flags = NLM_F_REQUEST | flags;
-        let mut handle = self.handle.clone();
-        let mut answers = handle.request(message).map_err(io::Error::other)?;
-        let gather = async {
-            let mut found = Vec::new();
-            while let Some(answer) = answers.next().await {
-                match answer.payload {
-                    NetlinkPayload::Error(error) if error.code.is_some() => {
-                        return Err(Refusal::read(&error));
-                    }
-                    NetlinkPayload::InnerMessage(message) => found.push(message),
-                    _ => (),
-                }
-            }
-            Ok(found)
-        };
-        let answered = async { tokio::time::timeout(PATIENCE, gather).await };
-        self.runtime
-            .block_on(answered)
-            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        self.conversation.ask(request, flags).map_err(|refusal| refusal.io)
     }
 
     /// Waits until `look` finds something: it is asked at once and whenever something changes.
@@ -166,13 +122,6 @@ impl Netlink {
             }
         }
     }
-}
-
-/// Asks the kernel to say in words why it refuses something. One that is too old for that says
-/// nothing, and does the rest all the same.
-fn explain(socket: &Socket) {
-    let _ = socket.set_ext_ack(true);
-    let _ = socket.set_cap_ack(true);
 }
 
 /// The kernel's refusal as an error of the suite.

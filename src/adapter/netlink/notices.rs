@@ -8,11 +8,29 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
-use rtnetlink::MulticastGroup;
+
+/// What the kernel tells of.
+#[derive(Clone, Copy, Debug)]
+pub enum Group {
+    /// Links.
+    Link = libc::RTNLGRP_LINK as isize,
+    /// IPv6 addresses.
+    Ipv6Address = libc::RTNLGRP_IPV6_IFADDR as isize,
+    /// IPv6 routes.
+    Ipv6Route = libc::RTNLGRP_IPV6_ROUTE as isize,
+}
+
+impl Group {
+    /// Its bit in the set of those that a socket listens to.
+    pub fn bit(self) -> u32 {
+        1 << (self as u32 - 1)
+    }
+}
 
 /// Hears of changes in one network namespace.
 pub struct Notices {
@@ -21,11 +39,11 @@ pub struct Notices {
 
 impl Notices {
     /// Begins to listen to `groups` in the network namespace of the calling thread.
-    pub fn open(groups: &[MulticastGroup]) -> io::Result<Notices> {
+    pub fn open(groups: &[Group]) -> io::Result<Notices> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let protocol = SockProtocol::NetlinkRoute;
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
-        let mask = groups.iter().fold(0, |mask, group| mask | 1 << (*group as u32 - 1));
+        let mask = groups.iter().fold(0, |mask, group| mask | group.bit());
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, mask))?;
         Ok(Notices { socket })
     }

@@ -11,16 +11,17 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use netlink_packet_core::{
+    DefaultNla, Emitable, NLA_F_NESTED, NLA_HEADER_SIZE, NLM_F_ACK, NLM_F_REQUEST, NlasIterator,
+};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send,
     socket,
 };
-use rtnetlink::packet_core::{
-    DefaultNla, Emitable, NLA_F_NESTED, NLA_HEADER_SIZE, NLM_F_ACK, NLM_F_REQUEST, NlasIterator,
-};
 
+use super::conversation::HEADER_LEN;
 use crate::error::{Doing, Error, Kind, Result};
 
 /// The features that leave checksums to the device.
@@ -28,9 +29,6 @@ const CHECKSUMS: [&str; 3] = ["tx-checksum-ipv4", "tx-checksum-ip-generic", "tx-
 
 /// The kernel answers at once.
 const PATIENCE_MS: u16 = 30_000;
-
-/// Length of the header of every message.
-const HEADER_LEN: usize = 16;
 
 /// Length of the header that generic netlink puts behind it.
 const GENERIC_LEN: usize = 4;

@@ -1,9 +1,9 @@
 //! How fast an interface may send: a token bucket filter (tc-tbf(8)) as its root queueing discipline.
 
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE, Nla, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage, TcOption};
 use nix::errno::Errno;
-use rtnetlink::packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_REPLACE, Nla, NlasIterator};
 
 use super::{Netlink, failed};
 use crate::error::{Error, Kind, Result};

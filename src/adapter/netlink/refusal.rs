@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 
+use netlink_packet_core::{ErrorMessage, NlasIterator};
 use nix::errno::Errno;
-use rtnetlink::packet_core::{ErrorMessage, NlasIterator};
 
 use super::failed;
 use crate::error::{Error, OneLine};

@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 
 use super::{Netlink, failed};
 use crate::error::Result;

@@ -2,10 +2,10 @@
 
 use std::io;
 
+use netlink_sys::{self as sys, protocols::NETLINK_NETFILTER};
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
-use rtnetlink::sys::{self, protocols::NETLINK_NETFILTER};
 
 use super::attribute::{Attributes, number, value};
 use super::message::{self, Batch, FAMILY, HEADER, Kind, flags};

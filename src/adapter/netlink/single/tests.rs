@@ -1,7 +1,7 @@
 //! The messages beside those that iproute2 6.1 sends for the same wish, as strace(1) shows them
 //! (each without its header, `ip link add … netns X type …`).
 
-use rtnetlink::packet_core::{Emitable, ErrorMessage, Parseable};
+use netlink_packet_core::{Emitable, ErrorMessage, Parseable};
 
 use super::*;
 
