@@ -26,6 +26,7 @@ pub mod dhcp6;
 pub mod dns;
 mod dnsmasq;
 mod docker;
+mod dockerd;
 mod etcd;
 mod four;
 mod hosts;
@@ -43,6 +44,7 @@ mod wiretap;
 pub use client::Client;
 pub use dnsmasq::Dnsmasq;
 pub use docker::{Docker, IMAGE};
+pub use dockerd::Dockerd;
 pub use etcd::Etcd;
 pub use four::{Four, Server4};
 pub use hosts::Hosts;
@@ -254,6 +256,7 @@ fn sweep() {
     }
     let temp = std::env::temp_dir();
     for name in left(&temp) {
+        dockerd::clear(&temp.join(&name));
         let _ = fs::remove_dir_all(temp.join(name));
     }
 }

@@ -85,6 +85,7 @@ impl Service<'_> {
 
     fn looked(&mut self, link: Ifname, looked: Result<Looked>) -> Result<()> {
         self.busy.remove(&link);
+        let was_unclear = self.unclear.remove(&link);
         match looked {
             Ok(Looked::Fine { known, change }) => {
                 let is_new = self.seen.insert(link.clone());
@@ -123,7 +124,13 @@ impl Service<'_> {
             }
             Ok(Looked::Forgotten) => self.forget(&link),
             Ok(Looked::Held) => self.look_later(&link, SETTLED),
+            // Of a container that ends some parts are left for a moment.
+            Err(_) if !was_unclear => {
+                self.unclear.insert(link.clone());
+                self.look_later(&link, SETTLED);
+            }
             Err(why) => {
+                self.unclear.insert(link.clone());
                 self.look_later(&link, AGAIN);
                 self.trouble(&link, None, why)?;
             }
@@ -226,6 +233,7 @@ impl Service<'_> {
         self.seen.remove(link);
         self.stopped.remove(link);
         self.gone.remove(link);
+        self.unclear.remove(link);
         self.troubles.remove(link);
         self.looks.remove(link);
         self.later.remove(link);

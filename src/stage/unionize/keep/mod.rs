@@ -139,6 +139,8 @@ struct Service<'a> {
     stopped: HashSet<Ifname>,
     /// Attachments of containers that are gone, and since when, by the boot clock.
     gone: HashMap<Ifname, Duration>,
+    /// Attachments that could not be looked at the last time.
+    unclear: HashSet<Ifname>,
     /// What was told last of what is wrong with them.
     troubles: HashMap<Ifname, String>,
     /// Segments of which it was told that nobody answers there.
@@ -187,6 +189,7 @@ impl<'a> Service<'a> {
             seen: HashSet::new(),
             stopped: HashSet::new(),
             gone: HashMap::new(),
+            unclear: HashSet::new(),
             troubles: HashMap::new(),
             silent: BTreeSet::new(),
             undecided: (0..engines.urls().len()).collect(),
