@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Jobs, Show};
+use leasepipe::cli::{self, Jobs, Reach, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Report, Stdio};
 use leasepipe::record::Owner;
@@ -35,6 +35,8 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "leasepipe")]
     owner: Owner,
     #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
     jobs: Jobs,
     #[command(flatten)]
     show: Show,
@@ -49,5 +51,5 @@ fn main() -> ExitCode {
 
 fn run(args: Args, report: &Report) -> Result<()> {
     let stdio = Stdio::open(report, args.show.table)?;
-    container_run::run(stdio, args.jobs.concurrency, args.owner)
+    container_run::run(stdio, args.jobs.concurrency, args.owner, args.reach.insecure)
 }

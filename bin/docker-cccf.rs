@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Every, Show};
+use leasepipe::cli::{self, Every, Reach, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
 use leasepipe::record::{Host, Owner};
@@ -48,6 +48,8 @@ pub struct Args {
         default_value = "unix:///var/run/docker.sock"
     )]
     host: String,
+    #[command(flatten)]
+    reach: Reach,
     /// Go on with changes after the listing
     #[arg(long)]
     follow: bool,
@@ -68,10 +70,11 @@ fn main() -> ExitCode {
 fn run(args: Args, report: &Report) -> Result<()> {
     let hosts = match &args.hosts {
         Some(file) => cccf_host::hosts(Some(file))?,
-        None => vec![Host { url: args.host, ..Host::local() }],
+        None => vec![Host::new("local", &args.host)],
     };
     let options = Options {
         hosts,
+        insecure: args.reach.insecure,
         labels: args.labels,
         owner: args.owner,
         all: args.all,

@@ -23,7 +23,7 @@ _container__run() {
 
     case "${cmd}" in
         container__run)
-            opts="-h -V --owner --concurrency --table --help --version"
+            opts="-h -V --owner --insecure --concurrency --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,5 +1,6 @@
 complete -c container-run -l owner -d 'Owner of the containers that name none' -r
 complete -c container-run -l concurrency -d 'Work on up to N records at the same time' -r
+complete -c container-run -l insecure -d 'Speak without encryption to engines at tcp:// whose host names no "tls" directory'
 complete -c container-run -l table -d 'Print a table for people instead of records'
 complete -c container-run -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c container-run -s V -l version -d 'Print version'

@@ -4,6 +4,7 @@ complete -c docker-cccf -l hosts -d 'File with host records: ask the engines of 
 complete -c docker-cccf -l host -d 'Ask the engine at URL; the host\'s id is "local"' -r
 complete -c docker-cccf -l resync -d 'With --follow, list everything again this often; "none" for never' -r
 complete -c docker-cccf -l all -d 'List also containers that somebody else made and that do not run'
+complete -c docker-cccf -l insecure -d 'Speak without encryption to engines at tcp:// whose host names no "tls" directory'
 complete -c docker-cccf -l follow -d 'Go on with changes after the listing'
 complete -c docker-cccf -l table -d 'Print a table for people instead of records'
 complete -c docker-cccf -s h -l help -d 'Print help (see more with \'--help\')'

@@ -67,6 +67,14 @@ pub struct Jobs {
     pub concurrency: std::num::NonZeroUsize,
 }
 
+/// How engines may be reached.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Reach {
+    /// Speak without encryption to engines at tcp:// whose host names no "tls" directory
+    #[arg(long)]
+    pub insecure: bool,
+}
+
 /// A moment on the command line: a date and time with its offset (RFC 3339), a date, which is its first
 /// moment in UTC, or a [`Span`] with `-` before it, which is so long before the program started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

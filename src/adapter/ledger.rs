@@ -252,7 +252,7 @@ fn entry(row: &Row) -> rusqlite::Result<Entry> {
         hostname: optional(row, "client_hostname")?,
         rest: Default::default(),
     };
-    let host = |id| HostRef { id, url: None, rest: Default::default() };
+    let host = |id| HostRef { id, url: None, tls: None, rest: Default::default() };
     let binding = Binding {
         lease,
         container: required(row, "container_name")?,

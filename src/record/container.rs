@@ -275,6 +275,9 @@ document! {
         req id: String,
         /// Where its engine listens; absent means that only the name is known.
         opt url: String,
+        /// The directory with `ca.pem`, `cert.pem` and `key.pem` for an engine at `tcp://`; absent
+        /// means the user's own.
+        opt tls: String,
     }
 }
 

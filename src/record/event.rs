@@ -227,7 +227,6 @@ wire! {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::record::Record;
 
     #[test]

@@ -75,8 +75,50 @@ fn disconnected(what: impl Display, why: &Failure) -> Error {
                 .remedy("run as root or as a member of the group docker")
         }
         Some(system) => nobody(what, &system.to_string()),
-        None => nobody(what, &innermost(why)),
+        None => {
+            let text = innermost(why);
+            match distrust(&text) {
+                Some((kind, why, remedy)) => {
+                    Error::new(kind, what).why(format_args!("{why} ({text})")).remedy(remedy)
+                }
+                None => nobody(what, &text),
+            }
+        }
     }
+}
+
+/// What TLS has against one side or the other, by the words that rustls has for it: what kind of
+/// failure that is, what it means, and what to do.
+///
+/// With TLS 1.3 an engine's refusal of our certificate comes after the connection is made, with its
+/// first answer.
+fn distrust(text: &str) -> Option<(Kind, &'static str, &'static str)> {
+    const THEIRS: &str = "see that its certificate is of the authority in ca.pem, is in date, and \
+                          names the host as its URL does";
+    const OURS: &str = "see that cert.pem is in date and of an authority that the engine trusts";
+    const REFUSALS: [&str; 9] = [
+        "CertificateRequired",
+        "BadCertificate",
+        "UnknownCA",
+        "CertificateExpired",
+        "CertificateRevoked",
+        "CertificateUnknown",
+        "UnsupportedCertificate",
+        "AccessDenied",
+        "DecryptError",
+    ];
+    if text.contains("invalid peer certificate") {
+        return Some((Kind::Refused, "the engine's certificate cannot be trusted", THEIRS));
+    }
+    if let Some((_, alert)) = text.split_once("received fatal alert: ") {
+        return Some(match REFUSALS.iter().any(|refusal| alert.starts_with(refusal)) {
+            true => (Kind::NotPermitted, "the engine does not accept our certificate", OURS),
+            false => (Kind::Refused, "the engine breaks TLS off", "see the engine's log"),
+        });
+    }
+    let is_plain = text.contains("InvalidContentType");
+    let remedy = "give it TLS, or say --insecure to do without encryption";
+    is_plain.then_some((Kind::Refused, "what answers there does not speak TLS", remedy))
 }
 
 fn nobody(what: impl Display, why: &str) -> Error {
@@ -131,6 +173,20 @@ mod tests {
         ] {
             assert_eq!(failure("x", &answer(status)).kind(), kind, "{status}");
         }
+    }
+
+    #[test]
+    fn who_distrusts_whom_is_told() {
+        let tls = |text: &str| Failure::IOError { err: io::Error::other(text.to_owned()) };
+        let told = failure("x", &tls("invalid peer certificate: Expired"));
+        assert_eq!(told.kind(), Kind::Refused);
+        assert!(told.to_string().contains("the engine's certificate"), "{told}");
+        let told = failure("x", &tls("received fatal alert: CertificateRequired"));
+        assert_eq!(told.kind(), Kind::NotPermitted);
+        assert!(told.to_string().contains("our certificate"), "{told}");
+        let told = failure("x", &tls("received fatal alert: HandshakeFailure"));
+        assert_eq!(told.kind(), Kind::Refused);
+        assert_eq!(failure("x", &tls("connection closed")).kind(), Kind::Unavailable);
     }
 
     #[test]

@@ -22,6 +22,12 @@ impl Kernel {
         Kernel { ipv6: settings.exists(), optimistic_dad: settings.join("optimistic_dad").exists() }
     }
 
+    /// The kernel of another machine, which cannot be asked: it speaks IPv6, without which none of
+    /// this is of use, and knows nothing that kernels are built without.
+    pub fn elsewhere() -> Kernel {
+        Kernel { ipv6: true, optimistic_dad: false }
+    }
+
     /// The declared settings, and those without which a container has no usable IPv6: Docker turns
     /// it off where its own networks have none, and an address that waits for duplicate address
     /// detection is late by seconds.

@@ -7,6 +7,7 @@
 //! Docker takes the beginning of an id for a name. So a container is looked up by name once, the
 //! answer's name is compared, and from there on its whole id is used.
 
+mod connect;
 mod create;
 mod endpoint;
 mod error;
@@ -27,16 +28,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
+pub use connect::{Api, REACH, Release};
 pub use create::body;
 pub use endpoint::Joins;
 pub use kernel::Kernel;
@@ -44,7 +46,8 @@ pub use label::{DECLARED, KEY, OWNER, PREFIX};
 pub use read::Found;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{ContainerId, Owner, Platform};
+use crate::record::{ContainerId, Endpoint, Owner, Platform};
+use connect::{Connected, Forward};
 use error::{failure, is_missing, status};
 use origin::{Brought, Defaults};
 use read::{Around, Inspected};
@@ -61,10 +64,13 @@ pub struct Engine {
     runtime: Runtime,
     url: String,
     kernel: Kernel,
+    release: Option<Release>,
     /// What images say, by their own id, which names their content.
     images: Mutex<HashMap<String, Arc<Brought>>>,
     /// What the engine does where nothing is said; it does not change while it runs.
     defaults: OnceCell<Defaults>,
+    /// What carries the calls to another machine; it goes after all that uses it.
+    _forward: Option<Forward>,
 }
 
 /// What became of the wish for a new container.
@@ -79,35 +85,47 @@ pub enum Created {
 }
 
 impl Engine {
-    /// Connects to the engine that listens at `url`, `unix://PATH`, and makes sure that it answers.
+    /// Connects to an engine, and makes sure that it answers and is not too old. Nobody is ever
+    /// asked for anything.
     ///
     /// # Errors
-    /// `Unavailable` when nothing answers there, `NotPermitted` when the socket is closed to this
-    /// user, `Usage` for a URL that is none, `Refused` for a way that is not supported.
-    pub fn connect(url: &str) -> Result<Engine> {
-        let path = socket(url)?;
-        let doing = || format!("connect to {url}");
+    /// `Unavailable` when nothing answers there, `TimedOut` when it does not in time,
+    /// `NotPermitted` when it does not let this user in, `Refused` when it is not the one that it
+    /// should be, is too old, or would have to be spoken to without encryption, `Usage` for a URL
+    /// that is none.
+    pub fn connect(endpoint: &Endpoint) -> Result<Engine> {
+        Engine::connect_within(endpoint, REACH)
+    }
+
+    /// The same, for which all of it may take so long.
+    pub fn connect_within(endpoint: &Endpoint, patience: Duration) -> Result<Engine> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|why| Error::io(doing(), &why))?;
-        let docker = Docker::connect_with_unix(path, PATIENCE.as_secs(), API_DEFAULT_VERSION)
-            .map_err(|why| failure(doing(), &why))?;
-        let engine = Engine {
+            .map_err(|why| Error::io(format_args!("connect to {}", endpoint.url), &why))?;
+        let Connected { docker, forward, release, is_here } =
+            connect::connect(&runtime, endpoint, patience)?;
+        let kernel = if is_here { Kernel::here() } else { Kernel::elsewhere() };
+        Ok(Engine {
             docker,
             runtime,
-            url: url.to_owned(),
-            kernel: Kernel::here(),
+            url: endpoint.url.clone(),
+            kernel,
+            release,
             images: Mutex::default(),
             defaults: OnceCell::new(),
-        };
-        engine.runtime.block_on(engine.docker.ping()).map_err(|why| failure(doing(), &why))?;
-        Ok(engine)
+            _forward: forward,
+        })
     }
 
     /// Where the engine listens.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Which engine it is, unless it does not say.
+    pub fn release(&self) -> Option<&Release> {
+        self.release.as_ref()
     }
 
     /// What is known of the kernel under the engine.
@@ -312,47 +330,20 @@ fn is_image_missing(text: &str) -> bool {
     text.contains("no such image") || text.contains("does not match the specified platform")
 }
 
-/// The path of the socket that a URL names.
-fn socket(url: &str) -> Result<&str> {
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-    match (scheme, url.strip_prefix("unix://")) {
-        (_, Some(path)) if path.starts_with('/') => Ok(path),
-        (Some(scheme @ ("tcp" | "http" | "https" | "ssh")), _) => {
-            Err(Error::new(Kind::Refused, format_args!("connect to {url}"))
-                .why(format_args!("{scheme}:// is not supported yet"))
-                .remedy("use unix:// with the path of a socket"))
-        }
-        _ => Err(Error::new(Kind::Usage, format_args!("host \"{url}\""))
-            .why("it is not unix:// with an absolute path")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_a_socket_or_says_why_not() {
-        assert_eq!(socket("unix:///run/docker.sock").unwrap(), "/run/docker.sock");
-        for (url, kind) in [
-            ("tcp://h:2375", Kind::Refused),
-            ("ssh://h", Kind::Refused),
-            ("unix://relative", Kind::Usage),
-            ("/run/docker.sock", Kind::Usage),
-            ("", Kind::Usage),
-        ] {
-            assert_eq!(socket(url).unwrap_err().kind(), kind, "{url}");
-        }
-    }
-
-    #[test]
     fn an_engine_that_is_not_there_is_unavailable() {
-        let error = Engine::connect("unix:///nonexistent/docker.sock").err().unwrap();
+        let error =
+            Engine::connect(&Endpoint::at("unix:///nonexistent/docker.sock")).err().unwrap();
         assert_eq!(error.kind(), Kind::Unavailable);
         let empty = std::env::temp_dir().join(format!("lp-docker-{}.sock", std::process::id()));
         let _ = std::fs::remove_file(&empty);
         drop(std::os::unix::net::UnixListener::bind(&empty).unwrap());
-        let error = Engine::connect(&format!("unix://{}", empty.display())).err().unwrap();
+        let error = Engine::connect(&Endpoint::at(&format!("unix://{}", empty.display())));
+        let error = error.err().unwrap();
         std::fs::remove_file(&empty).unwrap();
         assert_eq!(error.kind(), Kind::Unavailable, "{error}");
         assert!(error.to_string().contains("onnection refused"), "{error}");

@@ -15,6 +15,7 @@ pub(super) fn text(entry: &Entry) -> String {
         host: host.as_ref().map(|host| HostRef {
             id: host.id.clone(),
             url: None,
+            tls: None,
             rest: Default::default(),
         }),
         owner: Some(entry.owner.clone()),

@@ -45,7 +45,7 @@ fn entry(container: &str, address: &str, since: i64) -> Entry {
         address: address.parse().unwrap(),
         duid: "00:04:01".parse().ok(),
         mac: "02:00:00:00:00:01".parse().ok(),
-        host: Some(HostRef { id: "local".into(), url: None, rest: Default::default() }),
+        host: Some(HostRef { id: "local".into(), url: None, tls: None, rest: Default::default() }),
         owner: Some(owner.clone()),
         since: at(since),
         until: None,

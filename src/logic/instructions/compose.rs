@@ -36,7 +36,7 @@ impl Compose {
     pub fn add(&mut self, container: Container, own: Labels) -> Result<Option<String>> {
         refuse_own_labels(&container)?;
         Joins::of(&container)?;
-        let engine = if self.hosts { engine(&container)? } else { None };
+        let engine = if self.hosts { engine(&container)?.map(|engine| engine.url) } else { None };
         if self.engine.get_or_insert_with(|| engine.clone()) != &engine {
             return Err(Error::new(Kind::BadInput, "it is on another host than those before it")
                 .why("a compose file is for one engine")

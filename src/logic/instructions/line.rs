@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use super::quote::quote;
 use crate::error::{Error, Kind, Result};
+use crate::record::Endpoint;
 
 /// What must be so for the next command of a line to be run.
 #[derive(Clone, Copy)]
@@ -22,9 +23,9 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Begins a command of docker for the engine at this URL, or for the one that docker takes when
-    /// none is named.
-    pub(super) fn docker(&mut self, after: After, engine: Option<&str>) {
+    /// Begins a command of docker for this engine, or for the one that docker takes when none is
+    /// named.
+    pub(super) fn docker(&mut self, after: After, engine: Option<&Endpoint>) {
         if !self.text.is_empty() {
             self.text.push_str(match after {
                 After::Success => " && ",
@@ -32,8 +33,18 @@ impl Line {
             });
         }
         self.text.push_str("docker");
-        if let Some(url) = engine {
-            self.option("-H", "host", url);
+        let Some(engine) = engine else { return };
+        match engine.url.strip_prefix("context:") {
+            Some(name) => self.option("--context", "host", name),
+            None => self.option("-H", "host", &engine.url),
+        }
+        if let Some(tls) = &engine.tls {
+            self.word("--tlsverify");
+            for (option, name) in
+                [("--tlscacert", "ca.pem"), ("--tlscert", "cert.pem"), ("--tlskey", "key.pem")]
+            {
+                self.option(option, "host", &format!("{tls}/{name}"));
+            }
         }
     }
 

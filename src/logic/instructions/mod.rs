@@ -16,7 +16,7 @@ pub use compose::Compose;
 pub use quote::quote;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{Action, Change, Container, Host, Joins, Object, State};
+use crate::record::{Action, Change, Container, Endpoint, Host, Joins, Object, State};
 use line::{After, Line};
 
 /// What the names of the suite's own labels begin with.
@@ -136,7 +136,7 @@ impl Manner<'_> {
         let engine = self.engine(container)?;
         let joins = Joins::of(container)?;
         let at_once = started && joins.further.is_empty();
-        line.docker(After::Success, engine.as_deref());
+        line.docker(After::Success, engine.as_ref());
         match (at_once, self.detach) {
             (true, true) => line.word("run -d"),
             (true, false) => line.word("run"),
@@ -144,7 +144,7 @@ impl Manner<'_> {
         }
         create::append(&mut line, container, &joins, &(self.labels)(container))?;
         for network in &joins.further {
-            line.docker(After::Success, engine.as_deref());
+            line.docker(After::Success, engine.as_ref());
             line.word("network connect");
             line.each("--alias", "networks", &network.aliases);
             line.maybe("--ip", "networks", network.ipv4_address.as_ref());
@@ -153,7 +153,7 @@ impl Manner<'_> {
             line.value("id", container.id.as_str());
         }
         if started && !at_once {
-            line.docker(After::Success, engine.as_deref());
+            line.docker(After::Success, engine.as_ref());
             line.word(if self.detach { "start" } else { "start --attach" });
             line.value("id", container.id.as_str());
         }
@@ -168,14 +168,14 @@ impl Manner<'_> {
             self.stop(line, container)?;
         }
         let engine = self.engine(container)?;
-        line.docker(After::Anything, engine.as_deref());
+        line.docker(After::Anything, engine.as_ref());
         line.word("rm -f -v");
         line.value("id", container.id.as_str());
         Ok(())
     }
 
     fn stop(&self, line: &mut Line, container: &Container) -> Result<()> {
-        line.docker(After::Success, self.engine(container)?.as_deref());
+        line.docker(After::Success, self.engine(container)?.as_ref());
         line.word("stop");
         line.maybe("-t", "stop_timeout", container.stop_timeout.as_ref());
         line.value("id", container.id.as_str());
@@ -183,30 +183,30 @@ impl Manner<'_> {
     }
 
     fn simple(&self, line: &mut Line, container: &Container, words: &[&str]) -> Result<()> {
-        line.docker(After::Success, self.engine(container)?.as_deref());
+        line.docker(After::Success, self.engine(container)?.as_ref());
         words.iter().for_each(|word| line.word(word));
         line.value("id", container.id.as_str());
         Ok(())
     }
 
-    /// The URL of the engine that the container is on or to be on, if the lines name any.
-    fn engine(&self, container: &Container) -> Result<Option<String>> {
+    /// The engine that the container is on or to be on, if the lines name any.
+    fn engine(&self, container: &Container) -> Result<Option<Endpoint>> {
         if self.hosts { engine(container) } else { Ok(None) }
     }
 }
 
-/// The URL of the engine that the container is on or to be on; nothing when it names no host.
-fn engine(container: &Container) -> Result<Option<String>> {
+/// The engine that the container is on or to be on; nothing when it names no host.
+fn engine(container: &Container) -> Result<Option<Endpoint>> {
     let Some(host) = &container.host else { return Ok(None) };
     let local = Host::local();
-    match host.url.as_deref() {
-        Some("") | None if host.id != local.id => {
+    match host.endpoint().filter(|engine| !engine.url.is_empty()) {
+        None if host.id != local.id => {
             Err(Error::new(Kind::BadInput, format_args!("host {:?}", host.id))
                 .why("it has no \"url\"")
                 .remedy("let cccf-host name the host, or leave hosts out with --no-host"))
         }
-        Some("") | None => Ok(Some(local.url)),
-        Some(url) => Ok(Some(url.to_owned())),
+        None => Ok(Some(Endpoint::from(&local))),
+        found => Ok(found),
     }
 }
 

@@ -257,6 +257,14 @@ fn the_engine_is_the_one_that_the_host_names() {
     let line = |value| host(value).unwrap().line.unwrap();
     assert_eq!(line(json!({"id": "a", "url": "ssh://u@h"})), "docker -H ssh://u@h kill web");
     assert_eq!(line(json!({"id": "local"})), "docker -H unix:///var/run/docker.sock kill web");
+    let named = json!({"id": "a", "url": "context:far"});
+    assert_eq!(line(named), "docker --context far kill web");
+    let tls = json!({"id": "a", "url": "tcp://h:2376", "tls": "/etc/my tls"});
+    assert_eq!(
+        line(tls),
+        "docker -H tcp://h:2376 --tlsverify --tlscacert '/etc/my tls/ca.pem' \
+         --tlscert '/etc/my tls/cert.pem' --tlskey '/etc/my tls/key.pem' kill web"
+    );
     for bad in [json!({"id": "a"}), json!({"id": "a", "url": ""})] {
         let told = host(bad).unwrap_err().to_string();
         assert!(told.starts_with("host \"a\": it has no \"url\"; "), "{told}");

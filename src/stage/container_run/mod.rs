@@ -9,19 +9,19 @@ use super::changes::{self, Work};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Stdio;
 use crate::record::{
-    Action, Change, Checkpoint, Container, Host, HostRef, Of, Owner, Record, State,
+    Action, Change, Checkpoint, Container, Endpoint, Host, HostRef, Of, Owner, Record, State,
 };
 use engines::Engines;
 use hand::Hand;
 
 /// Serves standard input to its end, `jobs` containers at a time. A container that names no owner
-/// becomes one of `owner`'s.
+/// becomes one of `owner`'s. With `insecure` engines at `tcp://` may be spoken to without TLS.
 ///
 /// # Errors
 /// When a stream fails. Also when the engine of a host was never there: the changes for it have
 /// been passed on as failed by then.
-pub fn run(stdio: Stdio, jobs: NonZeroUsize, owner: Owner) -> Result<()> {
-    let runner = Runner { owner, engines: Engines::default() };
+pub fn run(stdio: Stdio, jobs: NonZeroUsize, owner: Owner, insecure: bool) -> Result<()> {
+    let runner = Runner { owner, engines: Engines::new(insecure, &stdio.report) };
     changes::serve(stdio, jobs, &runner)?;
     runner.engines.never_there().map_or(Ok(()), Err)
 }
@@ -35,17 +35,17 @@ impl Work for Runner {
     fn change(&self, change: &mut Change) -> Result<()> {
         let Change { action, container, current, .. } = change;
         let owner = container.owner.as_ref().unwrap_or(&self.owner).clone();
-        let (host, url) = host(container)?;
-        let engine = self.engines.of(&url)?;
+        let (host, endpoint) = host(container)?;
+        let engine = self.engines.of(&endpoint)?;
         let hand = Hand { engine: &engine, owner: &owner };
         let found = match action {
             Action::Add => Some(hand.add(container)?),
             Action::Keep => Some(hand.keep(container)?),
-            Action::Replace if is_elsewhere(current, &url) => {
+            Action::Replace if is_elsewhere(current, &endpoint) => {
                 let new = hand.add(container)?;
                 if let Some(old) = current {
                     let left = |hand: &Hand| hand.leave(old, &new.docker_id);
-                    let outcome = self.hand_of(old, &url, &owner, left);
+                    let outcome = self.hand_of(old, &endpoint, &owner, left);
                     outcome.map_err(|why| why.at("the new one runs, the old one"))?;
                 }
                 Some(new)
@@ -53,13 +53,13 @@ impl Work for Runner {
             Action::Replace => {
                 hand.prepare(container)?;
                 if let Some(current) = current {
-                    self.hand_of(current, &url, &owner, |hand| hand.clear(current).map(drop))?;
+                    self.hand_of(current, &endpoint, &owner, |hand| hand.clear(current).map(drop))?;
                 }
                 let remade = hand.make(container);
                 if let Some(old) = current.as_ref()
                     && old.private_network != container.private_network
                 {
-                    self.hand_of(old, &url, &owner, |hand| hand.leave_network(old))?;
+                    self.hand_of(old, &endpoint, &owner, |hand| hand.leave_network(old))?;
                 }
                 Some(remade.map_err(|why| why.at("the old one is gone, the new one"))?)
             }
@@ -96,32 +96,32 @@ impl Runner {
     fn hand_of(
         &self,
         current: &Container,
-        url: &str,
+        endpoint: &Endpoint,
         owner: &Owner,
         act: impl FnOnce(&Hand) -> Result<()>,
     ) -> Result<()> {
-        let url = match current.host {
+        let endpoint = match current.host {
             Some(_) => host(current)?.1,
-            None => url.to_owned(),
+            None => endpoint.clone(),
         };
-        act(&Hand { engine: &*self.engines.of(&url)?, owner })
+        act(&Hand { engine: &*self.engines.of(&endpoint)?, owner })
     }
 }
 
 /// Whether the container that is replaced is on another host. It goes when the new one runs.
-fn is_elsewhere(current: &Option<Container>, url: &str) -> bool {
+fn is_elsewhere(current: &Option<Container>, endpoint: &Endpoint) -> bool {
     let old = current.as_ref().filter(|old| old.host.is_some()).map(host);
-    matches!(old, Some(Ok((_, old))) if old != url)
+    matches!(old, Some(Ok((_, old))) if old.url != endpoint.url)
 }
 
-/// The host that a container is to be on, this machine when none is named, and its engine's URL.
-fn host(container: &Container) -> Result<(HostRef, String)> {
+/// The host that a container is to be on, this machine when none is named, and its engine.
+fn host(container: &Container) -> Result<(HostRef, Endpoint)> {
     let local = Host::local();
     match &container.host {
-        None => Ok((local.as_ref(), local.url)),
-        Some(host) => match &host.url {
-            Some(url) => Ok((host.clone(), url.clone())),
-            None if host.id == local.id => Ok((local.as_ref(), local.url)),
+        None => Ok((local.as_ref(), Endpoint::from(&local))),
+        Some(host) => match host.endpoint() {
+            Some(endpoint) => Ok((host.clone(), endpoint)),
+            None if host.id == local.id => Ok((local.as_ref(), Endpoint::from(&local))),
             None => Err(Error::new(Kind::BadInput, format_args!("host \"{}\"", host.id))
                 .why("it has no \"url\"")
                 .remedy("let cccf-host name the host")),

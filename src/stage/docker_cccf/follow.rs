@@ -15,7 +15,7 @@ use super::{Listing, Options, checkpoint, each_at_once, left_out, on};
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Container, ContainerId, Host, Object, Owner, Record, State};
+use crate::record::{Container, ContainerId, Endpoint, Host, Object, Owner, Record, State};
 
 /// The first wait before an engine is tried again; it doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -29,9 +29,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Lists, and tells what changes until nobody reads any more.
 pub(super) fn run(output: Output, report: &Report, options: Arc<Options>) -> Result<()> {
     let (to, news) = mpsc::channel();
-    for (at, host) in options.hosts.iter().enumerate() {
-        let (url, owner, to) = (host.url.clone(), options.owner.clone(), to.clone());
-        std::thread::spawn(move || listen(at, &url, owner.as_ref(), &to));
+    for at in 0..options.hosts.len() {
+        let (endpoint, owner, to) = (options.endpoint(at), options.owner.clone(), to.clone());
+        std::thread::spawn(move || listen(at, &endpoint, owner.as_ref(), &to));
     }
     std::thread::spawn(move || {
         crate::pipe::reader_leaves();
@@ -55,13 +55,13 @@ enum News {
 }
 
 /// Listens to one engine, for ever.
-fn listen(at: usize, url: &str, owner: Option<&Owner>, to: &Sender<News>) {
+fn listen(at: usize, endpoint: &Endpoint, owner: Option<&Owner>, to: &Sender<News>) {
     let mut pause = BACK_OFF.0;
     loop {
         // Before the listing that `Up` brings about: between them nothing is missed.
         let since = Timestamp::now();
         let begun = Instant::now();
-        let why = match Engine::connect(url).map(Arc::new) {
+        let why = match Engine::connect(endpoint).map(Arc::new) {
             Ok(engine) if to.send(News::Up(at, engine.clone())).is_ok() => {
                 let mut changed = |id| to.send(News::Changed(at, id)).is_ok();
                 engine.watch(owner, since, &mut changed)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Checkpoint, Container, Host, Of, Owner, Record, State};
+use crate::record::{Checkpoint, Container, Endpoint, Host, Of, Owner, Record, State};
 
 pub use label::Label;
 
@@ -19,6 +19,8 @@ pub use label::Label;
 pub struct Options {
     /// Whose engines are asked.
     pub hosts: Vec<Host>,
+    /// Whether those at `tcp://` may be spoken to without TLS.
+    pub insecure: bool,
     /// Only this owner's containers.
     pub owner: Option<Owner>,
     /// Only containers with all of these labels.
@@ -42,6 +44,9 @@ pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
         let what = format!("host \"{}\" stands twice", twice.id);
         return Err(Error::new(Kind::BadInput, what));
     }
+    (0..options.hosts.len())
+        .filter_map(|at| options.endpoint(at).caution())
+        .for_each(|caution| report.note(&caution));
     let options = Arc::new(options);
     if options.follow {
         follow::run(output, report, options)
@@ -58,7 +63,7 @@ fn list(mut output: Output, report: &Report, options: Arc<Options>) -> Result<()
     let mut failed = None;
     let ask = {
         let options = options.clone();
-        move |at: usize| Listing::of(&Engine::connect(&options.hosts[at].url)?, &options)
+        move |at: usize| Listing::of(&Engine::connect(&options.endpoint(at))?, &options)
     };
     for (host, listed) in options.hosts.iter().zip(each_at_once(0..options.hosts.len(), ask)) {
         match listed {
@@ -155,6 +160,11 @@ fn checkpoint(count: u64, options: &Options) -> Checkpoint {
 }
 
 impl Options {
+    /// How the engine of a host is reached, which is told by its place in the list.
+    fn endpoint(&self, at: usize) -> Endpoint {
+        Endpoint::from(&self.hosts[at]).insecure(self.insecure)
+    }
+
     /// Whether a container belongs into the listing. The suite's own do in any state: one that is
     /// declared and does not run is something to be mended.
     fn lists(&self, found: &Found) -> bool {
@@ -195,6 +205,7 @@ mod tests {
         let options = |owner: Option<&str>, all| Options {
             labels: Vec::new(),
             hosts: vec![Host::local()],
+            insecure: false,
             owner: owner.map(|o| o.parse().unwrap()),
             all,
             follow: false,

@@ -13,7 +13,8 @@ use crate::adapter::ovs::Ovs;
 use crate::error::{Error, Kind, Result, Within};
 use crate::pipe::{Output, Reader, Report, Stdio};
 use crate::record::{
-    self, Action, Addressing, Container, ContainerId, Ifname, LinkKind, Mac, NotA, Parent, VlanId,
+    self, Action, Addressing, Container, ContainerId, Endpoint, Ifname, LinkKind, Mac, NotA,
+    Parent, VlanId,
 };
 use crate::stage::changes::{serve, serve_from};
 
@@ -144,7 +145,7 @@ fn find(named: &Named, id: &ContainerId, goes: bool) -> Result<Container> {
     if let Some(netns) = named.namespace() {
         return Ok(Container { netns: Some(netns), ..stand_in(id) });
     }
-    let engine = Engine::connect(&named.host)?;
+    let engine = Engine::connect(&Endpoint::at(&named.host))?;
     match engine.find(id)? {
         Some(found) => Ok(found.container),
         None if goes => Ok(stand_in(id)),

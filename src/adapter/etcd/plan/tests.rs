@@ -116,7 +116,7 @@ fn entry(owner: &str, container: &str, address: &str, duid: &str, since: i64) ->
         address: address.parse().unwrap(),
         duid: duid.parse().ok(),
         mac: None,
-        host: Some(HostRef { id: "north".into(), url: None, rest: Default::default() }),
+        host: Some(HostRef { id: "north".into(), url: None, tls: None, rest: Default::default() }),
         owner: Some(owner.clone()),
         since: at(since),
         until: None,

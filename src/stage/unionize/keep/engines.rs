@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::super::lock;
 use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Container, Docker, State};
+use crate::record::{Container, Docker, Endpoint, State};
 
 /// The first wait before an engine is tried again; it doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
@@ -65,7 +65,10 @@ impl Engines {
     /// Tries each of them, the first time that it is called.
     pub fn connect(&self) {
         self.tried.call_once(|| {
-            let reached = self.urls.iter().map(|url| Engine::connect(url).ok().map(Arc::new));
+            let reached = self.urls.iter().map(|url| {
+                let engine = Engine::connect(&Endpoint::at(url));
+                engine.ok().map(Arc::new)
+            });
             *lock(&self.reached) = reached.collect();
         });
     }
@@ -90,7 +93,7 @@ impl Engines {
         loop {
             // Before what `Up` brings about: between them nothing is missed.
             let (since, begun) = (Timestamp::now(), Instant::now());
-            let why = match Engine::connect(&self.urls[at]).map(Arc::new) {
+            let why = match Engine::connect(&Endpoint::at(&self.urls[at])).map(Arc::new) {
                 Ok(engine) => {
                     lock(&self.reached)[at] = Some(engine.clone());
                     if !tell(News::Up(at)) {

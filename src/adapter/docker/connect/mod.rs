@@ -1,0 +1,99 @@
+//! The ways to an engine.
+
+mod context;
+mod ssh;
+mod tls;
+mod url;
+
+use std::time::{Duration, Instant};
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+use super::error::failure;
+use crate::error::{Error, Kind, Result};
+use crate::record::Endpoint;
+use url::{OLDEST, Way};
+
+pub(super) use ssh::Forward;
+pub use url::{Api, Release};
+
+/// How long an engine may take to be reached and to say that it is there.
+pub const REACH: Duration = Duration::from_secs(30);
+
+/// An engine that answers.
+pub(super) struct Connected {
+    pub(super) docker: Docker,
+    /// What carries the calls, for as long as it lives.
+    pub(super) forward: Option<Forward>,
+    pub(super) release: Option<Release>,
+    /// Whether its kernel is this machine's.
+    pub(super) is_here: bool,
+}
+
+/// Reaches the engine and makes sure that it answers and is not too old.
+pub(super) fn connect(
+    runtime: &Runtime,
+    endpoint: &Endpoint,
+    patience: Duration,
+) -> Result<Connected> {
+    let until = Instant::now() + patience;
+    let doing = || format!("connect to {}", endpoint.url);
+    let endpoint = match Way::of(&endpoint.url)? {
+        Way::Context(name) => context::read(&name).map_err(|why| why.at(doing()))?,
+        _ => endpoint.clone(),
+    };
+    let way = Way::of(&endpoint.url)?;
+    let is_here = matches!(way, Way::Unix(_));
+    let (docker, forward) = open(way, &endpoint, until).map_err(|why| why.at(doing()))?;
+    let left = || until.saturating_duration_since(Instant::now());
+    let late = |_| {
+        Error::new(Kind::TimedOut, doing())
+            .why(format_args!("no answer within {} ms", patience.as_millis()))
+    };
+    let answered = runtime.block_on(async { timeout(left(), docker.ping()).await });
+    if let Err(why) = answered.map_err(late)? {
+        let told = forward.as_ref().and_then(Forward::complaint);
+        return Err(told.map_or_else(|| failure(doing(), &why), |told| told.at(doing())));
+    }
+    // Who answers, but not this, is behind a proxy that lets less through.
+    let version = runtime.block_on(async { timeout(left(), docker.version()).await });
+    let release = version.map_err(late)?.ok().and_then(Release::of);
+    match &release {
+        Some(release) if release.api < OLDEST => Err(Error::new(Kind::Refused, doing())
+            .why(format_args!("the engine is too old: {release}, needed is API {OLDEST}"))
+            .remedy("upgrade it to Docker 20.10 or later")),
+        _ => Ok(Connected { docker, forward, release, is_here }),
+    }
+}
+
+/// Makes ready what calls go through.
+fn open(way: Way, endpoint: &Endpoint, until: Instant) -> Result<(Docker, Option<Forward>)> {
+    let patience = PATIENCE.as_secs();
+    let unusable = |why| failure("set up the connection", &why);
+    let unix = |path: &str| {
+        Docker::connect_with_unix(path, patience, API_DEFAULT_VERSION).map_err(unusable)
+    };
+    match way {
+        Way::Unix(path) => Ok((unix(&path)?, None)),
+        Way::Ssh(remote) => {
+            let forward = Forward::open(&remote, until)?;
+            Ok((unix(forward.socket())?, Some(forward)))
+        }
+        Way::Tcp(place) if endpoint.is_open() => {
+            let docker = Docker::connect_with_http(&place, patience, API_DEFAULT_VERSION);
+            Ok((docker.map_err(unusable)?, None))
+        }
+        Way::Tcp(place) => {
+            let pem = tls::Pem::find(endpoint.tls.as_deref())?;
+            let (key, cert, ca) = (&pem.key, &pem.cert, &pem.ca);
+            let docker =
+                Docker::connect_with_ssl(&place, key, cert, ca, patience, API_DEFAULT_VERSION);
+            Ok((docker.map_err(unusable)?, None))
+        }
+        Way::Context(name) => Err(Error::new(Kind::BadInput, format_args!("context \"{name}\""))
+            .why("it is another context's name for an engine")),
+    }
+}
