@@ -3,12 +3,19 @@
 //! A file is there from before its link is made until after that is gone and its lease given
 //! back, so whatever a killed run leaves behind can be found and finished. A file is replaced as a
 //! whole: what is read is the old or the new, never a part.
+//!
+//! A disk takes longer to write a file than the kernel to make a link, so nobody waits for it: a file
+//! is there for every process at once, and on the disk moments later. Where the power goes in between
+//! an empty file may be left, which is taken for none. With the power all links went, too; what is lost
+//! is that this one was there.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use jiff::Timestamp;
 use nix::errno::Errno;
@@ -125,10 +132,22 @@ wire! {
     }
 }
 
+/// How many files may wait for the disk before their writers do.
+const WAITING: usize = 64;
+
 /// The directory with the files.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Attachments {
     dir: PathBuf,
+    /// Where files wait for the disk; absent when their writers do.
+    disk: Option<Disk>,
+}
+
+/// Brings files to the disk, one after the other, on a thread of its own.
+#[derive(Debug)]
+struct Disk {
+    queue: SyncSender<(PathBuf, File)>,
+    thread: JoinHandle<Result<()>>,
 }
 
 /// Nobody else works on an attachment while this is held.
@@ -140,12 +159,12 @@ impl Attachments {
     pub fn open(dir: &Path) -> Result<Attachments> {
         let doing = || format!("make directory {}", dir.display());
         DirBuilder::new().recursive(true).mode(0o700).create(dir).doing(doing())?;
-        Ok(Attachments { dir: dir.to_owned() })
+        Ok(Attachments { dir: dir.to_owned(), disk: Some(Disk::start()?) })
     }
 
     /// The directory at `dir`, to be read if it is there.
     pub fn at(dir: &Path) -> Attachments {
-        Attachments { dir: dir.to_owned() }
+        Attachments { dir: dir.to_owned(), disk: None }
     }
 
     /// Waits until no other process works on the attachment `link`, and keeps others off it.
@@ -198,13 +217,16 @@ impl Attachments {
     pub fn get(&self, link: &Ifname) -> Result<Option<Attachment>> {
         let path = self.path(link);
         match fs::read(&path) {
+            Ok(bytes) if bytes.is_empty() => Ok(None),
             Ok(bytes) => parse(&path, link, &bytes).map(Some),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e).doing(format_args!("read {}", path.display())),
         }
     }
 
-    /// Writes an attachment in place of what was there of it; on disk when this returns.
+    /// Writes an attachment in place of what was there of it. A process that is killed, or another,
+    /// finds it when this returns; it is on the disk soon after, and when [`Attachments::settle`]
+    /// has returned.
     pub fn put(&self, attachment: &Attachment) -> Result<()> {
         let path = self.path(&attachment.link);
         let doing = || format!("write {}", path.display());
@@ -216,8 +238,19 @@ impl Attachments {
         let mut file =
             open.create(true).truncate(true).write(true).mode(0o600).open(&new).doing(doing())?;
         file.write_all(&text).doing(doing())?;
-        file.sync_data().doing(doing())?;
-        fs::rename(&new, &path).doing(doing())
+        fs::rename(&new, &path).doing(doing())?;
+        match &self.disk {
+            Some(disk) => disk.bring(path, file),
+            None => sync(&path, &file),
+        }
+    }
+
+    /// Waits until all that was written is on the disk; from then on writers wait for it themselves.
+    ///
+    /// # Errors
+    /// The first that the disk had.
+    pub fn settle(&mut self) -> Result<()> {
+        self.disk.take().map_or(Ok(()), Disk::settle)
     }
 
     /// Forgets an attachment.
@@ -263,6 +296,36 @@ impl Attachments {
     fn path(&self, link: &Ifname) -> PathBuf {
         self.dir.join(format!("{link}.json"))
     }
+}
+
+impl Disk {
+    fn start() -> Result<Disk> {
+        let (queue, files) = sync_channel::<(PathBuf, File)>(WAITING);
+        let bring = move || {
+            let synced = files.iter().map(|(path, file)| sync(&path, &file));
+            synced.fold(Ok(()), |outcome, synced| outcome.and(synced))
+        };
+        let thread = thread::Builder::new().spawn(bring).doing("start thread")?;
+        Ok(Disk { queue, thread })
+    }
+
+    fn bring(&self, path: PathBuf, file: File) -> Result<()> {
+        let gone = |_| Error::new(Kind::Bug, "write to the disk").why("nobody does it any more");
+        self.queue.send((path, file)).map_err(gone)
+    }
+
+    fn settle(self) -> Result<()> {
+        drop(self.queue);
+        let died = |_| Err(Error::new(Kind::Bug, "write to the disk").why("the thread panicked"));
+        self.thread.join().unwrap_or_else(died)
+    }
+}
+
+/// Waits until a file is on the disk under its name, unless that is another's by now.
+fn sync(path: &Path, file: &File) -> Result<()> {
+    let is_there = || Ok(file.metadata()?.nlink() > 0);
+    let synced = is_there().and_then(|there| if there { file.sync_all() } else { Ok(()) });
+    synced.doing(format_args!("write {} to the disk", path.display()))
 }
 
 /// What says whether the rest can be read.
@@ -341,6 +404,21 @@ mod tests {
         place.0.remove(&link).unwrap();
         place.0.remove(&link).unwrap();
         assert_eq!(place.0.get(&link).unwrap(), None);
+    }
+
+    #[test]
+    fn what_loss_of_power_has_emptied_is_none() {
+        let mut place = Place::new("power");
+        let attachment = sample("lpg");
+        fs::write(place.0.dir.join("lpg.json"), "").unwrap();
+        assert_eq!(place.0.get(&attachment.link).unwrap(), None);
+        assert_eq!(place.0.list().unwrap(), (vec![], vec![]));
+        for _ in 0..2 * WAITING {
+            place.0.put(&attachment).unwrap();
+        }
+        place.0.settle().unwrap();
+        place.0.put(&attachment).unwrap();
+        assert_eq!(place.0.list().unwrap(), (vec![attachment], vec![]));
     }
 
     #[test]

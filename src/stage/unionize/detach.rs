@@ -448,6 +448,14 @@ fn unroute(known: &Attachment, inside: &Inside, rules: &[Rule], routes: &[Route]
     routes.iter().try_for_each(|route| inside.netlink.remove_route(index, route).map(drop))
 }
 
+impl Drop for Keeper<'_> {
+    fn drop(&mut self) {
+        if let Err(why) = self.attachments.settle() {
+            self.report.failed(&why);
+        }
+    }
+}
+
 fn is_lent(known: &Attachment) -> bool {
     known.lent.is_some()
 }
