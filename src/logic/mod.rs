@@ -17,3 +17,4 @@ pub mod resolv;
 pub mod rules;
 pub mod scale;
 pub mod template;
+pub mod watch;

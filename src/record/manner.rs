@@ -92,6 +92,19 @@ checked_text!(
     "a signal (such as SIGTERM, TERM or 15)"
 );
 
+impl Signal {
+    /// The signal of that number on Linux, by its name; nothing for the numbers of real-time signals.
+    pub fn numbered(number: u8) -> Option<Signal> {
+        const NAMES: [&str; 31] = [
+            "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV",
+            "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN",
+            "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+        ];
+        let name = NAMES.get(usize::from(number).checked_sub(1)?)?;
+        format!("SIG{name}").parse().ok()
+    }
+}
+
 checked_text!(
     /// What an image is for: `os[/architecture[/variant]]`.
     Platform,
@@ -215,6 +228,14 @@ mod tests {
             "container:db".parse::<IpcMode>().is_ok() && "container:".parse::<IpcMode>().is_err()
         );
         assert!("host".parse::<PidMode>().is_ok() && "private".parse::<PidMode>().is_err());
+    }
+
+    #[test]
+    fn a_number_has_a_name() {
+        let name = |number| Signal::numbered(number).map(|signal| signal.to_string());
+        assert_eq!(name(9).as_deref(), Some("SIGKILL"));
+        assert_eq!(name(31).as_deref(), Some("SIGSYS"));
+        assert_eq!((name(0), name(32)), (None, None));
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub use rate::Rate;
 pub use requires::{Affinity, Constraint, LabelTest, Peer, Requires};
 pub use route::{BadWords, Fate, MAIN_TABLE, Route, Rule};
 pub use shape::{Shape, schema_of};
-pub use sight::{Happening, Sight};
+pub use sight::{Happening, Sample, Sight};
 pub use size::{Bytes, Cpus, Swap, Ulimit};
 pub use span::Span;
 pub use text::NotA;

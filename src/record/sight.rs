@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Health, Signal, State, Subject, What};
+use super::{Health, Signal, State, Subject, Usage, What};
 
 /// A container, as an engine has it at a moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,4 +66,15 @@ pub struct Happening {
     pub health: Option<Health>,
     /// Its name before.
     pub was: Option<String>,
+}
+
+/// What a container used until a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The engine's own id of it.
+    pub docker_id: String,
+    /// When, by the engine's clock.
+    pub at: Timestamp,
+    /// What; never [`Usage::cpus`], which takes two samples.
+    pub usage: Usage,
 }

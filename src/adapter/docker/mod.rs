@@ -23,6 +23,8 @@ mod origin;
 mod ports;
 mod pull;
 mod read;
+mod sight;
+mod stats;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

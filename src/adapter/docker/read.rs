@@ -199,7 +199,7 @@ impl Inspected {
     }
 }
 
-fn state(state: &ContainerState) -> Option<State> {
+pub(super) fn state(state: &ContainerState) -> Option<State> {
     Some(match state.status? {
         ContainerStateStatusEnum::EMPTY => return None,
         ContainerStateStatusEnum::CREATED => State::Created,
@@ -214,7 +214,7 @@ fn state(state: &ContainerState) -> Option<State> {
 }
 
 /// When it was last started; Docker writes the year 1 for never.
-fn started_at(state: &ContainerState) -> Option<Timestamp> {
+pub(super) fn started_at(state: &ContainerState) -> Option<Timestamp> {
     let at: Timestamp = state.started_at.as_deref()?.parse().ok()?;
     (at > Timestamp::UNIX_EPOCH).then_some(at)
 }
