@@ -234,7 +234,7 @@ fn following_ends_when_nobody_reads() {
 
 #[test]
 fn hosts_that_cannot_be_spoken_to_are_told() {
-    for (url, status) in [("tcp://127.0.0.1:2375", 1), ("ssh://h", 1), ("nonsense", 64)] {
+    for (url, status) in [("tcp://127.0.0.1:2375", 1), ("ssh://-h", 64), ("nonsense", 64)] {
         for mode in [&["--host", url][..], &["--follow", "--host", url]] {
             let output = docker_cccf(mode);
             assert_eq!(output.status.code(), Some(status), "{output:?}");
