@@ -574,6 +574,35 @@ fn a_checkpoint_sweeps_what_was_not_listed_and_is_gone() {
 }
 
 #[test]
+fn what_rests_keeps_its_lease_and_what_begins_again_is_plugged_in() {
+    let Some(mut site) = Site::or_skip("what_rests_keeps_its_lease") else { return };
+    let space = site.space("c1");
+    let web = container("web", &space.path);
+    let one = |site: &Site, action: &str| {
+        let done = site.unionize(&[], &[change(action, &web)]);
+        assert_eq!(done.status, Some(0), "{action}: {}", done.stderr);
+        let record = done.records()[0].clone();
+        assert_eq!(record["status"], "done", "{action}");
+        record["container"].clone()
+    };
+    one(&site, "stop");
+    assert_eq!((site.remembered().len(), site.leases().len()), (0, 0), "it was not plugged in");
+    let first = one(&site, "start")["interfaces"][0]["addresses"][0]["address"].clone();
+    assert!(first.is_string());
+    for action in ["stop", "kill", "pause"] {
+        assert_eq!(one(&site, action).get("interfaces"), None, "{action}");
+        assert_eq!((site.remembered().len(), site.leases().len()), (1, 1), "{action}");
+    }
+    for action in ["start", "restart", "unpause"] {
+        let container = one(&site, action);
+        assert_eq!(container["interfaces"][0]["addresses"][0]["address"], first, "{action}");
+    }
+    site.detach(&web);
+    space.remove();
+    site.nothing_is_left();
+}
+
+#[test]
 fn renew_gives_leases_more_time_and_sweeps() {
     let Some(mut site) = Site::or_skip("renew_gives_leases_more_time_and_sweeps") else { return };
     let space = site.space("c1");

@@ -177,6 +177,23 @@ fn what_goes_is_reserved_no_more_and_closed() {
 }
 
 #[test]
+fn what_rests_stays_bound() {
+    let place = Place::new("rests");
+    let resting = |action: &str| change(action, "web-1", "2001:db8:1::a");
+    let done = place.run(&[resting("stop")]);
+    assert_eq!((place.open().len(), &done.records[0]["action"]), (0, &json!("stop")));
+    for action in ["add", "start", "restart", "unpause"] {
+        assert_eq!(words(&place.run(&[resting(action)])), ["binding web-1 2001:db8:1::a"]);
+    }
+    for action in ["stop", "kill", "pause"] {
+        let done = place.run(&[resting(action), checkpoint("edge")]);
+        assert_eq!(done.records, [resting(action), checkpoint("edge")], "{action}");
+        assert_eq!(place.open(), ["web-1 2001:db8:1::a"], "{action}");
+        assert_eq!(place.reserved().len(), 1, "{action}");
+    }
+}
+
+#[test]
 fn a_successor_with_the_same_identity_keeps_its_reservation() {
     let place = Place::new("successor");
     let address = "2001:db8:1::a";

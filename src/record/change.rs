@@ -18,14 +18,52 @@ pub enum Action {
     Replace,
     /// Leave it as it is, after making sure that all of it is so.
     Keep,
+    /// Make it run; it is there.
+    Start,
+    /// Ask it to end, and end it when it does not.
+    Stop,
+    /// Stop it, if it runs, and start it.
+    Restart,
+    /// End it at once.
+    Kill,
+    /// Freeze it where it is.
+    Pause,
+    /// Let it go on from there.
+    Unpause,
 }
 
-as_json_word!(Action "an action (add, remove, replace or keep)" {
+as_json_word!(Action "an action (add, remove, replace, keep, start, stop, restart, kill, pause or unpause)" {
     Add "add",
     Remove "remove",
     Replace "replace",
     Keep "keep",
+    Start "start",
+    Stop "stop",
+    Restart "restart",
+    Kill "kill",
+    Pause "pause",
+    Unpause "unpause",
 });
+
+impl Action {
+    /// Whether it is done to a container that is there, which stays what and where it is.
+    pub fn operates(self) -> bool {
+        match self {
+            Action::Add | Action::Remove | Action::Replace | Action::Keep => false,
+            Action::Start
+            | Action::Stop
+            | Action::Restart
+            | Action::Kill
+            | Action::Pause
+            | Action::Unpause => true,
+        }
+    }
+
+    /// Whether it leaves a container that is there and at rest: ended or frozen.
+    pub fn rests(self) -> bool {
+        matches!(self, Action::Stop | Action::Kill | Action::Pause)
+    }
+}
 
 document! {
     /// One difference between what is wanted and what is there.

@@ -19,6 +19,7 @@ mod limits;
 mod list;
 mod mounts;
 mod network;
+mod operate;
 mod origin;
 mod ports;
 mod pull;
@@ -34,7 +35,7 @@ use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-    StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
@@ -266,25 +267,6 @@ impl Engine {
         self.runtime
             .block_on(self.docker.start_container(docker_id, None))
             .map_err(|why| failure("start container", &why))
-    }
-
-    /// Lets a frozen container go on; does nothing to one that is not frozen.
-    pub fn unpause(&self, docker_id: &str) -> Result<()> {
-        match self.runtime.block_on(self.docker.unpause_container(docker_id)) {
-            Err(why) if status(&why) != Some(409) => Err(failure("unpause container", &why)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Asks a container to end, waits so long for it, and ends it then.
-    pub fn stop(&self, docker_id: &str, wait: Duration) -> Result<()> {
-        let seconds = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX);
-        let options = StopContainerOptionsBuilder::default().t(seconds).build();
-        let docker = self.docker.clone().with_timeout(wait.saturating_add(PATIENCE));
-        match self.runtime.block_on(docker.stop_container(docker_id, Some(options))) {
-            Err(why) if !is_missing(&why) => Err(failure("stop container", &why)),
-            _ => Ok(()),
-        }
     }
 
     /// Takes a container away, with its anonymous volumes, whatever state it is in, and returns

@@ -112,6 +112,14 @@ impl Manner<'_> {
                 self.remove(&mut line, &old)?;
                 self.made(line, container, true)
             }
+            Action::Start => self.only(line, container, &["start"]),
+            Action::Kill => self.only(line, container, &["kill"]),
+            Action::Pause => self.only(line, container, &["pause"]),
+            Action::Unpause => self.only(line, container, &["unpause"]),
+            Action::Stop | Action::Restart => {
+                self.ask(&mut line, container, change.action.as_str())?;
+                Ok(Written { line: Some(line.finish()?), left_out: None })
+            }
         }
     }
 
@@ -175,11 +183,22 @@ impl Manner<'_> {
     }
 
     fn stop(&self, line: &mut Line, container: &Container) -> Result<()> {
+        self.ask(line, container, "stop")
+    }
+
+    /// A command that asks the container to end, with the time that it has for that.
+    fn ask(&self, line: &mut Line, container: &Container, command: &str) -> Result<()> {
         line.docker(After::Success, self.engine(container)?.as_ref());
-        line.word("stop");
+        line.word(command);
         line.maybe("-t", "stop_timeout", container.stop_timeout.as_ref());
         line.value("id", container.id.as_str());
         Ok(())
+    }
+
+    /// One command and no other.
+    fn only(&self, mut line: Line, container: &Container, words: &[&str]) -> Result<Written> {
+        self.simple(&mut line, container, words)?;
+        Ok(Written { line: Some(line.finish()?), left_out: None })
     }
 
     fn simple(&self, line: &mut Line, container: &Container, words: &[&str]) -> Result<()> {

@@ -210,6 +210,21 @@ fn a_change_is_done_by_one_line() {
 }
 
 #[test]
+fn what_is_done_to_a_container_is_docker_s_command_of_that_name() {
+    for action in ["start", "stop", "restart", "kill", "pause", "unpause"] {
+        let wanted = format!("docker {action} web");
+        assert_eq!(changed(action, Some("exited"), None), Some(wanted));
+    }
+    let polite = json!({"stop_timeout": 5});
+    for action in ["stop", "restart"] {
+        let change = json!({"action": action, "container": document(polite.clone())});
+        let change: Change = serde_json::from_value(change).unwrap();
+        let line = manner(Command::Run).change(&change).unwrap().line.unwrap();
+        assert_eq!(line, format!("docker {action} -t 5 web"));
+    }
+}
+
+#[test]
 fn a_container_that_may_take_its_time_is_asked_to_end_first() {
     let polite = json!({"stop_timeout": 5, "host": {"id": "a", "url": "tcp://a"}});
     let replace = |old: Value, new: Value| {

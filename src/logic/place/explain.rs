@@ -19,7 +19,8 @@ impl Placer {
         let from = moved.and_then(|why| why.from.as_ref()?.as_str().map(str::to_owned));
         let mut told = self.explain(&change.container, had_host, outcome);
         told.action = Some(change.action);
-        if change.action == Action::Keep || had_host && change.container.docker.is_some() {
+        let stays = change.action == Action::Keep || change.action.operates();
+        if stays || had_host && change.container.docker.is_some() {
             told.why = told.why.map(|_| "it is there".to_owned());
         } else if change.action == Action::Replace && from.is_none() {
             told.why = told.why.map(|_| "it is made anew where it is".to_owned());

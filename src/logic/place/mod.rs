@@ -89,6 +89,10 @@ impl Placer {
             Action::Keep | Action::Replace => self.stay(change),
             Action::Add if change.container.docker.is_some() => self.stay(change),
             Action::Add => self.arrive(&mut change.container),
+            action => {
+                debug_assert!(action.operates());
+                self.remain(&mut change.container)
+            }
         };
         match outcome {
             Ok(Some(verdict)) => self.carry_out(verdict, change),
@@ -139,6 +143,20 @@ impl Placer {
             self.ground.lift_unknown(being, host);
         }
         completed.map(drop)
+    }
+
+    /// A container that something is done to where it is, whatever becomes of its host.
+    fn remain(&mut self, container: &mut Container) -> Result<Option<Verdict>> {
+        let at = self.complete(container)?;
+        if container.host.is_none() {
+            return Err(Error::new(Kind::BadInput, "it is not known on which host it is")
+                .remedy("take the record from docker-cccf, which names it"));
+        }
+        if let Some(host) = at {
+            let being = self.ground.being(container);
+            self.meet(&container.id, being, host);
+        }
+        Ok(Some(Verdict::Stays))
     }
 
     /// A container that is on a host already.

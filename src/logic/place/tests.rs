@@ -31,6 +31,25 @@ const A: &str = r#"{"kind":"host","id":"a","url":"unix:///a"}"#;
 const B: &str = r#"{"kind":"host","id":"b","url":"unix:///b"}"#;
 
 #[test]
+fn what_is_done_to_a_container_moves_it_nowhere() {
+    const DRAINED: &str = r#"{"id":"a","url":"unix:///a","state":"drain"}"#;
+    const DOWN: &str = r#"{"id":"c","url":"unix:///c","state":"down"}"#;
+    let mut placer = placer(&[DRAINED, B, DOWN]);
+    for action in ["start", "stop", "restart", "kill", "pause", "unpause"] {
+        let action: Action = action.parse().unwrap();
+        for host in ["a", "c"] {
+            let mut told = change(action, host, &format!(r#","host":{{"id":"{host}"}}"#));
+            assert_eq!(placer.change(&mut told), Outcome::Done);
+            let at = told.container.host.unwrap();
+            assert_eq!((&*at.id, at.url), (host, Some(format!("unix:///{host}"))));
+            assert_eq!(told.action, action);
+        }
+        let error = failure(&mut placer, change(action, "unheard-of", ""));
+        assert_eq!(error.kind(), Kind::BadInput, "{error}");
+    }
+}
+
+#[test]
 fn new_ones_go_where_the_fewest_are_and_the_rest_stays() {
     let mut placer = placer(&[A, B]);
     let mut at = |action, id, host| place(&mut placer, action, id, host).unwrap();

@@ -298,6 +298,7 @@ fn applied(current: &[Container], changes: &[Change]) -> Vec<Container> {
                 assert!(there.insert(container.id.clone(), container.clone()).is_some())
             }
             Action::Keep => assert!(there.contains_key(&container.id)),
+            other => panic!("{other} is nobody's but the operator's"),
         }
     }
     there.into_values().collect()

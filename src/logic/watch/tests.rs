@@ -6,7 +6,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn watch() -> Watch {
-    let host = HostRef { id: "h".into(), url: None, rest: Default::default() };
+    let host = HostRef { id: "h".into(), url: None, tls: None, rest: Default::default() };
     Watch::new(host, Some("3/60s".parse().unwrap()))
 }
 

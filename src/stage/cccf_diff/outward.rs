@@ -196,6 +196,7 @@ impl Outward {
             Action::Replace => self.output.line(&format!("~ {id}{host}"))?,
             Action::Keep if change.why.is_empty() => (),
             Action::Keep => self.output.line(&format!("= {id}{host}"))?,
+            action => self.output.line(&format!("= {id}{host}: {action}"))?,
         }
         for why in &change.why {
             for line in differences(&why.field, why.from.as_ref(), why.to.as_ref()) {
@@ -210,9 +211,10 @@ impl Gathered {
     fn count(&mut self, action: Action) {
         self.counts[match action {
             Action::Add => 0,
-            Action::Keep => 1,
             Action::Remove => 2,
             Action::Replace => 3,
+            // The others are done to a container that stays.
+            _ => 1,
         }] += 1;
     }
 
@@ -220,8 +222,8 @@ impl Gathered {
     fn list(&mut self, action: Action, container: &str) {
         let list = match action {
             Action::Add | Action::Replace => List::Add,
-            Action::Keep => List::Keep,
             Action::Remove => List::Remove,
+            _ => List::Keep,
         };
         self.count(action);
         let list = &mut self.lists[list as usize];

@@ -230,7 +230,7 @@ impl Hand<'_> {
 
     /// Makes sure that the container runs, in all of its networks: a run that was killed may have
     /// made it and not put it into the others, and anybody can take it out of one.
-    fn make_run(&self, found: &Found) -> Result<Found> {
+    pub(super) fn make_run(&self, found: &Found) -> Result<Found> {
         let joins = Joins::of(&found.container);
         for network in joins.iter().flat_map(|joins| joins.lacking(&found.joined)) {
             self.engine.join(&found.docker_id, &network)?;
@@ -244,7 +244,7 @@ impl Hand<'_> {
     }
 
     /// The container as it is after its start.
-    fn running(&self, docker_id: &str) -> Result<Found> {
+    pub(super) fn running(&self, docker_id: &str) -> Result<Found> {
         let error = Error::new(Kind::Refused, "start container");
         let looked = self.engine.look(&[docker_id.to_owned()]).pop().unwrap_or(Ok(None))?;
         match looked {
@@ -259,10 +259,10 @@ impl Hand<'_> {
 
     /// Ends and removes the container, politely if it is declared how long that may take.
     fn take_away(&self, found: &Found) -> Result<()> {
-        if let (Some(seconds), true) = (found.container.stop_timeout, found.container.is_running())
-        {
+        let wait = stop_timeout(&found.container);
+        if wait.is_some() && found.container.is_running() {
             // One that cannot be stopped is removed all the same.
-            let _ = self.engine.stop(&found.docker_id, Duration::from_secs(seconds.into()));
+            let _ = self.engine.stop(&found.docker_id, wait);
         }
         self.engine.remove(&found.docker_id)
     }
@@ -278,12 +278,23 @@ impl Hand<'_> {
 
     fn refuse_foreign(&self, found: &Found) -> Result<()> {
         let taken = Error::new(Kind::Refused, "name is taken");
+        self.foreign(found)
+            .map_or(Ok(()), |whose| Err(taken.why(format_args!("by a container {whose}"))))
+    }
+
+    /// Whose a container is that is not this owner's.
+    pub(super) fn foreign(&self, found: &Found) -> Option<String> {
         match &found.container.owner {
-            None => Err(taken.why("by a container that leasepipe did not make")),
-            Some(owner) if owner == self.owner => Ok(()),
-            Some(owner) => Err(taken.why(format_args!("by a container of owner \"{owner}\""))),
+            None => Some("that leasepipe did not make".to_owned()),
+            Some(owner) if owner == self.owner => None,
+            Some(owner) => Some(format!("of owner \"{owner}\"")),
         }
     }
+}
+
+/// How long a container declares that it may take to end.
+pub(super) fn stop_timeout(container: &Container) -> Option<Duration> {
+    container.stop_timeout.map(|seconds| Duration::from_secs(seconds.into()))
 }
 
 /// Whether a failure to start is one of the network.
@@ -305,6 +316,6 @@ fn is_as(wanted: &Container, found: &Found) -> bool {
 }
 
 /// Whether a container is not on its way out.
-fn stays(found: &Found) -> bool {
+pub(super) fn stays(found: &Found) -> bool {
     !matches!(found.container.state, Some(State::Removing | State::Dead))
 }

@@ -103,6 +103,10 @@ impl Binder {
             return Ok(self.unbind(&owner, &container.id, report)?.into_iter().collect());
         }
         self.listed.insert(place);
+        if action.rests() {
+            // It has its lease still, and its address when it runs again.
+            return Ok(Vec::new());
+        }
         match (&container.lease, leased(container)) {
             (Some(lease), Some((interface, address))) => {
                 let entry = entry(owner, container, lease, interface, address);

@@ -97,6 +97,11 @@ impl<'a> Unionize<'a> {
 impl Work for Unionize<'_> {
     fn change(&self, change: &mut Change) -> Result<()> {
         lock(&self.listed).extend(Wish::links_of(&change.container, &self.options));
+        let action = self.options.action.unwrap_or(change.action);
+        if action.rests() {
+            // Its lease and what is remembered of it stay, for when it runs again.
+            return Ok(());
+        }
         if let Some(url) = change.container.host.as_ref().and_then(|host| host.url.as_deref())
             && !url.starts_with("unix:")
         {
@@ -104,9 +109,9 @@ impl Work for Unionize<'_> {
                 .why(format_args!("its host is {url}"))
                 .remedy("run unionize on that host"));
         }
-        match self.options.action.unwrap_or(change.action) {
+        match action {
             Action::Remove => self.clear(&mut change.container),
-            Action::Add | Action::Keep | Action::Replace => self.ensure(&mut change.container),
+            _ => self.ensure(&mut change.container),
         }
     }
 
