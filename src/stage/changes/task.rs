@@ -1,0 +1,131 @@
+//! A change that waits for its turn, and what it waits for.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::record::{Action, Change, Container, ContainerId, Record, State};
+
+/// What a change has to come behind, and what has to come behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Containers that are to be there first.
+    pub after: Vec<ContainerId>,
+    /// Containers that are not to go before this is done.
+    pub before: Vec<ContainerId>,
+    /// Whether the container goes, and so waits for those that have it in their `before`.
+    pub goes: bool,
+    /// Whether those that have it in their `before` may still be on their way: then the change waits
+    /// for the end of the listing, or for the input to pause.
+    pub is_patient: bool,
+}
+
+/// A change that waits or is worked on.
+pub(super) struct Task {
+    pub(super) id: ContainerId,
+    /// Where it is worked on.
+    pub(super) lane: Arc<str>,
+    /// Nothing for a program that keeps no order between containers.
+    pub(super) order: Option<Box<Order>>,
+    /// Whether it came as a bare container.
+    pub(super) bare: bool,
+    /// Whether nothing more is waited for: what it wants is there now, or it fails.
+    pub(super) is_last_call: bool,
+    /// Why it is not to be done at all.
+    pub(super) refused: Option<Error>,
+    body: Body,
+}
+
+/// Very many changes may wait, and as text they are a tenth as large.
+enum Body {
+    Whole(Box<Change>),
+    Text(Box<str>),
+}
+
+impl Task {
+    /// A change in full.
+    pub(super) fn new(change: Change, bare: bool, lane: Arc<str>, order: Option<Order>) -> Task {
+        let id = change.container.id.clone();
+        let order = order.map(Box::new);
+        let body = Body::Whole(Box::new(change));
+        Task { id, lane, order, bare, is_last_call: false, refused: None, body }
+    }
+
+    /// The same, as small as can be.
+    pub(super) fn packed(mut self) -> Task {
+        if let Body::Whole(change) = &self.body
+            && let Ok(text) = serde_json::to_string(&**change)
+        {
+            self.body = Body::Text(text.into());
+        }
+        self
+    }
+
+    /// How many bytes it takes up while it waits, more or less.
+    pub(super) fn size(&self) -> usize {
+        let body = match &self.body {
+            Body::Whole(_) => size_of::<Change>(),
+            Body::Text(text) => text.len(),
+        };
+        body + self.id.as_str().len() + size_of::<Task>()
+    }
+
+    /// The change.
+    ///
+    /// # Errors
+    /// `Bug` when what was packed cannot be unpacked.
+    pub(super) fn into_change(self) -> Result<Change> {
+        match self.body {
+            Body::Whole(change) => Ok(*change),
+            Body::Text(text) => unpacked(&text),
+        }
+    }
+
+    /// The same, and the task stays.
+    pub(super) fn change(&self) -> Result<Change> {
+        match &self.body {
+            Body::Whole(change) => Ok((**change).clone()),
+            Body::Text(text) => unpacked(text),
+        }
+    }
+}
+
+fn unpacked(text: &str) -> Result<Change> {
+    match Record::parse(text) {
+        Ok(Record::Change(change)) => Ok(*change),
+        Ok(_) => Err(Error::new(Kind::Bug, "a change became another record")),
+        Err(why) => Err(Error::new(Kind::Bug, why)),
+    }
+}
+
+/// What a bare container asks for: that it be there, or, when it is `absent`, that it go.
+pub(super) fn asked(container: Container) -> Change {
+    match container.state {
+        Some(State::Absent) => Change::new(Action::Remove, container),
+        _ => Change::new(Action::Add, container),
+    }
+}
+
+/// The bare container again, with what became of it.
+pub(super) fn answered(change: Change) -> Record {
+    let Change { mut container, status, error, error_kind, .. } = change;
+    container.status = status;
+    container.error = error;
+    container.error_kind = error_kind;
+    container.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_the_same_again() {
+        let text = include_str!("../../../tests/data/cccf/full.json");
+        let container: Container = serde_json::from_str(text).unwrap();
+        let mut change = Change::new(Action::Replace, container.clone());
+        change.current = Some(container);
+        let task = Task::new(change.clone(), false, "".into(), None).packed();
+        assert!(task.size() < 2 * text.len() + 500);
+        assert_eq!(task.into_change().unwrap(), change);
+    }
+}
