@@ -303,6 +303,8 @@ fn a_compose_file_is_read_back_as_the_documents_that_it_was_made_of() {
         document
     };
     let unsaid = [
+        "secrets",
+        "configs",
         "private_network",
         "addresses",
         "allow",

@@ -10,7 +10,9 @@ use lab::{Docker, IMAGE, bin, run, skipped};
 use serde_json::{Value, json};
 
 /// Fields that docker does not keep, or that say nothing to it.
-const NOT_KEPT: [&str; 16] = [
+const NOT_KEPT: [&str; 18] = [
+    "secrets",
+    "configs",
     "depends_on",
     "ttl",
     "expires_at",

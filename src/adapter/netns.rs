@@ -169,6 +169,8 @@ mod tests {
             pid,
             started_at: None,
             netns: netns.map(str::to_owned),
+            node: None,
+            tasks: Vec::new(),
             rest: Default::default(),
         }
     }

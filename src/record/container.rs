@@ -10,8 +10,8 @@ use super::text::as_json_word;
 use super::{
     Bytes, ContainerId, Cpus, Device, DomainName, Duid, EnvVar, Expose, ExtraHost, Fixed, Gpus,
     Healthcheck, Hostname, Image, Interface, IpcMode, Key, Link, Network, Object, Owner, PidMode,
-    Platform, Port, PrivateNetwork, Pull, Requires, Restart, Signal, Span, Swap, Ulimit, Volume,
-    VolumesFrom, Words,
+    Platform, Port, PrivateNetwork, Pull, Requires, Restart, Signal, Span, Swap, SwarmFile, Task,
+    Ulimit, Volume, VolumesFrom, Words,
 };
 use crate::error::{Error, Kind};
 
@@ -36,6 +36,10 @@ document! {
         many volumes: Vec<Volume>,
         /// Containers whose volumes it sees too, a set.
         many volumes_from: Vec<VolumesFrom>,
+        /// Secrets of the swarm that it runs in, a set.
+        many secrets: Vec<SwarmFile>,
+        /// Configs of the swarm that it runs in, a set.
+        many configs: Vec<SwarmFile>,
         /// `user[:group]`, names or numbers.
         opt user: String,
         /// The directory that the command starts in.
@@ -284,7 +288,7 @@ document! {
 document! {
     /// What Docker knows of a container that exists.
     pub struct Docker {
-        /// The engine's own id: 64 hex digits.
+        /// The engine's own id: 64 hex digits, or of a service of a swarm 25 letters and digits.
         req id: String,
         /// The process id of its first process on its host; absent when it does not run.
         opt pid: i32,
@@ -292,6 +296,10 @@ document! {
         opt started_at: Timestamp,
         /// The file that holds its network namespace open, on its host.
         opt netns: String,
+        /// The node of the swarm that it runs on, by its host name.
+        opt node: String,
+        /// What the swarm has undertaken to have it run, the newest first.
+        many tasks: Vec<Task>,
     }
 }
 

@@ -15,16 +15,20 @@ use crate::record::{Container, Owner, Restart, Words};
 /// `pull` and `platform` are no part of the body; see [`Engine::create`](super::Engine::create).
 ///
 /// # Errors
-/// `Refused` when the document takes a label that is the suite's.
+/// `Refused` when the document takes a label that is the suite's, or names files of a swarm.
 pub fn body(
     container: &Container,
     joins: &Joins,
     owner: &Owner,
     kernel: Kernel,
 ) -> Result<ContainerCreateBody> {
-    if let Some(name) = container.labels.keys().find(|n| n.starts_with(label::PREFIX)) {
-        return Err(Error::new(Kind::Refused, format_args!("label \"{name}\""))
-            .why("names that begin with \"leasepipe.\" are the suite's own"));
+    refuse_labels(container)?;
+    let of_swarms =
+        [("secrets", !container.secrets.is_empty()), ("configs", !container.configs.is_empty())];
+    if let Some((field, _)) = of_swarms.iter().find(|(_, is_there)| *is_there) {
+        return Err(Error::new(Kind::Refused, format_args!("field {field:?}"))
+            .why("a single engine has none, only a swarm")
+            .remedy("run it with --engine swarm"));
     }
     let (volumes, binds) = mounts::asked(container);
     Ok(ContainerCreateBody {
@@ -71,8 +75,17 @@ fn host_config(container: &Container, joins: &Joins, kernel: Kernel) -> HostConf
     }
 }
 
+/// Refuses a document that takes a label which is the suite's.
+pub(super) fn refuse_labels(container: &Container) -> Result<()> {
+    match container.labels.keys().find(|name| name.starts_with(label::PREFIX)) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(Kind::Refused, format_args!("label \"{name}\""))
+            .why("names that begin with \"leasepipe.\" are the suite's own")),
+    }
+}
+
 /// Docker takes an empty list for "the image's own"; one empty word says that there is none.
-fn entrypoint(words: &Words) -> Vec<String> {
+pub(super) fn entrypoint(words: &Words) -> Vec<String> {
     match words.to_vec() {
         none if none.is_empty() => vec![String::new()],
         words => words,
@@ -210,9 +223,19 @@ mod tests {
         for (field, value) in full.as_object().unwrap() {
             let mut document = bare();
             document[field] = value.clone();
+            if ["secrets", "configs"].contains(&field.as_str()) {
+                assert_eq!(refused(document), Kind::Refused, "{field}");
+                continue;
+            }
             let reaches = without_label(document) != without_label(bare());
             assert_eq!(reaches, !ELSEWHERE.contains(&field.as_str()), "{field}");
         }
+    }
+
+    fn refused(document: Value) -> Kind {
+        let container: Container = serde_json::from_value(document).unwrap();
+        let joins = Joins::of(&container).unwrap();
+        body(&container, &joins, &"edge".parse().unwrap(), KERNEL).unwrap_err().kind()
     }
 
     #[test]
@@ -253,9 +276,6 @@ mod tests {
     fn the_suite_s_own_labels_are_refused() {
         let labels = json!({"leasepipe.owner": "x"});
         let document = json!({"id": "web", "image": "busybox", "labels": labels});
-        let container: Container = serde_json::from_value(document).unwrap();
-        let joins = Joins::of(&container).unwrap();
-        let refused = body(&container, &joins, &"edge".parse().unwrap(), KERNEL).unwrap_err();
-        assert_eq!(refused.kind(), Kind::Refused);
+        assert_eq!(refused(document), Kind::Refused);
     }
 }

@@ -26,6 +26,7 @@ mod pull;
 mod read;
 mod sight;
 mod stats;
+pub mod swarm;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -187,6 +187,8 @@ impl Inspected {
             pid,
             started_at: started_at(&self.state),
             netns: self.sandbox.filter(|_| running && pid.is_some()),
+            node: None,
+            tasks: Vec::new(),
             rest: Object::default(),
         };
         Found {

@@ -2,6 +2,7 @@
 
 mod glance;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use serde_json::Value;
 pub use glance::{Glance, Looker, Print};
 
 use crate::record::{
-    Container, DockerNetwork, Network, NetworkName, State, Why, Words, is_default,
+    Container, DockerNetwork, Network, NetworkName, State, SwarmFile, Why, Words, is_default,
 };
 
 /// Whether a field says where a container is or what became of it.
@@ -98,6 +99,8 @@ fn normal(container: &Container) -> Container {
     set(&mut plain.expose);
     set(&mut plain.volumes);
     set(&mut plain.volumes_from);
+    plain.secrets.sort_by(by_source);
+    plain.configs.sort_by(by_source);
     set(&mut plain.extra_hosts);
     set(&mut plain.addresses);
     for device in &mut plain.devices {
@@ -170,6 +173,11 @@ fn networks(plain: &mut Container) {
 fn made(mode: &str) -> Option<NetworkName> {
     let is_built_in = matches!(mode, "none" | "host" | "bridge" | "default");
     (!is_built_in).then(|| mode.parse().ok()).flatten()
+}
+
+/// Files of a swarm have no order.
+fn by_source(one: &SwarmFile, other: &SwarmFile) -> Ordering {
+    (&one.source, &one.target).cmp(&(&other.source, &other.target))
 }
 
 fn set<T: Ord>(members: &mut Vec<T>) {

@@ -37,6 +37,13 @@ fn unsaid(container: &Container) -> Vec<String> {
         parts.push("\"addresses\" are unionize's".to_owned());
     }
     for (field, is_there) in
+        [("secrets", !container.secrets.is_empty()), ("configs", !container.configs.is_empty())]
+    {
+        if is_there {
+            parts.push(format!("{field:?} are a swarm's"));
+        }
+    }
+    for (field, is_there) in
         [("allow", !container.allow.is_empty()), ("netns", container.netns.is_some())]
     {
         if is_there {

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::super::{
     Addressing, Affinity, Alias, Constraint, ContainerId, Device, DomainName, Duid, EnvVar, Expose,
-    ExtraHost, Fixed, Hostname, Ifname, Image, IpcMode, Key, Link, Mac, NetworkName, Owner, Parent,
-    PidMode, Platform, Port, Rate, Restart, Route, Rule, Signal, Span, Volume, VolumesFrom,
+    ExtraHost, FileMode, Fixed, Hostname, Ifname, Image, IpcMode, Key, Link, Mac, NetworkName,
+    Owner, Parent, PidMode, Platform, Port, Rate, Restart, Route, Rule, Signal, Span, SwarmName,
+    Volume, VolumesFrom,
 };
 use super::{Defs, Shape};
 
@@ -168,6 +169,9 @@ texts! {
     ContainerId "Name of a container" ID;
     Owner "Name of a pipe" format!("{NAME}{{0,62}}");
     NetworkName "Name of a network of Docker's" format!("{NAME}{{0,62}}");
+    SwarmName "Name of a secret or config of a swarm"
+        "[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,62}[a-zA-Z0-9])?";
+    FileMode "Mode of a file" "[0-7]{3,4}";
     Key "Identity of a client" "[a-z2-7]{13}";
     Image "[registry/]name[:tag][@digest]" image();
     EnvVar "NAME=value" r"[a-zA-Z_.-][a-zA-Z0-9_.-]*=[^\u0000]*";

@@ -116,7 +116,9 @@ fn kept(document: &Value) -> Value {
 }
 
 /// Fields that an engine does not keep, or that stand for its defaults here.
-const NOT_KEPT: [&str; 23] = [
+const NOT_KEPT: [&str; 25] = [
+    "secrets",
+    "configs",
     "depends_on",
     "ttl",
     "expires_at",
