@@ -164,15 +164,7 @@ mod tests {
     use super::*;
 
     fn docker(netns: Option<&str>, pid: Option<i32>) -> Docker {
-        Docker {
-            id: "ab".repeat(32),
-            pid,
-            started_at: None,
-            netns: netns.map(str::to_owned),
-            node: None,
-            tasks: Vec::new(),
-            rest: Default::default(),
-        }
+        Docker { pid, netns: netns.map(str::to_owned), ..Docker::new("ab".repeat(32)) }
     }
 
     #[test]

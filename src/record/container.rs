@@ -303,6 +303,21 @@ document! {
     }
 }
 
+impl Docker {
+    /// One of which no more is known.
+    pub fn new(id: String) -> Docker {
+        Docker {
+            id,
+            pid: None,
+            started_at: None,
+            netns: None,
+            node: None,
+            tasks: Vec::new(),
+            rest: Object::default(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

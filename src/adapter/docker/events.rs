@@ -13,7 +13,7 @@ use super::error::failure;
 use super::list::parsed;
 use super::{AT_A_TIME, Engine, label, sight};
 use crate::error::{Error, Kind};
-use crate::record::{Happening, Health, Owner, Signal, Subject, What};
+use crate::record::{Docker, Happening, Health, Owner, Signal, Subject, What};
 
 /// What changes what a listing would say. `exec` and its like, of which a health check makes many
 /// a minute, are not among them. `remove` and `died` are Podman's words; the last two are said of
@@ -230,7 +230,7 @@ fn told(docker_id: &str, attributes: &HashMap<String, String>) -> Subject {
     let name = attributes.get("name").map_or(docker_id, String::as_str);
     let mut subject = sight::subject(name, attributes.get("image").cloned(), attributes);
     subject.labels.retain(|name, _| !ATTRIBUTES.contains(&&**name));
-    Subject { docker: Some(sight::docker(docker_id.to_owned())), ..subject }
+    Subject { docker: Some(Docker::new(docker_id.to_owned())), ..subject }
 }
 
 /// Docker says the number, even where the signal was asked for by its name.

@@ -18,7 +18,7 @@ use super::origin::{Brought, Defaults};
 use super::{endpoint, health, label, limits, mounts, ports};
 use crate::error::{Error, Kind, Result};
 use crate::record::{
-    Container, ContainerId, Docker, Hostname, Image, Object, Restart, Signal, State, Words,
+    Container, ContainerId, Docker, Hostname, Image, Restart, Signal, State, Words,
 };
 
 /// The signal that Docker sends where neither container nor image says which.
@@ -183,13 +183,10 @@ impl Inspected {
         let running = self.state.running == Some(true);
         let pid = self.state.pid.and_then(|p| i32::try_from(p).ok()).filter(|p| *p > 0);
         let docker = Docker {
-            id: self.docker_id.clone(),
             pid,
             started_at: started_at(&self.state),
             netns: self.sandbox.filter(|_| running && pid.is_some()),
-            node: None,
-            tasks: Vec::new(),
-            rest: Object::default(),
+            ..Docker::new(self.docker_id.clone())
         };
         Found {
             ended: ended(&self.state),

@@ -65,7 +65,7 @@ fn sight(answer: ContainerInspectResponse) -> Sight {
         started_at: read::started_at(&state),
         netns: sandbox.filter(|path| runs && !path.is_empty() && pid.is_some()),
         pid,
-        ..docker(answer.id.unwrap_or_default())
+        ..Docker::new(answer.id.unwrap_or_default())
     };
     Sight {
         created_at: answer.created.as_ref().and_then(|at| moment(&at.to_string())),
@@ -99,11 +99,6 @@ pub(super) fn subject(
         docker: None,
         rest: Object::default(),
     }
-}
-
-/// A container of which only the engine's own id is known.
-pub(super) fn docker(id: String) -> Docker {
-    Docker { id, pid: None, started_at: None, netns: None, rest: Object::default() }
 }
 
 /// A time; Docker writes the year 1 for never.

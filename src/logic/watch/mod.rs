@@ -457,8 +457,7 @@ fn shown(known: &Known, what: What) -> Subject {
 
 /// What stays known of a container when it does not run.
 fn bare(sight: &Sight) -> Docker {
-    let id = sight.docker_id().to_owned();
-    Docker { id, pid: None, started_at: None, netns: None, rest: Default::default() }
+    Docker::new(sight.docker_id().to_owned())
 }
 
 /// A container that was not looked at.

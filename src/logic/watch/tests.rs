@@ -21,13 +21,7 @@ fn sight(id: &str, started: Option<i64>, ended: Option<(i64, i64)>) -> Sight {
         (Some(_), None) => State::Running,
         (Some(_), Some(_)) => State::Exited,
     };
-    let docker = Docker {
-        id: id.to_owned(),
-        pid: None,
-        started_at: started.map(at),
-        netns: None,
-        rest: Default::default(),
-    };
+    let docker = Docker { started_at: started.map(at), ..Docker::new(id.to_owned()) };
     let mut subject = Subject {
         id: format!("web-{id}"),
         image: None,

@@ -37,13 +37,10 @@ impl Standing {
         };
         let running = running.map(|task| told(task, nodes));
         let docker = Docker {
-            id: service.to_owned(),
-            pid: None,
             started_at: running.as_ref().and_then(|task| task.since),
-            netns: None,
             node: running.and_then(|task| task.node),
             tasks: tasks.iter().take(TOLD).map(|task| told(task, nodes)).collect(),
-            rest: Object::default(),
+            ..Docker::new(service.to_owned())
         };
         let ended = tasks.iter().find_map(error);
         Standing { state, docker, ended }
