@@ -78,6 +78,7 @@ fn run(args: Args, report: &Report) -> Result<()> {
         labels: args.labels,
         owner: args.owner,
         all: args.all,
+        landing: false,
         follow: args.follow,
         resync: args.resync.0,
     };

@@ -34,6 +34,7 @@ programs! {
     cccf_scale = "../bin/cccf-scale.rs",
     compose_cccf = "../bin/compose-cccf.rs",
     container_run = "../bin/container-run.rs",
+    container_watch = "../bin/container-watch.rs",
     docker_cccf = "../bin/docker-cccf.rs",
     lease_bind = "../bin/lease-bind.rs",
     lease_cccf = "../bin/lease-cccf.rs",

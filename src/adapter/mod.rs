@@ -23,3 +23,4 @@ pub mod signals;
 pub mod sources;
 pub mod sysctl;
 pub mod sysfs;
+pub mod textfile;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::record::NotA;
+use crate::record::{NotA, Span};
 
 /// How often a container has to end of itself, and within what time, to be called looping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub struct Loops {
     /// Within this time.
     pub within: Duration,
 }
+
+/// The time may be no shorter and no longer than these.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The most ends that are remembered of one container.
 const MOST: usize = 1000;
@@ -42,7 +46,7 @@ impl Ends {
 
 impl fmt::Display for Loops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}s", self.times, self.within.as_secs())
+        write!(f, "{}/{}", self.times, Span(self.within))
     }
 }
 
@@ -53,22 +57,10 @@ impl FromStr for Loops {
         let wrong =
             || NotA::new(text, "a number and a time (such as 3/5m: three times in 5 minutes)");
         let (times, within) = text.split_once('/').ok_or_else(wrong)?;
-        let digits = within.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-        let number: u64 = within[..digits].parse().map_err(|_| wrong())?;
-        let seconds = match &within[digits..] {
-            "s" => Some(number),
-            "m" => number.checked_mul(60),
-            "h" => number.checked_mul(3600),
-            _ => None,
-        };
-        let times = times.parse().ok().filter(|times| (1..=MOST as u64).contains(times));
-        let within = seconds.filter(|seconds| (1..=86_400).contains(seconds));
-        match (times, within) {
-            (Some(times), Some(seconds)) => {
-                Ok(Loops { times, within: Duration::from_secs(seconds) })
-            }
-            _ => Err(wrong()),
-        }
+        let Span(within) = within.parse().map_err(|_| wrong())?;
+        let times = times.parse().map_err(|_| wrong())?;
+        let bounded = (1..=MOST as u64).contains(&times) && (SHORTEST..=LONGEST).contains(&within);
+        if bounded { Ok(Loops { times, within }) } else { Err(wrong()) }
     }
 }
 
@@ -80,7 +72,7 @@ mod tests {
     fn a_loop_is_so_many_ends_in_so_much_time() {
         let loops: Loops = "3/5m".parse().unwrap();
         assert_eq!((loops.times, loops.within.as_secs()), (3, 300));
-        assert_eq!(loops.to_string(), "3/300s");
+        assert_eq!(loops.to_string(), "3/5m");
         for bad in ["", "3", "3/", "/5m", "0/5m", "3/5", "3/0s", "3/5w", "x/5m", "1001/5m", "3/25h"]
         {
             assert!(bad.parse::<Loops>().is_err(), "{bad}");

@@ -299,8 +299,17 @@ impl Watch {
         })
     }
 
-    /// The event with what follows from those before it, counted.
-    fn told(&mut self, event: Event) -> Event {
+    /// Whether this of a container, which may not be there, is not as it was told.
+    pub fn is_news(&self, docker_id: &str, sight: Option<&Sight>) -> bool {
+        match (self.known.get(docker_id), sight) {
+            (Some(known), Some(sight)) => is_news(&known.sight, sight),
+            (known, sight) => known.is_some() != sight.is_some(),
+        }
+    }
+
+    /// The event with its host and what follows from those before it, counted. What happens to
+    /// containers is counted by [`Watch::take`] and [`Watch::mend`].
+    pub fn told(&mut self, event: Event) -> Event {
         let mut event = Event { host: Some(self.host.clone()), ..event };
         *self.counts.entry(event.what).or_default() += 1;
         let Some(container) = &event.container else { return event };

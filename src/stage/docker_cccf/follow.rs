@@ -9,19 +9,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-
 use super::{Listing, Options, checkpoint, each_at_once, left_out, on};
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
 use crate::record::{Container, ContainerId, Endpoint, Host, Object, Owner, Record, State};
-
-/// The first wait before an engine is tried again; it doubles up to the second.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// A stream that lasted so long was no failure to begin one.
-const LASTED: Duration = Duration::from_secs(10);
+use crate::stage::listening;
 
 /// The wait before a listing that failed is made again, if nothing else comes between.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -56,28 +49,13 @@ enum News {
 
 /// Listens to one engine, for ever.
 fn listen(at: usize, endpoint: &Endpoint, owner: Option<&Owner>, to: &Sender<News>) {
-    let mut pause = BACK_OFF.0;
-    loop {
-        // Before the listing that `Up` brings about: between them nothing is missed.
-        let since = Timestamp::now();
-        let begun = Instant::now();
-        let why = match Engine::connect(endpoint).map(Arc::new) {
-            Ok(engine) if to.send(News::Up(at, engine.clone())).is_ok() => {
-                let mut changed = |id| to.send(News::Changed(at, id)).is_ok();
-                engine.watch(owner, since, &mut changed)
-            }
-            Ok(_) => return,
-            Err(why) => why,
-        };
-        if to.send(News::Down(at, why)).is_err() {
-            return;
+    let hear = |engine: &Arc<Engine>, since| {
+        if to.send(News::Up(at, engine.clone())).is_err() {
+            return Error::new(Kind::ReaderLeft, "tell what changes");
         }
-        if begun.elapsed() > LASTED {
-            pause = BACK_OFF.0;
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(BACK_OFF.1);
-    }
+        engine.watch(owner, since, &mut |id| to.send(News::Changed(at, id)).is_ok())
+    };
+    listening::stay(endpoint, hear, |why| to.send(News::Down(at, why)).is_ok());
 }
 
 /// How it stands with one host.
@@ -137,9 +115,8 @@ impl Teller<'_> {
     /// # Errors
     /// When waiting cannot help: the engine was never reached, for a reason of its own.
     fn down(&mut self, at: usize, why: Error) -> Result<()> {
-        let passing = matches!(why.kind(), Kind::Unavailable | Kind::TimedOut | Kind::Io);
         match std::mem::replace(&mut self.hosts[at], Reached::Down) {
-            Reached::NotYet if !passing => return Err(why),
+            Reached::NotYet if !listening::may_pass(&why) => return Err(why),
             Reached::NotYet | Reached::Up(_) => self.report.note(&why),
             Reached::Down => (),
         }
@@ -181,12 +158,15 @@ impl Teller<'_> {
         for ((at, id), gone) in before {
             // Another one may have its name by now.
             if !self.told.contains_key(&(at, id)) && !names.contains(&(at, &gone.id)) {
-                self.output.write(&absent(&gone).into())?;
+                self.output.write(&self.absent(&gone).into())?;
             }
         }
-        let count = listed.len() as u64;
+        let mut count = 0;
         for (_, container) in listed {
-            self.output.write(&container.into())?;
+            if self.options.tells(&container) {
+                count += 1;
+                self.output.write(&container.into())?;
+            }
         }
         self.output.write(&Record::Checkpoint(checkpoint(count, &self.options)))?;
         self.list_at = self.options.resync.map(|every| Instant::now() + every);
@@ -228,7 +208,7 @@ impl Teller<'_> {
     fn tell_changed(&mut self, at: usize, id: String, found: Option<Found>) -> Result<()> {
         let host: &Host = &self.options.hosts[at];
         let container =
-            found.filter(|found| self.options.lists(found)).map(|found| on(host, found));
+            found.and_then(|found| self.options.take(found)).map(|found| on(host, found));
         let key = (at, id);
         let before = self.told.remove(&key);
         if let Some(container) = &container {
@@ -237,6 +217,7 @@ impl Teller<'_> {
         match (before, container) {
             (None, None) => Ok(()),
             (Some(before), Some(now)) if before == now => Ok(()),
+            (_, Some(now)) if !self.options.tells(&now) => Ok(()),
             (Some(before), Some(now)) if before.id != now.id => {
                 self.tell_gone(at, before)?;
                 self.output.write(&now.into())
@@ -251,11 +232,23 @@ impl Teller<'_> {
         if self.told.iter().any(|((of, _), other)| *of == at && other.id == gone.id) {
             return Ok(());
         }
-        self.output.write(&absent(&gone).into())
+        self.output.write(&self.absent(&gone).into())
+    }
+
+    /// What is left to say of a container that is gone; who plugged it in has to know what as.
+    fn absent(&self, gone: &Container) -> Container {
+        match self.options.landing {
+            true => Container {
+                key: gone.key,
+                networks: gone.networks.clone(),
+                private_network: gone.private_network.clone(),
+                ..absent(gone)
+            },
+            false => absent(gone),
+        }
     }
 }
 
-/// What is left to say of a container that is gone.
 fn absent(gone: &Container) -> Container {
     let mut bare = Object::default();
     bare.set("id", &gone.id);

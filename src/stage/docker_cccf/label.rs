@@ -14,7 +14,12 @@ pub struct Label {
 impl Label {
     /// Whether a container with these labels has it.
     pub(super) fn is_among(&self, labels: &HashMap<String, String>) -> bool {
-        let value = labels.get(&self.name);
+        self.accepts(|name| labels.get(name))
+    }
+
+    /// The same, where `value_of` knows the values of a container's labels by their names.
+    pub fn accepts<'a>(&self, value_of: impl FnOnce(&str) -> Option<&'a String>) -> bool {
+        let value = value_of(&self.name);
         value.is_some_and(|value| self.value.as_ref().is_none_or(|wanted| wanted == value))
     }
 }

@@ -2,6 +2,7 @@
 
 mod follow;
 mod label;
+mod landing;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,6 +28,9 @@ pub struct Options {
     pub labels: Vec<Label>,
     /// Also containers that nobody's pipe made and that do not run.
     pub all: bool,
+    /// Only what is to be plugged in here: while it runs, and when it is gone. That is what has the
+    /// suite's labels, be it through a service of a swarm, or, if labels are given, what has those.
+    pub landing: bool,
     /// Whether to go on with what changes.
     pub follow: bool,
     /// How often everything is listed anew.
@@ -39,11 +43,7 @@ pub struct Options {
 /// When a host stands twice among the hosts. When an engine cannot be asked; then there is no
 /// checkpoint. While following, that is told, and tried again until it answers.
 pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
-    let mut ids = HashSet::new();
-    if let Some(twice) = options.hosts.iter().find(|host| !ids.insert(&host.id)) {
-        let what = format!("host \"{}\" stands twice", twice.id);
-        return Err(Error::new(Kind::BadInput, what));
-    }
+    no_host_twice(&options.hosts)?;
     (0..options.hosts.len())
         .filter_map(|at| options.endpoint(at).caution())
         .for_each(|caution| report.note(&caution));
@@ -52,6 +52,19 @@ pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
         follow::run(output, report, options)
     } else {
         list(output, report, options)
+    }
+}
+
+/// # Errors
+/// When a host stands twice among the hosts.
+pub(super) fn no_host_twice(hosts: &[Host]) -> Result<()> {
+    let mut ids = HashSet::new();
+    match hosts.iter().find(|host| !ids.insert(&host.id)) {
+        Some(twice) => {
+            let what = format!("host \"{}\" stands twice", twice.id);
+            Err(Error::new(Kind::BadInput, what))
+        }
+        None => Ok(()),
     }
 }
 
@@ -68,9 +81,10 @@ fn list(mut output: Output, report: &Report, options: Arc<Options>) -> Result<()
     for (host, listed) in options.hosts.iter().zip(each_at_once(0..options.hosts.len(), ask)) {
         match listed {
             Ok(listing) => {
-                count += listing.found.len() as u64;
-                for found in listing.told(report) {
-                    output.write(&on(host, found).into())?;
+                let found = listing.told(report).into_iter().map(|found| on(host, found));
+                for container in found.filter(|container| options.tells(container)) {
+                    count += 1;
+                    output.write(&container.into())?;
                 }
                 // The next host may take its time.
                 output.flush()?;
@@ -91,7 +105,7 @@ fn list(mut output: Output, report: &Report, options: Arc<Options>) -> Result<()
 
 /// Asks all at the same time, each on a thread of its own, and gives the answers in the order of the
 /// questions. Who stops taking answers does not wait for those that are left.
-fn each_at_once<Q, A>(
+pub(super) fn each_at_once<Q, A>(
     questions: impl IntoIterator<Item = Q>,
     ask: impl Fn(Q) -> A + Send + Sync + 'static,
 ) -> impl Iterator<Item = A>
@@ -126,8 +140,8 @@ impl Listing {
         let mut listing = Listing { found: Vec::with_capacity(ids.len()), left_out: Vec::new() };
         for looked in engine.look(&ids) {
             match looked {
-                Ok(Some(found)) if options.lists(&found) => listing.found.push(found),
-                Ok(_) => (),
+                Ok(Some(found)) => listing.found.extend(options.take(found)),
+                Ok(None) => (),
                 Err(why) if why.kind() == Kind::BadInput => listing.left_out.push(why),
                 Err(why) => return Err(why),
             }
@@ -165,6 +179,18 @@ impl Options {
         Endpoint::from(&self.hosts[at]).insecure(self.insecure)
     }
 
+    /// The container as it is listed; nothing for one that is not.
+    fn take(&self, found: Found) -> Option<Found> {
+        let found = if self.landing { landing::as_declared(found) } else { found };
+        self.lists(&found).then_some(found)
+    }
+
+    /// Whether a container that is listed is told. What is to be plugged in and does not run has
+    /// nothing to be plugged into, and is not gone.
+    fn tells(&self, container: &Container) -> bool {
+        !self.landing || container.is_running() || container.state == Some(State::Paused)
+    }
+
     /// Whether a container belongs into the listing. The suite's own do in any state: one that is
     /// declared and does not run is something to be mended.
     fn lists(&self, found: &Found) -> bool {
@@ -175,6 +201,7 @@ impl Options {
         match (&self.owner, &container.owner) {
             (Some(wanted), owner) => owner.as_ref() == Some(wanted),
             (None, Some(_)) => true,
+            (None, None) if self.landing => !self.labels.is_empty(),
             (None, None) => self.all || runs(container),
         }
     }
@@ -208,6 +235,7 @@ mod tests {
             insecure: false,
             owner: owner.map(|o| o.parse().unwrap()),
             all,
+            landing: false,
             follow: false,
             resync: None,
         };
@@ -222,5 +250,14 @@ mod tests {
         };
         assert_eq!(labelled(&["app", "app=web"]), [true, false, true]);
         assert_eq!(labelled(&["app", "app=db"]), [false, false, false]);
+        // What is to be plugged in is the suite's, or has the labels that are asked for.
+        let landing = |labels: &[&str]| {
+            let labels = labels.iter().map(|label| label.parse().unwrap()).collect();
+            let options = Options { landing: true, labels, ..options(None, false) };
+            let tells = [&ours, &stopped, &runs].map(|container| options.tells(container));
+            (lists(options), tells)
+        };
+        assert_eq!(landing(&[]), ([true, false, false], [false, false, true]));
+        assert_eq!(landing(&["app"]), ([true, true, true], [false, false, true]));
     }
 }

@@ -1,0 +1,170 @@
+//! `container-watch`: what happens to the containers of engines, how it stands with them, and what they
+//! use.
+
+mod follow;
+mod host;
+mod page;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::adapter::docker::{Engine, PREFIX};
+use crate::error::Result;
+use crate::logic::watch::{Loops, Watch};
+use crate::pipe::{Output, Report};
+use crate::record::{Checkpoint, Endpoint, Host, Of, Owner, Record, Sample, Sight, Subject};
+use crate::stage::docker_cccf::{self, Label, each_at_once, no_host_twice};
+use page::Page;
+
+/// What is watched, and what is told of it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose engines are asked.
+    pub hosts: Vec<Host>,
+    /// Whether those at `tcp://` may be spoken to without TLS.
+    pub insecure: bool,
+    /// Only this owner's containers.
+    pub owner: Option<Owner>,
+    /// Only containers with all of these labels.
+    pub labels: Vec<Label>,
+    /// Whether to go on with what happens.
+    pub follow: bool,
+    /// How often it is told what the containers use.
+    pub stats: Option<Duration>,
+    /// Where metrics are written.
+    pub metrics: Option<PathBuf>,
+    /// When a container that ends again and again is called looping.
+    pub loops: Option<Loops>,
+}
+
+/// Between the two samples that it takes to tell the use of processors.
+const BETWEEN_SAMPLES: Duration = Duration::from_secs(1);
+
+/// Tells how it stands, with a checkpoint behind it, and goes on with what happens if that is asked for.
+///
+/// # Errors
+/// When a host stands twice among the hosts, or the file for metrics cannot be written. In one shot,
+/// when an engine cannot be asked; then there is no checkpoint. While following, that is an event.
+pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
+    no_host_twice(&options.hosts)?;
+    let endpoints = (0..options.hosts.len()).map(|at| options.endpoint(at));
+    endpoints.filter_map(|of| of.caution()).for_each(|caution| report.note(&caution));
+    let page = Page::at(options.metrics.as_deref())?;
+    match options.follow {
+        true => follow::run(output, report, options, page),
+        false => once(output, report, options, page),
+    }
+}
+
+/// Tells what lands on this machine and is to be plugged in, as containers.
+pub fn landing(output: Output, report: &Report, options: Options) -> Result<()> {
+    let Options { hosts, insecure, owner, labels, follow, .. } = options;
+    let (all, landing, resync) = (false, true, None);
+    let options =
+        docker_cccf::Options { hosts, insecure, owner, labels, all, landing, follow, resync };
+    docker_cccf::run(output, report, options)
+}
+
+/// Tells how it stands with every host, all asked at the same time.
+fn once(mut output: Output, report: &Report, options: Options, mut page: Page) -> Result<()> {
+    report.used();
+    let options = Arc::new(options);
+    let ask = {
+        let options = options.clone();
+        move |at: usize| asked(at, &options)
+    };
+    let (mut count, mut failed) = (0, None);
+    let mut watches = Vec::new();
+    for (host, asked) in options.hosts.iter().zip(each_at_once(0..options.hosts.len(), ask)) {
+        let mut watch = Watch::new(host.as_ref(), options.loops);
+        match asked {
+            Ok((sights, samples)) => {
+                let events = watch.begin(sights, Timestamp::now());
+                count += events.len() as u64;
+                for event in events {
+                    output.write(&event.into())?;
+                }
+                let (first, second) = samples;
+                first.into_iter().for_each(|sample| drop(watch.used(sample)));
+                for event in second.into_iter().filter_map(|sample| watch.used(sample)) {
+                    output.write(&event.into())?;
+                }
+                output.flush()?;
+                watches.push((watch, true));
+            }
+            Err(why) => {
+                watches.push((watch, false));
+                if let Some(earlier) = failed.replace(why.at(&host.id)) {
+                    report.failed(&earlier);
+                }
+            }
+        }
+    }
+    page.put(&watches.iter().map(|(watch, up)| (watch, *up)).collect::<Vec<_>>())?;
+    if failed.is_none() {
+        output.write(&checkpoint(count, &options, false))?;
+    }
+    output.settle()?;
+    failed.map_or(Ok(()), Err)
+}
+
+type Samples = (Vec<Sample>, Vec<Sample>);
+
+/// How it stands with one host's containers, and, where that is asked for, two samples of those that
+/// run.
+fn asked(at: usize, options: &Options) -> Result<(Vec<Sight>, Samples)> {
+    let engine = Engine::connect(&options.endpoint(at))?;
+    let sights = listed(&engine, options)?;
+    if options.stats.is_none() {
+        return Ok((sights, Samples::default()));
+    }
+    let runs = sights.iter().filter(|sight| sight.runs());
+    let ids: Vec<String> = runs.map(|sight| sight.docker_id().to_owned()).collect();
+    let begun = Instant::now();
+    let first = engine.samples(&ids)?;
+    std::thread::sleep(BETWEEN_SAMPLES.saturating_sub(begun.elapsed()));
+    Ok((sights, (first, engine.samples(&ids)?)))
+}
+
+/// The containers that are watched, without the suite's own labels.
+fn listed(engine: &Engine, options: &Options) -> Result<Vec<Sight>> {
+    let labels: Vec<String> = options.labels.iter().map(ToString::to_string).collect();
+    let sights = engine.sights(options.owner.as_ref(), &labels)?;
+    Ok(sights.into_iter().filter_map(|sight| options.sight(sight)).collect())
+}
+
+fn checkpoint(count: u64, options: &Options, partial: bool) -> Record {
+    Record::Checkpoint(Checkpoint {
+        follow: options.follow,
+        owner: options.owner.clone(),
+        partial,
+        ..Checkpoint::new(Of::Event, count)
+    })
+}
+
+impl Options {
+    /// How the engine of a host is reached, which is told by its place in the list.
+    fn endpoint(&self, at: usize) -> Endpoint {
+        Endpoint::from(&self.hosts[at]).insecure(self.insecure)
+    }
+
+    /// Whether a container with all these labels is watched.
+    fn watches(&self, subject: &Subject) -> bool {
+        let owned = self.owner.is_none() || self.owner == subject.owner;
+        owned && self.labels.iter().all(|label| label.accepts(|name| subject.labels.get(name)))
+    }
+
+    /// The container as it is told; nothing for one that is not watched.
+    fn sight(&self, sight: Sight) -> Option<Sight> {
+        let watched = self.watches(&sight.subject);
+        watched.then(|| Sight { subject: without_own_labels(sight.subject), ..sight })
+    }
+}
+
+fn without_own_labels(mut subject: Subject) -> Subject {
+    subject.labels.retain(|name, _| !name.starts_with(PREFIX));
+    subject
+}
