@@ -29,7 +29,7 @@ const ADDED: &str = r#"{"kind":"container","id":"b","image":"registry.example:50
 "ready_ms":1.5,"addresses":[{
 "address":"2001:db8::5","prefix_len":128,"origin":"dhcp6",
 "preferred_until":"2026-11-21T12:00:00Z","valid_until":"2026-11-21T13:00:00Z"}]}],
-"status":"failed","error":"no","error_kind":"not_found"}"#;
+"steps":[{"step":"create","ms":25.5}],"status":"failed","error":"no","error_kind":"not_found"}"#;
 
 fn added() -> String {
     ADDED.replace('\n', "")

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::shape::document;
 use super::text::as_json_word;
-use super::{Container, Status};
+use super::{Container, Status, Step};
 use crate::error::{Error, Kind};
 
 /// What is to be done.
@@ -76,6 +76,8 @@ document! {
         opt current: Container,
         /// What differs; empty when nothing does.
         many why: Vec<Why>,
+        /// What container-run asked of engines, in order.
+        many steps: Vec<Step>,
         /// What became of the change so far.
         opt status: Status,
         /// Why it failed, for people.
@@ -93,6 +95,7 @@ impl Change {
             container,
             current: None,
             why: Vec::new(),
+            steps: Vec::new(),
             status: None,
             error: None,
             error_kind: None,

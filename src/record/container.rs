@@ -10,8 +10,8 @@ use super::text::as_json_word;
 use super::{
     Bytes, ContainerId, Cpus, Device, DomainName, Duid, EnvVar, Expose, ExtraHost, Fixed, Gpus,
     Healthcheck, Hostname, Image, Interface, IpcMode, Key, Link, Network, Object, Owner, PidMode,
-    Platform, Port, PrivateNetwork, Pull, Requires, Restart, Signal, Span, Swap, SwarmFile, Task,
-    Ulimit, Volume, VolumesFrom, Words,
+    Platform, Port, PrivateNetwork, Pull, Requires, Restart, Signal, Span, Step, Swap, SwarmFile,
+    Task, Ulimit, Volume, VolumesFrom, Words,
 };
 use crate::error::{Error, Kind};
 
@@ -147,6 +147,8 @@ document! {
         opt docker: Docker,
         /// The interfaces that unionize has given it.
         many interfaces: Vec<Interface>,
+        /// What container-run asked of its engine, in order.
+        many steps: Vec<Step>,
         /// What became of it in this run of the pipe.
         opt status: Status,
         /// Why it failed, for people.
@@ -188,6 +190,7 @@ impl Container {
             state: None,
             docker: None,
             interfaces: Vec::new(),
+            steps: Vec::new(),
             status: None,
             error: None,
             error_kind: None,

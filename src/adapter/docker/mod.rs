@@ -132,6 +132,20 @@ impl Engine {
         self.release.as_ref()
     }
 
+    /// Makes sure that it is still there.
+    ///
+    /// # Errors
+    /// `TimedOut` when it does not answer soon, and why it cannot be reached.
+    pub fn answers(&self) -> Result<()> {
+        let doing = || format!("reach {}", self.url);
+        let asked = async { tokio::time::timeout(REACH, self.docker.ping()).await };
+        match self.runtime.block_on(asked) {
+            Ok(answer) => answer.map(drop).map_err(|why| failure(doing(), &why)),
+            Err(_) => Err(Error::new(Kind::TimedOut, doing())
+                .why(format_args!("no answer within {} s", REACH.as_secs()))),
+        }
+    }
+
     /// What is known of the kernel under the engine.
     pub fn kernel(&self) -> Kernel {
         self.kernel

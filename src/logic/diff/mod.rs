@@ -15,7 +15,10 @@ use crate::record::{
 
 /// Whether a field says where a container is or what became of it.
 fn is_added(name: &str) -> bool {
-    matches!(name, "host" | "state" | "docker" | "interfaces" | "status" | "error" | "error_kind")
+    matches!(
+        name,
+        "host" | "state" | "docker" | "interfaces" | "steps" | "status" | "error" | "error_kind"
+    )
 }
 
 /// Whether a field is not compared: those that are added, whose it is and what it stands for, what

@@ -405,8 +405,11 @@ impl Shared<'_> {
         };
         let why = outcome.as_ref().err().cloned();
         let provisional = outcome.is_ok() && work.is_provisional(&done);
-        let change =
-            if work.pretends() && outcome.is_ok() { change } else { self.judged(done, outcome) };
+        let change = if work.pretends() && outcome.is_ok() {
+            Change { steps: done.steps, ..change }
+        } else {
+            self.judged(done, outcome)
+        };
         let judged = Judged { change, bare };
         lock(&self.output).1.tick();
         let told = self.answer(&judged);

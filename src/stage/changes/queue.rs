@@ -308,6 +308,7 @@ impl Queue {
                 return Before::Another(other.clone());
             }
             match self.outcomes.get(other) {
+                _ if order.is_soft => (),
                 Some(Some(why)) => return Before::Failure(behind(other, why)),
                 Some(None) => (),
                 None => ask.push(other.clone()),
@@ -474,3 +475,6 @@ fn circle(round: &[ContainerId]) -> Error {
     told.extend(round.first().map(|id| format!("\"{id}\"")));
     Error::new(Kind::BadInput, "depends_on goes in a circle").why(told.join(" → "))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,9 @@ pub struct Order {
     pub after: Vec<ContainerId>,
     /// Containers that are not to go before this is done.
     pub before: Vec<ContainerId>,
+    /// Whether those that are to be there first need not succeed, nor be there if no record tells of
+    /// them.
+    pub is_soft: bool,
     /// Whether the container goes, and so waits for those that have it in their `before`.
     pub goes: bool,
     /// Whether those that have it in their `before` may still be on their way: then the change waits
@@ -107,7 +110,8 @@ pub(super) fn asked(container: Container) -> Change {
 
 /// The bare container again, with what became of it.
 pub(super) fn answered(change: Change) -> Record {
-    let Change { mut container, status, error, error_kind, .. } = change;
+    let Change { mut container, steps, status, error, error_kind, .. } = change;
+    container.steps = steps;
     container.status = status;
     container.error = error;
     container.error_kind = error_kind;

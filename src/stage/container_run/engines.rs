@@ -1,21 +1,54 @@
 //! The connections to the engines that changes name, one for each.
+//!
+//! An engine that does not answer is asked again later, each time later than before; until then
+//! what is for it fails at once, so that it holds up nobody else. One that answered once and then
+//! fails a call is asked whether it is there before anything else is asked of it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::adapter::docker::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::pipe::Report;
-use crate::record::Endpoint;
+use crate::record::{Endpoint, Owner};
 
-/// Engines by how they are reached. One that does not answer is asked again for each change.
+/// How long an engine is left alone that was not there, the first time and at most.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How many engines something is done on at the same time, where it is done on all.
+const AT_A_TIME: usize = 64;
+
+/// Engines by how they are reached.
 pub(super) struct Engines {
     insecure: bool,
     report: Report,
-    known: Mutex<Known>,
+    known: Mutex<HashMap<Endpoint, Arc<Door>>>,
 }
 
-type Known = HashMap<Endpoint, Result<Arc<Engine>>>;
+/// One engine, there or not. Who finds out which it is holds the lock; others of the same engine
+/// have to wait for that anyway.
+#[derive(Default)]
+struct Door {
+    state: Mutex<State>,
+    /// Whether a call failed, so that it may be gone.
+    is_doubtful: AtomicBool,
+    was_there: AtomicBool,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Unknown,
+    There(Arc<Engine>),
+    Away {
+        why: Error,
+        wait: Duration,
+        until: Instant,
+    },
+}
 
 impl Engines {
     /// None yet. With `insecure` those at `tcp://` may be spoken to without TLS, which is told.
@@ -24,39 +57,112 @@ impl Engines {
     }
 
     /// The engine that is reached so.
+    ///
+    /// # Errors
+    /// Why it is not there: at once while it is left alone.
     pub(super) fn of(&self, endpoint: &Endpoint) -> Result<Arc<Engine>> {
         let endpoint = endpoint.clone().insecure(self.insecure);
-        if let Some(Ok(engine)) = self.lock().get(&endpoint) {
-            return Ok(engine.clone());
+        self.door(&endpoint).pass(&endpoint)
+    }
+
+    fn door(&self, endpoint: &Endpoint) -> Arc<Door> {
+        let mut known = lock(&self.known);
+        if let Some(door) = known.get(endpoint) {
+            return door.clone();
         }
-        // Not under the lock: an engine that takes its time must not keep the others waiting.
-        let connected = Engine::connect(&endpoint).map(Arc::new);
-        let mut engines = self.lock();
-        match engines.get(&endpoint) {
-            Some(Ok(first)) => Ok(first.clone()),
-            known => {
-                if known.is_none()
-                    && let Some(caution) = endpoint.caution()
-                {
-                    self.report.note(&caution);
-                }
-                engines.insert(endpoint, connected.clone());
-                connected
+        if let Some(caution) = endpoint.caution() {
+            self.report.note(&caution);
+        }
+        known.entry(endpoint.clone()).or_default().clone()
+    }
+
+    /// Work on the engine failed: if that may be because it is gone, that is found out before more
+    /// is asked of it.
+    pub(super) fn doubt(&self, endpoint: &Endpoint, why: &Error) {
+        if matches!(why.kind(), Kind::Unavailable | Kind::TimedOut) {
+            let endpoint = endpoint.clone().insecure(self.insecure);
+            if let Some(door) = lock(&self.known).get(&endpoint) {
+                door.is_doubtful.store(true, Ordering::Relaxed);
             }
         }
     }
 
-    /// The engines that have been reached.
-    pub(super) fn reached(&self) -> Vec<Arc<Engine>> {
-        self.lock().values().filter_map(|engine| engine.as_ref().ok().cloned()).collect()
+    /// Takes away the private networks of `owner`'s that nothing is made for, on all engines that
+    /// are there.
+    pub(super) fn drop_networks(&self, owner: &Owner) -> Result<()> {
+        let engines = self.there();
+        let next = AtomicUsize::new(0);
+        let failure = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..engines.len().min(AT_A_TIME) {
+                scope.spawn(|| {
+                    while let Some(engine) = engines.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if let Err(why) = engine.drop_networks(owner) {
+                            lock(&failure).get_or_insert(why);
+                        }
+                    }
+                });
+            }
+        });
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// The engines that are there, as far as is known.
+    fn there(&self) -> Vec<Arc<Engine>> {
+        let doors: Vec<Arc<Door>> = lock(&self.known).values().cloned().collect();
+        let sure = doors.iter().filter(|door| !door.is_doubtful.load(Ordering::Relaxed));
+        let engine = |door: &Arc<Door>| match &*lock(&door.state) {
+            State::There(engine) => Some(engine.clone()),
+            _ => None,
+        };
+        sure.filter_map(engine).collect()
     }
 
     /// Why an engine that was wanted was never there, if one was not.
     pub(super) fn never_there(&self) -> Option<Error> {
-        self.lock().values().find_map(|engine| engine.as_ref().err().cloned())
+        let doors: Vec<Arc<Door>> = lock(&self.known).values().cloned().collect();
+        let never = doors.iter().filter(|door| !door.was_there.load(Ordering::Relaxed));
+        never.into_iter().find_map(|door| match &*lock(&door.state) {
+            State::Away { why, .. } => Some(why.clone()),
+            _ => None,
+        })
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+impl Door {
+    fn pass(&self, endpoint: &Endpoint) -> Result<Arc<Engine>> {
+        let mut state = lock(&self.state);
+        let begun = Instant::now();
+        let mut wait = FIRST;
+        let tried = match &*state {
+            State::There(engine) if !self.is_doubtful.load(Ordering::Relaxed) => {
+                return Ok(engine.clone());
+            }
+            State::There(engine) => engine.answers().map(|()| engine.clone()),
+            State::Away { why, until, .. } if begun < *until => return Err(why.clone()),
+            State::Away { wait: last, .. } => {
+                wait = last.saturating_mul(2).min(LONGEST);
+                Engine::connect(endpoint).map(Arc::new)
+            }
+            State::Unknown => Engine::connect(endpoint).map(Arc::new),
+        };
+        self.is_doubtful.store(false, Ordering::Relaxed);
+        match tried {
+            Ok(engine) => {
+                self.was_there.store(true, Ordering::Relaxed);
+                *state = State::There(engine.clone());
+                Ok(engine)
+            }
+            Err(why) => {
+                // One that takes its time to say nothing is left alone for as long.
+                let wait = wait.max(begun.elapsed());
+                *state = State::Away { why: why.clone(), wait, until: Instant::now() + wait };
+                Err(why)
+            }
+        }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

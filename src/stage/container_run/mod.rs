@@ -4,6 +4,7 @@ mod act;
 mod engines;
 mod hand;
 mod operate;
+mod order;
 
 use std::num::NonZeroUsize;
 
@@ -40,7 +41,7 @@ impl Work for Runner {
     fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<Vec<Record>> {
         if checkpoint.of == Of::Change {
             let owner = checkpoint.owner.as_ref().unwrap_or(&self.owner);
-            self.engines.reached().iter().try_for_each(|engine| engine.drop_networks(owner))?;
+            self.engines.drop_networks(owner)?;
         }
         Ok(Vec::new())
     }

@@ -368,6 +368,7 @@ fn identity(container: &Container) -> Container {
         cap_drop: Vec::new(),
         tmpfs: Default::default(),
         interfaces: Vec::new(),
+        steps: Vec::new(),
         status: None,
         error: None,
         error_kind: None,
