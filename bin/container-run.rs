@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Jobs, Reach, Show};
+use leasepipe::cli::{self, Engines, Jobs, Reach, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Report, Stdio};
 use leasepipe::record::Owner;
-use leasepipe::stage::container_run;
+use leasepipe::stage::container_run::{self, Swarm};
 
 /// Changes → the same, done: make, start and remove containers
 ///
@@ -37,9 +37,23 @@ pub struct Args {
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
+    engine: Engines,
+    /// With --engine swarm, publish ports on the node of the container, or on every node
+    #[arg(long, value_name = "WHERE", default_value = "host")]
+    publish: Publish,
+    #[command(flatten)]
     jobs: Jobs,
     #[command(flatten)]
     show: Show,
+}
+
+/// Where the ports of a swarm's services are published.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Publish {
+    /// On the node where the container is
+    Host,
+    /// On every node, by the swarm's balancer of load
+    Ingress,
 }
 
 const EXAMPLE: &str = "Example:
@@ -51,5 +65,10 @@ fn main() -> ExitCode {
 
 fn run(args: Args, report: &Report) -> Result<()> {
     let stdio = Stdio::open(report, args.show.table)?;
-    container_run::run(stdio, args.jobs.concurrency, args.owner, args.reach.insecure)
+    let publish = match args.publish {
+        Publish::Host => container_run::Publish::Host,
+        Publish::Ingress => container_run::Publish::Ingress,
+    };
+    let swarm = args.engine.is_swarm().then_some(Swarm { publish, wait: None });
+    container_run::run(stdio, args.jobs.concurrency, args.owner, args.reach.insecure, swarm)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Every, Reach, Show};
+use leasepipe::cli::{self, Engines, Every, Reach, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
 use leasepipe::record::{Host, Owner};
@@ -50,6 +50,8 @@ pub struct Args {
     host: String,
     #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    engine: Engines,
     /// Go on with changes after the listing
     #[arg(long)]
     follow: bool,
@@ -75,6 +77,7 @@ fn run(args: Args, report: &Report) -> Result<()> {
     let options = Options {
         hosts,
         insecure: args.reach.insecure,
+        swarm: args.engine.is_swarm(),
         labels: args.labels,
         owner: args.owner,
         all: args.all,

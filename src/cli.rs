@@ -75,6 +75,30 @@ pub struct Reach {
     pub insecure: bool,
 }
 
+/// Which kind of engines the hosts have.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Engines {
+    /// The engines' kind
+    #[arg(long, value_name = "KIND", default_value = "docker")]
+    engine: EngineKind,
+}
+
+/// One kind of engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum EngineKind {
+    /// Each host has containers of its own
+    Docker,
+    /// The hosts are managers of swarms: containers are services of theirs
+    Swarm,
+}
+
+impl Engines {
+    /// Whether they are managers of swarms.
+    pub fn is_swarm(self) -> bool {
+        self.engine == EngineKind::Swarm
+    }
+}
+
 /// A moment on the command line: a date and time with its offset (RFC 3339), a date, which is its first
 /// moment in UTC, or a [`Span`] with `-` before it, which is so long before the program started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

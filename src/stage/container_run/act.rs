@@ -78,7 +78,7 @@ fn is_elsewhere(current: &Option<Container>, endpoint: &Endpoint) -> bool {
 }
 
 /// The host that a container is to be on, this machine when none is named, and its engine.
-fn host(container: &Container) -> Result<(HostRef, Endpoint)> {
+pub(super) fn host(container: &Container) -> Result<(HostRef, Endpoint)> {
     let local = Host::local();
     match &container.host {
         None => Ok((local.as_ref(), Endpoint::from(&local))),

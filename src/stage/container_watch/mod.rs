@@ -63,8 +63,17 @@ pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
 pub fn landing(output: Output, report: &Report, options: Options) -> Result<()> {
     let Options { hosts, insecure, owner, labels, follow, .. } = options;
     let (all, landing, resync) = (false, true, None);
-    let options =
-        docker_cccf::Options { hosts, insecure, owner, labels, all, landing, follow, resync };
+    let options = docker_cccf::Options {
+        hosts,
+        insecure,
+        swarm: false,
+        owner,
+        labels,
+        all,
+        landing,
+        follow,
+        resync,
+    };
     docker_cccf::run(output, report, options)
 }
 

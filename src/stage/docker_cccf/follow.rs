@@ -23,8 +23,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) fn run(output: Output, report: &Report, options: Arc<Options>) -> Result<()> {
     let (to, news) = mpsc::channel();
     for at in 0..options.hosts.len() {
+        let swarm = options.swarm;
         let (endpoint, owner, to) = (options.endpoint(at), options.owner.clone(), to.clone());
-        std::thread::spawn(move || listen(at, &endpoint, owner.as_ref(), &to));
+        std::thread::spawn(move || listen(at, &endpoint, swarm, owner.as_ref(), &to));
     }
     std::thread::spawn(move || {
         crate::pipe::reader_leaves();
@@ -48,12 +49,16 @@ enum News {
 }
 
 /// Listens to one engine, for ever.
-fn listen(at: usize, endpoint: &Endpoint, owner: Option<&Owner>, to: &Sender<News>) {
+fn listen(at: usize, endpoint: &Endpoint, swarm: bool, owner: Option<&Owner>, to: &Sender<News>) {
     let hear = |engine: &Arc<Engine>, since| {
         if to.send(News::Up(at, engine.clone())).is_err() {
             return Error::new(Kind::ReaderLeft, "tell what changes");
         }
-        engine.watch(owner, since, &mut |id| to.send(News::Changed(at, id)).is_ok())
+        let mut changed = |id| to.send(News::Changed(at, id)).is_ok();
+        match swarm {
+            true => engine.watch_services(owner, &mut changed),
+            false => engine.watch(owner, since, &mut changed),
+        }
     };
     listening::stay(endpoint, hear, |why| to.send(News::Down(at, why)).is_ok());
 }
@@ -184,8 +189,12 @@ impl Teller<'_> {
             Reached::Up(engine) => Some((at, ids, engine.clone())),
             Reached::NotYet | Reached::Down => None,
         });
-        let look = |(at, ids, engine): (usize, Vec<String>, Arc<Engine>)| {
-            let looked = engine.look(&ids);
+        let swarm = self.options.swarm;
+        let look = move |(at, ids, engine): (usize, Vec<String>, Arc<Engine>)| {
+            let looked = match swarm {
+                true => engine.look_at_services(&ids),
+                false => engine.look(&ids),
+            };
             (at, ids, looked)
         };
         for (at, ids, looked) in each_at_once(reached.collect::<Vec<_>>(), look) {

@@ -22,6 +22,8 @@ pub struct Options {
     pub hosts: Vec<Host>,
     /// Whether those at `tcp://` may be spoken to without TLS.
     pub insecure: bool,
+    /// Whether the engines are managers of swarms, whose services stand for containers.
+    pub swarm: bool,
     /// Only this owner's containers.
     pub owner: Option<Owner>,
     /// Only containers with all of these labels.
@@ -136,9 +138,14 @@ impl Listing {
     /// left out.
     fn of(engine: &Engine, options: &Options) -> Result<Listing> {
         let labels: Vec<String> = options.labels.iter().map(ToString::to_string).collect();
-        let ids = engine.list(options.owner.as_ref(), &labels)?;
-        let mut listing = Listing { found: Vec::with_capacity(ids.len()), left_out: Vec::new() };
-        for looked in engine.look(&ids) {
+        let looked: Vec<Result<Option<Found>>> = if options.swarm {
+            let services = engine.services(options.owner.as_ref(), &labels)?;
+            services.into_iter().map(|found| found.map(Some)).collect()
+        } else {
+            engine.look(&engine.list(options.owner.as_ref(), &labels)?)
+        };
+        let mut listing = Listing { found: Vec::with_capacity(looked.len()), left_out: Vec::new() };
+        for looked in looked {
             match looked {
                 Ok(Some(found)) => listing.found.extend(options.take(found)),
                 Ok(None) => (),
@@ -231,6 +238,7 @@ mod tests {
         };
         let options = |owner: Option<&str>, all| Options {
             labels: Vec::new(),
+            swarm: false,
             hosts: vec![Host::local()],
             insecure: false,
             owner: owner.map(|o| o.parse().unwrap()),

@@ -11,6 +11,7 @@ mod service;
 mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -18,12 +19,13 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as Failure;
-use bollard::models::{Service as Answer, ServiceSpec, ServiceUpdateStatusStateEnum, Task};
+use bollard::models::{Service as Answer, ServiceUpdateStatusStateEnum, Task};
 use bollard::query_parameters::{
     ListNodesOptions, ListServicesOptionsBuilder, ListTasksOptionsBuilder,
     UpdateServiceOptionsBuilder,
 };
 
+pub use bollard::models::ServiceSpec;
 pub use service::{Publish, spec};
 
 use super::error::{failure, is_missing, status};
@@ -85,6 +87,12 @@ fn id_of<'a>(ids: &'a HashMap<String, String>, what: &str, name: &str) -> Result
 }
 
 impl Service {
+    /// One of which no more is known.
+    #[cfg(test)]
+    pub fn of(found: Found, update: Update) -> Service {
+        Service { found, update, spec: ServiceSpec::default(), version: 0 }
+    }
+
     /// The same service with so many tasks.
     pub fn scaled(&self, tasks: i64) -> ServiceSpec {
         ServiceSpec { mode: Some(service::replicas(tasks)), ..self.spec.clone() }
@@ -160,6 +168,18 @@ impl Engine {
             self.read(service, of, &nodes, &networks).map(|service| service.found)
         });
         Ok(read.collect())
+    }
+
+    /// The services with these ids, in their order. One that is not there, or has no form as a
+    /// document, is nothing in its place.
+    pub fn look_at_services(&self, ids: &[String]) -> Vec<Result<Option<Found>>> {
+        let found = match self.services(None, &[]) {
+            Ok(found) => found.into_iter().flatten(),
+            Err(why) => return ids.iter().map(|_| Err(why.clone())).collect(),
+        };
+        let mut found: HashMap<String, Found> =
+            found.map(|found| (found.docker_id.clone(), found)).collect();
+        ids.iter().map(|id| Ok(found.remove(id))).collect()
     }
 
     /// The ids of the secrets and configs that the document names, as far as the swarm has them.

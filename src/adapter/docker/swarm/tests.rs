@@ -87,7 +87,8 @@ fn what_is_asked_for_is_what_is_read() {
 
 /// Fields that a service is told elsewhere, those that are not for Docker, and those whose value in
 /// the full document is what their absence means.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
+    "depends_on",
     "allow",
     "addresses",
     "host",
