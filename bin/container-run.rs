@@ -1,13 +1,14 @@
 //! container-run: changes in, the same changes out, done.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Engines, Jobs, Reach, Show};
+use leasepipe::cli::{self, Engines, Reach, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Report, Stdio};
 use leasepipe::record::Owner;
-use leasepipe::stage::container_run::{self, Swarm};
+use leasepipe::stage::container_run::{self, Options, Swarm};
 
 /// Changes → the same, done: make, start and remove containers
 ///
@@ -41,8 +42,15 @@ pub struct Args {
     /// With --engine swarm, publish ports on the node of the container, or on every node
     #[arg(long, value_name = "WHERE", default_value = "host")]
     publish: Publish,
-    #[command(flatten)]
-    jobs: Jobs,
+    /// Work on up to N containers at the same time, on all hosts together
+    #[arg(long, value_name = "N", default_value = "1024")]
+    concurrency: NonZeroUsize,
+    /// Of these, on up to N on each host
+    #[arg(long, value_name = "N", default_value = "8")]
+    per_host: NonZeroUsize,
+    /// Change nothing, and write into each record the steps that would be taken
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     show: Show,
 }
@@ -69,6 +77,13 @@ fn run(args: Args, report: &Report) -> Result<()> {
         Publish::Host => container_run::Publish::Host,
         Publish::Ingress => container_run::Publish::Ingress,
     };
-    let swarm = args.engine.is_swarm().then_some(Swarm { publish, wait: None });
-    container_run::run(stdio, args.jobs.concurrency, args.owner, args.reach.insecure, swarm)
+    let options = Options {
+        owner: args.owner,
+        jobs: args.concurrency,
+        per_host: args.per_host,
+        insecure: args.reach.insecure,
+        dry_run: args.dry_run,
+        swarm: args.engine.is_swarm().then_some(Swarm { publish, wait: None }),
+    };
+    container_run::run(stdio, options)
 }

@@ -23,7 +23,7 @@ _container__run() {
 
     case "${cmd}" in
         container__run)
-            opts="-h -V --owner --insecure --concurrency --table --help --version"
+            opts="-h -V --owner --insecure --concurrency --per-host --dry-run --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -34,6 +34,10 @@ _container__run() {
                     return 0
                     ;;
                 --concurrency)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --per-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

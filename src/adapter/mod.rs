@@ -10,6 +10,7 @@ pub mod dnsmasq;
 pub mod docker;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+pub mod files;
 pub mod hostname;
 pub mod kea;
 pub mod ledger;

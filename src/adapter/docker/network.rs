@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use bollard::models::{Network, NetworkConnectRequest, NetworkCreateRequest};
+use bollard::models::{ContainerSummary, Network, NetworkConnectRequest, NetworkCreateRequest};
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
 
 use super::endpoint::endpoint;
@@ -58,7 +58,8 @@ impl Engine {
         }
     }
 
-    /// Makes sure that there is one network of that name, and that it is `owner`'s.
+    /// Makes sure that there is one network of that name, and that it is `owner`'s. Whether it had
+    /// to be made.
     ///
     /// Where two were made at the same time the older one stays, unless only the younger one is in
     /// use: it may have been there to be seen first.
@@ -66,7 +67,8 @@ impl Engine {
     /// # Errors
     /// `Refused` when the name belongs to a network that is not `owner`'s, or the engine has no
     /// range of addresses left for another one.
-    pub fn have_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
+    pub fn have_network(&self, name: &NetworkName, owner: &Owner) -> Result<bool> {
+        let mut is_made = false;
         for tried in 0..TRIES {
             std::thread::sleep(PAUSE * tried);
             let there = self.networks(&[("name", name.to_string())])?;
@@ -76,15 +78,14 @@ impl Engine {
                 .collect();
             there.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
             let Some((oldest, younger)) = there.split_first() else {
-                self.make_network(name, owner)?;
+                is_made |= self.make_network(name, owner)?;
                 continue;
             };
             if !is_of(oldest, owner) {
-                return Err(Error::new(Kind::Refused, format_args!("use network {name}"))
-                    .why("there is one of that name that is not of this owner"));
+                return Err(foreign(name));
             }
             if younger.is_empty() {
-                return Ok(());
+                return Ok(is_made);
             }
             let mut is_kept = false;
             for surplus in younger.iter().filter(|network| is_of(network, owner)) {
@@ -98,12 +99,29 @@ impl Engine {
             .why("there are several of that name"))
     }
 
+    /// The ids of the containers that are made for the network of that name, be they running or
+    /// not; nothing when it is not there.
+    ///
+    /// # Errors
+    /// As [`Engine::have_network`].
+    pub fn made_for(&self, name: &NetworkName, owner: &Owner) -> Result<Option<Vec<String>>> {
+        let there = self.networks(&[("name", name.to_string())])?;
+        let found = there.into_iter().find(|found| found.name.as_deref() == Some(name.as_str()));
+        let Some(network) = found else { return Ok(None) };
+        if !is_of(&network, owner) {
+            return Err(foreign(name));
+        }
+        let known_by: Vec<String> = network.id.into_iter().chain(network.name).collect();
+        let listed = self.summaries(&HashMap::from([("network", known_by)]))?;
+        Ok(Some(listed.into_iter().filter_map(|container| container.id).collect()))
+    }
+
     /// Takes away the networks of that name that are `owner`'s and that no container is made for,
-    /// be it running or not.
-    pub fn drop_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
+    /// be it running or not. Whether there were any.
+    pub fn drop_network(&self, name: &NetworkName, owner: &Owner) -> Result<bool> {
         let there = self.networks(&[("name", name.to_string()), ("label", of(owner))])?;
         let named = there.into_iter().filter(|found| found.name.as_deref() == Some(name.as_str()));
-        named.into_iter().try_for_each(|network| self.drop_unused(&network))
+        named.into_iter().try_fold(false, |any, network| Ok(self.drop_unused(&network)? | any))
     }
 
     /// Takes away all networks of `owner`'s that no container is made for.
@@ -124,13 +142,8 @@ impl Engine {
 
     /// The ids and names of the networks of containers, be they running or not.
     fn used_networks(&self, filters: &HashMap<&str, Vec<String>>) -> Result<HashSet<String>> {
-        let options = ListContainersOptionsBuilder::default().all(true).filters(filters).build();
-        let listed = self
-            .runtime
-            .block_on(self.docker.list_containers(Some(options)))
-            .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
         let mut used = HashSet::new();
-        for container in listed {
+        for container in self.summaries(filters)? {
             used.extend(container.host_config.and_then(|config| config.network_mode));
             let settings = container.network_settings.and_then(|settings| settings.networks);
             for (name, endpoint) in settings.into_iter().flatten() {
@@ -142,6 +155,13 @@ impl Engine {
         Ok(used)
     }
 
+    fn summaries(&self, filters: &HashMap<&str, Vec<String>>) -> Result<Vec<ContainerSummary>> {
+        let options = ListContainersOptionsBuilder::default().all(true).filters(filters).build();
+        self.runtime
+            .block_on(self.docker.list_containers(Some(options)))
+            .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))
+    }
+
     fn networks(&self, filters: &[(&str, String)]) -> Result<Vec<Network>> {
         let filters: HashMap<&str, Vec<String>> =
             filters.iter().map(|(name, value)| (*name, vec![value.clone()])).collect();
@@ -151,7 +171,8 @@ impl Engine {
             .map_err(|why| failure(format_args!("list networks of {}", self.url), &why))
     }
 
-    fn make_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
+    /// Makes a network; whether it was made here.
+    fn make_network(&self, name: &NetworkName, owner: &Owner) -> Result<bool> {
         let wanted = NetworkCreateRequest {
             name: name.to_string(),
             driver: Some("bridge".to_owned()),
@@ -161,9 +182,9 @@ impl Engine {
             ..Default::default()
         };
         match self.runtime.block_on(self.docker.create_network(wanted)) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             // Somebody else was quicker, which the next look shows.
-            Err(why) if status(&why) == Some(409) => Ok(()),
+            Err(why) if status(&why) == Some(409) => Ok(false),
             Err(why) => {
                 let error = failure(format_args!("make network {name}"), &why);
                 let full = why.to_string().contains("address pool");
@@ -175,10 +196,11 @@ impl Engine {
         }
     }
 
-    fn drop_unused(&self, network: &Network) -> Result<()> {
+    /// Takes a network away if nothing is made for it; whether it is gone.
+    fn drop_unused(&self, network: &Network) -> Result<bool> {
         let known_by = network.id.iter().chain(&network.name).cloned().collect::<Vec<_>>();
         let used = self.used_networks(&HashMap::from([("network", known_by)]))?;
-        if used.is_empty() { self.remove_network(network).map(drop) } else { Ok(()) }
+        if used.is_empty() { self.remove_network(network) } else { Ok(false) }
     }
 
     /// Takes a network away; whether it is gone. One that is in use stays, which is no error.
@@ -194,6 +216,11 @@ impl Engine {
             }
         }
     }
+}
+
+fn foreign(name: &NetworkName) -> Error {
+    Error::new(Kind::Refused, format_args!("use network {name}"))
+        .why("there is one of that name that is not of this owner")
 }
 
 /// The label of what is `owner`'s, as the engine filters by it.

@@ -2,16 +2,24 @@
 
 use super::engines::Engines;
 use super::hand::Hand;
+use super::tool::Steps;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Action, Change, Container, Endpoint, Host, HostRef, Owner, State};
 
 /// Does what the change asks for, and puts what is known of the container then into it. A container
 /// that names no owner becomes one of `owner`'s.
 pub(super) fn act(change: &mut Change, engines: &Engines, owner: &Owner) -> Result<()> {
+    let steps = Steps::default();
+    let outcome = asked(change, engines, owner, &steps);
+    change.steps.extend(steps.into_inner());
+    outcome
+}
+
+fn asked(change: &mut Change, engines: &Engines, owner: &Owner, steps: &Steps) -> Result<()> {
     let Change { action, container, current, .. } = change;
     let owner = container.owner.as_ref().unwrap_or(owner).clone();
     let (host, endpoint) = host(container)?;
-    let engine = engines.of(&endpoint)?;
+    let engine = engines.tool(&endpoint, steps)?;
     let hand = Hand { engine: &engine, owner: &owner };
     let found = match action {
         Action::Add => Some(hand.add(container)?),
@@ -20,7 +28,7 @@ pub(super) fn act(change: &mut Change, engines: &Engines, owner: &Owner) -> Resu
             let new = hand.add(container)?;
             if let Some(old) = current {
                 let left = |hand: &Hand| hand.leave(old, &new.docker_id);
-                let outcome = hand_of(engines, old, &endpoint, &owner, left);
+                let outcome = hand_of((engines, steps), old, &endpoint, &owner, left);
                 outcome.map_err(|why| why.at("the new one runs, the old one"))?;
             }
             Some(new)
@@ -28,13 +36,15 @@ pub(super) fn act(change: &mut Change, engines: &Engines, owner: &Owner) -> Resu
         Action::Replace => {
             hand.prepare(container)?;
             if let Some(current) = current {
-                hand_of(engines, current, &endpoint, &owner, |hand| hand.clear(current).map(drop))?;
+                let clear = |hand: &Hand| hand.clear(current).map(drop);
+                hand_of((engines, steps), current, &endpoint, &owner, clear)?;
             }
             let remade = hand.make(container);
             if let Some(old) = current.as_ref()
                 && old.private_network != container.private_network
             {
-                hand_of(engines, old, &endpoint, &owner, |hand| hand.leave_network(old))?;
+                let leave = |hand: &Hand| hand.leave_network(old);
+                hand_of((engines, steps), old, &endpoint, &owner, leave)?;
             }
             Some(remade.map_err(|why| why.at("the old one is gone, the new one"))?)
         }
@@ -58,7 +68,7 @@ pub(super) fn act(change: &mut Change, engines: &Engines, owner: &Owner) -> Resu
 
 /// Does something about the container that is replaced, on the host where it is.
 fn hand_of(
-    engines: &Engines,
+    (engines, steps): (&Engines, &Steps),
     current: &Container,
     endpoint: &Endpoint,
     owner: &Owner,
@@ -68,7 +78,7 @@ fn hand_of(
         Some(_) => host(current)?.1,
         None => endpoint.clone(),
     };
-    act(&Hand { engine: &*engines.of(&endpoint)?, owner })
+    act(&Hand { engine: &engines.tool(&endpoint, steps)?, owner })
 }
 
 /// Whether the container that is replaced is on another host. It goes when the new one runs.

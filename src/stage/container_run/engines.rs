@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::pretence::Pretence;
+use super::tool::{Steps, Tool};
 use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Report;
@@ -24,6 +26,7 @@ const AT_A_TIME: usize = 64;
 /// Engines by how they are reached.
 pub(super) struct Engines {
     insecure: bool,
+    pretends: bool,
     report: Report,
     known: Mutex<HashMap<Endpoint, Arc<Door>>>,
 }
@@ -33,6 +36,8 @@ pub(super) struct Engines {
 #[derive(Default)]
 struct Door {
     state: Mutex<State>,
+    /// What would be so if all had been done that was only told.
+    pretence: Option<Arc<Pretence>>,
     /// Whether a call failed, so that it may be gone.
     is_doubtful: AtomicBool,
     was_there: AtomicBool,
@@ -51,18 +56,20 @@ enum State {
 }
 
 impl Engines {
-    /// None yet. With `insecure` those at `tcp://` may be spoken to without TLS, which is told.
-    pub(super) fn new(insecure: bool, report: &Report) -> Engines {
-        Engines { insecure, report: report.clone(), known: Mutex::default() }
+    /// None yet. With `insecure` those at `tcp://` may be spoken to without TLS, which is told; with
+    /// `pretends` nothing is changed on any.
+    pub(super) fn new(insecure: bool, pretends: bool, report: &Report) -> Engines {
+        Engines { insecure, pretends, report: report.clone(), known: Mutex::default() }
     }
 
-    /// The engine that is reached so.
+    /// The engine that is reached so, for a change whose steps are noted.
     ///
     /// # Errors
     /// Why it is not there: at once while it is left alone.
-    pub(super) fn of(&self, endpoint: &Endpoint) -> Result<Arc<Engine>> {
+    pub(super) fn tool<'a>(&self, endpoint: &Endpoint, steps: &'a Steps) -> Result<Tool<'a>> {
         let endpoint = endpoint.clone().insecure(self.insecure);
-        self.door(&endpoint).pass(&endpoint)
+        let door = self.door(&endpoint);
+        Ok(Tool::new(door.pass(&endpoint)?, door.pretence.clone(), steps))
     }
 
     fn door(&self, endpoint: &Endpoint) -> Arc<Door> {
@@ -73,7 +80,10 @@ impl Engines {
         if let Some(caution) = endpoint.caution() {
             self.report.note(&caution);
         }
-        known.entry(endpoint.clone()).or_default().clone()
+        let pretence = self.pretends.then(Arc::default);
+        let door = Arc::new(Door { pretence, ..Door::default() });
+        known.insert(endpoint.clone(), door.clone());
+        door
     }
 
     /// Work on the engine failed: if that may be because it is gone, that is found out before more

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use crate::adapter::docker::{Created, Engine, Found, Joins, body};
+use super::tool::Tool;
+use crate::adapter::docker::{Created, Found, Joins, body};
 use crate::error::{Error, Kind, Result};
 use crate::logic::diff::{Ignored, compare};
 use crate::record::{Container, Owner, Pull, State};
@@ -22,7 +23,7 @@ const NETWORK_TRIES: u32 = 5;
 
 /// Acts for one owner on one engine.
 pub(super) struct Hand<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) engine: &'a Tool<'a>,
     pub(super) owner: &'a Owner,
 }
 
@@ -64,8 +65,7 @@ impl Hand<'_> {
         let mut fetched = false;
         for tries in 0..TRIES {
             self.have_network(wanted)?;
-            let body = body(wanted, &joins, self.owner, self.engine.kernel())?;
-            match self.engine.create(&wanted.id, wanted.platform.as_ref(), body)? {
+            match self.engine.create(wanted, &joins, self.owner)? {
                 Created::Made(id) => return self.begin(wanted, &joins, &id),
                 Created::ImageMissing if fetched => {
                     let what = format!("create container from image \"{}\"", wanted.image);

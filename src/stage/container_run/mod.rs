@@ -5,55 +5,109 @@ mod engines;
 mod hand;
 mod operate;
 mod order;
+mod pretence;
 mod swarm;
+mod tool;
 
 use std::num::NonZeroUsize;
 
-use super::changes::{self, Work};
+use super::changes::{self, Limits, Order, Work};
+use crate::adapter::files;
 use crate::error::Result;
 use crate::pipe::Stdio;
-use crate::record::{Change, Checkpoint, Of, Owner, Record};
+use crate::record::{Change, Checkpoint, ContainerId, Of, Owner, Record};
 use engines::Engines;
 pub use swarm::{Publish, Settings as Swarm};
+use tool::Steps;
 
-/// Serves standard input to its end, `jobs` containers at a time. A container that names no owner
-/// becomes one of `owner`'s. With `insecure` engines at `tcp://` may be spoken to without TLS. With
-/// `swarm` the engines are managers, and containers become services.
+/// How many changes are read ahead of those that are worked on, and how many bytes of them, so that
+/// every host finds work, in whatever order they come.
+const AHEAD: usize = 250_000;
+const BYTES_AHEAD: usize = 96 * 1024 * 1024;
+
+/// What is done, and how much of it at the same time.
+pub struct Options {
+    /// Whose a container becomes that names no owner.
+    pub owner: Owner,
+    /// Containers that are worked on at the same time.
+    pub jobs: NonZeroUsize,
+    /// Of these, on one host.
+    pub per_host: NonZeroUsize,
+    /// Whether engines at `tcp://` may be spoken to without TLS.
+    pub insecure: bool,
+    /// Whether it is only told what would be done.
+    pub dry_run: bool,
+    /// With this the engines are managers of swarms, and containers become services.
+    pub swarm: Option<Swarm>,
+}
+
+/// Serves standard input to its end.
 ///
 /// # Errors
 /// When a stream fails. Also when the engine of a host was never there: the changes for it have
 /// been passed on as failed by then.
-pub fn run(
-    stdio: Stdio,
-    jobs: NonZeroUsize,
-    owner: Owner,
-    insecure: bool,
-    swarm: Option<Swarm>,
-) -> Result<()> {
-    let runner = Runner { owner, engines: Engines::new(insecure, &stdio.report), swarm };
-    changes::serve(stdio, jobs, &runner)?;
+pub fn run(stdio: Stdio, options: Options) -> Result<()> {
+    // Each host takes several, and there may be a thousand hosts.
+    files::allow_many();
+    let limits = Limits {
+        jobs: options.jobs,
+        per_lane: options.per_host,
+        waiting: AHEAD,
+        bytes: BYTES_AHEAD,
+    };
+    let engines = Engines::new(options.insecure, options.dry_run, &stdio.report);
+    let runner = Runner { options, engines };
+    changes::serve(stdio, limits, &runner)?;
     runner.engines.never_there().map_or(Ok(()), Err)
 }
 
 struct Runner {
-    owner: Owner,
+    options: Options,
     engines: Engines,
-    swarm: Option<Swarm>,
 }
 
 impl Work for Runner {
     fn change(&self, change: &mut Change) -> Result<()> {
-        match self.swarm {
-            Some(settings) => swarm::act(change, &self.engines, &self.owner, settings),
-            None => act::act(change, &self.engines, &self.owner),
+        let owner = &self.options.owner;
+        let outcome = match self.options.swarm {
+            Some(settings) => swarm::act(change, &self.engines, owner, settings),
+            None => act::act(change, &self.engines, owner),
+        };
+        if let Err(why) = &outcome {
+            for container in change.current.iter().chain([&change.container]) {
+                if let Ok((_, endpoint)) = act::host(container) {
+                    self.engines.doubt(&endpoint, why);
+                }
+            }
         }
+        outcome
+    }
+
+    fn pretends(&self) -> bool {
+        self.options.dry_run
+    }
+
+    /// Each host has its own.
+    fn lane(&self, change: &Change) -> String {
+        act::host(&change.container).map_or_else(|_| String::new(), |(_, endpoint)| endpoint.url)
+    }
+
+    fn order(&self, change: &Change, bare: bool) -> Option<Order> {
+        Some(order::order(change, change.action, bare))
+    }
+
+    fn is_there(&self, id: &ContainerId, change: &Change) -> Result<bool> {
+        let (_, endpoint) = act::host(&change.container)?;
+        let found = self.engines.tool(&endpoint, &Steps::default())?.find(id)?;
+        Ok(found.is_some_and(|found| found.container.is_running()))
     }
 
     /// Every container has been told of: a private network that none is made for was left behind
     /// by a run that was killed.
     fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<Vec<Record>> {
-        if checkpoint.of == Of::Change && self.swarm.is_none() {
-            let owner = checkpoint.owner.as_ref().unwrap_or(&self.owner);
+        let here = !self.options.dry_run && self.options.swarm.is_none();
+        if checkpoint.of == Of::Change && here {
+            let owner = checkpoint.owner.as_ref().unwrap_or(&self.options.owner);
             self.engines.drop_networks(owner)?;
         }
         Ok(Vec::new())

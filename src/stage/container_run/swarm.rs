@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::act;
 use super::engines::Engines;
+use super::tool::Steps;
 pub use crate::adapter::docker::swarm::Publish;
 use crate::adapter::docker::swarm::{Service, ServiceSpec, spec};
 use crate::adapter::docker::{Engine, Found, Joins};
@@ -48,7 +49,8 @@ pub(super) fn act(
     let Change { action, container, current, .. } = change;
     let owner = container.owner.as_ref().unwrap_or(owner).clone();
     let (host, endpoint) = act::host(container)?;
-    let engine = engines.of(&endpoint)?;
+    let steps = Steps::default();
+    let engine = engines.tool(&endpoint, &steps)?;
     let swarm = Swarm { engine: &engine, owner: &owner, settings };
     let found = match action {
         Action::Add => Some(swarm.add(container)?),
@@ -57,7 +59,7 @@ pub(super) fn act(
             let new = swarm.add(container)?;
             if let Some(old) = current.as_ref().filter(|old| old.host.is_some()) {
                 let left = act::host(old).and_then(|(_, endpoint)| {
-                    let engine = engines.of(&endpoint)?;
+                    let engine = engines.tool(&endpoint, &steps)?;
                     Swarm { engine: &engine, owner: &owner, settings }.leave(old, &new)
                 });
                 left.map_err(|why| why.at("the new one is there, the old one"))?;

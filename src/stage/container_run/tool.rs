@@ -1,0 +1,253 @@
+//! What is asked of an engine for one change: done and noted, or, where nothing is to be done, noted
+//! alone.
+//!
+//! Whoever decides what to ask does not know which of the two it is. So what is told beforehand is
+//! what is done afterwards, as long as the engine's containers stay as they are meanwhile.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::pretence::Pretence;
+use crate::adapter::docker::{Created, Engine, Found, Joins, body};
+use crate::error::Result;
+use crate::record::{
+    Container, ContainerId, DockerNetwork, Image, NetworkName, Owner, Platform, State, Step,
+};
+
+/// What was asked of engines for one change, in order.
+pub(super) type Steps = RefCell<Vec<Step>>;
+
+/// One engine, for one change. What only asks goes to the engine itself.
+pub(super) struct Tool<'a> {
+    engine: Arc<Engine>,
+    /// What would be so if all that was only noted had been done.
+    pretence: Option<Arc<Pretence>>,
+    steps: &'a Steps,
+}
+
+impl Deref for Tool<'_> {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl<'a> Tool<'a> {
+    /// Notes in `steps` what is asked of the engine, and asks it unless there is a pretence.
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        pretence: Option<Arc<Pretence>>,
+        steps: &'a Steps,
+    ) -> Tool<'a> {
+        Tool { engine, pretence, steps }
+    }
+
+    /// Does something that takes time, and notes how much.
+    pub(super) fn step<T>(&self, name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (done, ms) = timed(act);
+        self.note(name, Some(ms));
+        done
+    }
+
+    fn note(&self, name: &str, ms: Option<f64>) {
+        self.steps.borrow_mut().push(Step::new(name, ms));
+    }
+
+    /// Asks the engine for something, or notes it and pretends that it was done.
+    fn ask(
+        &self,
+        name: &str,
+        act: impl FnOnce(&Engine) -> Result<()>,
+        pretend: impl FnOnce(&Pretence) -> Result<()>,
+    ) -> Result<()> {
+        match &self.pretence {
+            None => self.step(name, || act(&self.engine)),
+            Some(pretence) => {
+                self.note(name, None);
+                pretend(pretence)
+            }
+        }
+    }
+
+    /// The same for what may turn out to be needless, and is no step then.
+    fn ask_if_needed(
+        &self,
+        name: &str,
+        act: impl FnOnce(&Engine) -> Result<bool>,
+        pretend: impl FnOnce(&Pretence) -> Result<bool>,
+    ) -> Result<()> {
+        let (done, ms) = match &self.pretence {
+            None => {
+                let (done, ms) = timed(|| act(&self.engine));
+                (done, Some(ms))
+            }
+            Some(pretence) => (pretend(pretence), None),
+        };
+        if !matches!(done, Ok(false)) {
+            self.note(name, ms);
+        }
+        done.map(drop)
+    }
+
+    /// [`Engine::find`].
+    pub(super) fn find(&self, name: &ContainerId) -> Result<Option<Found>> {
+        match self.pretence.as_ref().and_then(|pretence| pretence.find(name)) {
+            Some(pretended) => Ok(pretended),
+            None => self.engine.find(name),
+        }
+    }
+
+    /// [`Engine::look`].
+    pub(super) fn look(&self, docker_ids: &[String]) -> Vec<Result<Option<Found>>> {
+        let pretended = |id: &String| self.pretence.as_ref().and_then(|known| known.look(id));
+        match docker_ids.iter().any(|id| pretended(id).is_some()) {
+            true => docker_ids.iter().map(|id| Ok(pretended(id).flatten())).collect(),
+            false => self.engine.look(docker_ids),
+        }
+    }
+
+    /// [`Engine::has_image`].
+    pub(super) fn has_image(&self, image: &Image, platform: Option<&Platform>) -> Result<bool> {
+        let pretended =
+            self.pretence.as_ref().is_some_and(|known| known.has_image(image, platform));
+        if pretended { Ok(true) } else { self.engine.has_image(image, platform) }
+    }
+
+    /// [`Engine::pull`].
+    pub(super) fn pull(&self, image: &Image, platform: Option<&Platform>) -> Result<()> {
+        self.ask(
+            "pull",
+            |engine| engine.pull(image, platform),
+            |known| {
+                known.pull(image, platform);
+                Ok(())
+            },
+        )
+    }
+
+    /// [`Engine::create`] for what the container asks for. A wish that another container or a
+    /// missing image stands against is no step.
+    pub(super) fn create(
+        &self,
+        wanted: &Container,
+        joins: &Joins,
+        owner: &Owner,
+    ) -> Result<Created> {
+        let platform = wanted.platform.as_ref();
+        let body = body(wanted, joins, owner, self.engine.kernel())?;
+        let Some(pretence) = &self.pretence else {
+            let (created, ms) = timed(|| self.engine.create(&wanted.id, platform, body));
+            if matches!(created, Ok(Created::Made(_)) | Err(_)) {
+                self.note("create", Some(ms));
+            }
+            return created;
+        };
+        if self.find(&wanted.id)?.is_some() {
+            return Ok(Created::NameTaken);
+        }
+        if !self.has_image(&wanted.image, platform)? {
+            return Ok(Created::ImageMissing);
+        }
+        self.note("create", None);
+        Ok(Created::Made(pretence.make(wanted, joins, owner)))
+    }
+
+    /// [`Engine::start`].
+    pub(super) fn start(&self, docker_id: &str) -> Result<()> {
+        self.becomes("start", docker_id, State::Running, |engine| engine.start(docker_id))
+    }
+
+    /// [`Engine::stop`].
+    pub(super) fn stop(&self, docker_id: &str, wait: Option<Duration>) -> Result<()> {
+        self.becomes("stop", docker_id, State::Exited, |engine| engine.stop(docker_id, wait))
+    }
+
+    /// [`Engine::restart`].
+    pub(super) fn restart(&self, docker_id: &str, wait: Option<Duration>) -> Result<()> {
+        self.becomes("restart", docker_id, State::Running, |engine| engine.restart(docker_id, wait))
+    }
+
+    /// [`Engine::kill`].
+    pub(super) fn kill(&self, docker_id: &str) -> Result<()> {
+        self.becomes("kill", docker_id, State::Exited, |engine| engine.kill(docker_id))
+    }
+
+    /// [`Engine::pause`].
+    pub(super) fn pause(&self, docker_id: &str) -> Result<()> {
+        self.becomes("pause", docker_id, State::Paused, |engine| engine.pause(docker_id))
+    }
+
+    /// [`Engine::unpause`].
+    pub(super) fn unpause(&self, docker_id: &str) -> Result<()> {
+        self.becomes("unpause", docker_id, State::Running, |engine| engine.unpause(docker_id))
+    }
+
+    fn becomes(
+        &self,
+        step: &str,
+        docker_id: &str,
+        state: State,
+        act: impl FnOnce(&Engine) -> Result<()>,
+    ) -> Result<()> {
+        self.ask(step, act, |known| {
+            known.alter(&self.engine, docker_id, |found| found.container.state = Some(state))
+        })
+    }
+
+    /// [`Engine::remove`].
+    pub(super) fn remove(&self, docker_id: &str) -> Result<()> {
+        self.ask(
+            "remove",
+            |engine| engine.remove(docker_id),
+            |known| known.remove(&self.engine, docker_id),
+        )
+    }
+
+    /// [`Engine::wait_gone`].
+    pub(super) fn wait_gone(&self, docker_id: &str) -> Result<()> {
+        match &self.pretence {
+            None => self.engine.wait_gone(docker_id),
+            Some(known) => known.remove(&self.engine, docker_id),
+        }
+    }
+
+    /// [`Engine::join`].
+    pub(super) fn join(&self, docker_id: &str, network: &DockerNetwork) -> Result<()> {
+        self.ask(
+            "join",
+            |engine| engine.join(docker_id, network),
+            |known| {
+                let name = network.network.to_string();
+                known.alter(&self.engine, docker_id, |found| found.joined.push(name))
+            },
+        )
+    }
+
+    /// [`Engine::have_network`].
+    pub(super) fn have_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
+        self.ask_if_needed(
+            "network",
+            |engine| engine.have_network(name, owner),
+            |known| known.have_network(&self.engine, name, owner),
+        )
+    }
+
+    /// [`Engine::drop_network`].
+    pub(super) fn drop_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
+        self.ask_if_needed(
+            "remove_network",
+            |engine| engine.drop_network(name, owner),
+            |known| known.drop_network(&self.engine, name, owner),
+        )
+    }
+}
+
+/// What became of something, and how many milliseconds it took, to a tenth.
+fn timed<T>(act: impl FnOnce() -> T) -> (T, f64) {
+    let begun = Instant::now();
+    let done = act();
+    (done, (begun.elapsed().as_secs_f64() * 10_000.0).round() / 10.0)
+}
