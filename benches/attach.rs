@@ -9,8 +9,10 @@
 #[path = "../tests/lab/mod.rs"]
 mod lab;
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use lab::{Lab, Namespace, Running};
@@ -64,17 +66,21 @@ impl Site {
 
     fn without_address(&mut self, rounds: usize) {
         let mut unionize = self.unionize(&["--address", "none"]);
-        let (mut bare, mut ours, mut words) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut bare, mut asked) = (Vec::new(), Vec::new());
+        let (mut ours, mut words) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            bare.push(self.bare());
+            bare.push(self.bare(false));
             ours.push(self.attach(&mut unionize));
+            asked.push(self.bare(true));
             words.push(self.ip_words());
         }
         row("netlink messages alone", &mut bare);
+        row("the same, by one who is woken", &mut asked);
         row("unionize --address none", &mut ours);
         row("ip and nsenter, five of them", &mut words);
         let middle = |times: &[f64]| times[times.len() / 2];
         println!("unionize beside the messages alone: {:.2}", middle(&ours) / middle(&bare));
+        println!("and beside one who is woken: {:.2}", middle(&ours) / middle(&asked));
         unionize.finish();
     }
 
@@ -129,27 +135,39 @@ impl Site {
         took.as_secs_f64() * 1e3
     }
 
-    /// The two messages that make a veth pair and switch its inner end on, and nothing else.
-    fn bare(&mut self) -> f64 {
+    /// The two messages that make a veth pair and switch its inner end on, and nothing else. `asked`,
+    /// they are sent by a thread that sleeps until it is told to, as every program in a pipe does.
+    fn bare(&mut self, asked: bool) -> f64 {
         let (label, space, path) = self.space();
-        let took = self.lab.machine().within(|| {
-            let name = |text: &str| text.parse::<Ifname>().unwrap();
-            let (host, inside) = (Netlink::open().unwrap(), Netns::open(&path).unwrap());
-            let within = inside.run(Netlink::open).unwrap();
-            let bridge = host.find_link(&name("br1")).unwrap().unwrap().index;
-            let (outer, inner) = (name(&format!("b{label}")), name("eth0"));
-            let mac = |first| Mac::new([first, 0, 0, 0, 1, self.count as u8]);
-            let here = End { name: &outer, mac: mac(0xfe) };
-            let there = End { name: &inner, mac: mac(0x02) };
-            let index = 2; // the first after loopback
+        let (tell, told) = mpsc::channel();
+        let (answer, answered) = mpsc::channel();
+        let (machine, number) = (self.lab.machine(), self.count as u8);
+        let send = move || {
+            machine.within(move || {
+                let messages = Messages::prepare(&label, &path, number);
+                answer.send(0.0).unwrap();
+                if asked {
+                    told.recv().unwrap();
+                }
+                let begun = Instant::now();
+                messages.send();
+                answer.send(begun.elapsed().as_secs_f64()).unwrap();
+            });
+        };
+        let took = std::thread::scope(|scope| {
+            scope.spawn(send);
+            answered.recv().unwrap();
+            if !asked {
+                return answered.recv().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(1));
             let begun = Instant::now();
-            host.make_veth(&here, &there, std::os::fd::AsFd::as_fd(&inside), Some(bridge), 1500)
-                .unwrap();
-            within.switch_on(index).unwrap();
-            begun.elapsed()
+            tell.send(()).unwrap();
+            answered.recv().unwrap();
+            begun.elapsed().as_secs_f64()
         });
         space.remove();
-        took.as_secs_f64() * 1e3
+        took * 1e3
     }
 
     /// What a script does.
@@ -232,6 +250,37 @@ impl Site {
         unionize.finish();
         spaces.into_iter().for_each(|(_, space, _)| space.remove());
         CROWD as f64 / took.as_secs_f64()
+    }
+}
+
+/// The messages for one veth pair, and the sockets to send them through.
+struct Messages {
+    host: Netlink,
+    inside: Netns,
+    within: Netlink,
+    bridge: u32,
+    names: [Ifname; 2],
+    number: u8,
+}
+
+impl Messages {
+    fn prepare(label: &str, path: &Path, number: u8) -> Messages {
+        let name = |text: &str| text.parse::<Ifname>().unwrap();
+        let (host, inside) = (Netlink::open().unwrap(), Netns::open(path).unwrap());
+        let within = inside.run(Netlink::open).unwrap();
+        let bridge = host.find_link(&name("br1")).unwrap().unwrap().index;
+        let names = [name(&format!("b{label}")), name("eth0")];
+        Messages { host, inside, within, bridge, names, number }
+    }
+
+    fn send(&self) {
+        let [outer, inner] = &self.names;
+        let mac = |first| Mac::new([first, 0, 0, 0, 1, self.number]);
+        let here = End { name: outer, mac: mac(0xfe) };
+        let there = End { name: inner, mac: mac(0x02) };
+        self.host.make_veth(&here, &there, self.inside.as_fd(), Some(self.bridge), 1500).unwrap();
+        let index = 2; // the first after loopback
+        self.within.switch_on(index).unwrap();
     }
 }
 

@@ -16,6 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::errno::Errno;
@@ -132,8 +133,12 @@ wire! {
     }
 }
 
-/// How many files may wait for the disk before their writers do.
-const WAITING: usize = 64;
+/// How long a file waits for the disk: one that is written again meanwhile is brought there once, and
+/// whoever writes it is not disturbed in what comes next.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How many files may wait for the disk before their writers do: each is held open.
+const WAITING: usize = 128;
 
 /// The directory with the files.
 #[derive(Debug)]
@@ -302,8 +307,14 @@ impl Disk {
     fn start() -> Result<Disk> {
         let (queue, files) = sync_channel::<(PathBuf, File)>(WAITING);
         let bring = move || {
-            let synced = files.iter().map(|(path, file)| sync(&path, &file));
-            synced.fold(Ok(()), |outcome, synced| outcome.and(synced))
+            let mut outcome = Ok(());
+            while let Ok(first) = files.recv() {
+                thread::sleep(PAUSE);
+                for (path, file) in [first].into_iter().chain(files.try_iter()) {
+                    outcome = outcome.and(sync(&path, &file));
+                }
+            }
+            outcome
         };
         let thread = thread::Builder::new().spawn(bring).doing("start thread")?;
         Ok(Disk { queue, thread })

@@ -4,8 +4,8 @@
 //! done happens in the namespace that was checked, or nowhere.
 //!
 //! A thread that has entered a namespace and cannot get back would do its next work in the wrong
-//! place. So only threads made for it enter, and they end there. A socket that such a thread opens
-//! stays in its namespace and can be handed out.
+//! place. So it makes sure of the way back first, or leaves the work to a thread made for it, which
+//! ends there. A socket that is opened inside stays in its namespace and can be handed out.
 
 use std::fs::File;
 use std::io::Read;
@@ -115,14 +115,22 @@ impl Netns {
         Ok((about.dev(), about.ino()))
     }
 
-    /// Does `work` inside the namespace, on a thread of its own, and waits for its end.
+    /// Does `work` inside the namespace and comes back.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        apart(|| {
-            setns(&self.file, CloneFlags::CLONE_NEWNET)
-                .doing("enter network namespace")
-                .map_err(with_remedy)?;
-            work()
-        })
+        let home = Netns::own()?;
+        // Entering where one is already takes the same rights as coming back. A program that is root
+        // of a user namespace alone has them for its containers and not for the host.
+        if home.enter().is_err() {
+            return apart(|| self.enter().and_then(|()| work()));
+        }
+        self.enter()?;
+        let _back = Back(home);
+        work()
+    }
+
+    fn enter(&self) -> Result<()> {
+        let entered = setns(&self.file, CloneFlags::CLONE_NEWNET);
+        entered.doing("enter network namespace").map_err(with_remedy)
     }
 
     /// A second hold on the same namespace.
@@ -141,6 +149,19 @@ impl AsFd for Netns {
 impl From<Netns> for OwnedFd {
     fn from(netns: Netns) -> OwnedFd {
         netns.file.into()
+    }
+}
+
+/// Takes the thread back when work elsewhere has ended, by a panic too.
+struct Back(Netns);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        if self.0.enter().is_err() {
+            // It was possible a moment ago. Whatever this thread did next, it would do to another's
+            // network; a process that is killed leaves nothing that another run does not finish.
+            std::process::abort();
+        }
     }
 }
 
@@ -196,6 +217,9 @@ mod tests {
         let inside = scratch.run(|| Netns::own()?.id()).unwrap();
         assert_eq!(inside, scratch.id().unwrap());
         assert_ne!(inside, before);
+        assert_eq!(Netns::own().unwrap().id().unwrap(), before);
+        let panics = || scratch.run::<()>(|| panic!("inside"));
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).unwrap_err();
         assert_eq!(Netns::own().unwrap().id().unwrap(), before);
     }
 }

@@ -1,5 +1,6 @@
 //! Links: finding them, making a veth pair, plugging and deleting.
 
+use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -7,7 +8,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     BridgePortState, BridgeStpState, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData,
-    InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+    InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use nix::errno::Errno;
 
@@ -83,21 +84,23 @@ impl Netlink {
     pub fn find_link(&self, name: &Ifname) -> Result<Option<Link>> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(name.to_string()));
-        match self.ask(RouteNetlinkMessage::GetLink(message), 0) {
-            Ok(answers) => Ok(answers.into_iter().find_map(read)),
-            Err(e) if e.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
-            Err(e) => Err(failed(format_args!("look for interface {name}"), &e)),
-        }
+        self.look(message, name)
     }
 
     /// The link with the number `index`, if there is one.
     pub fn link_at(&self, index: u32) -> Result<Option<Link>> {
         let mut message = LinkMessage::default();
         message.header.index = index;
+        self.look(message, index)
+    }
+
+    fn look(&self, mut message: LinkMessage, what: impl fmt::Display) -> Result<Option<Link>> {
+        // Counters make up most of what there is to tell.
+        message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         match self.ask(RouteNetlinkMessage::GetLink(message), 0) {
             Ok(answers) => Ok(answers.into_iter().find_map(read)),
             Err(e) if e.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
-            Err(e) => Err(failed(format_args!("look for interface {index}"), &e)),
+            Err(e) => Err(failed(format_args!("look for interface {what}"), &e)),
         }
     }
 

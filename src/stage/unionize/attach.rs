@@ -139,9 +139,12 @@ impl Job<'_> {
 
     fn done(self, router: Option<Ipv6Addr>, made: bool) -> Result<Done> {
         let mut interface = interface(&self.known, self.wish.client.as_ref(), router);
-        let inner = self.inside.link(&self.wish.interface)?;
-        let beside = Beside::look(self.wish, None, &self.host, &self.inside, Some(&inner), None)?;
-        beside.tell(&mut interface);
+        if Beside::is_told(self.wish) {
+            let inner = self.inside.link(&self.wish.interface)?;
+            let inner = Some(&inner);
+            Beside::look(self.wish, None, &self.host, &self.inside, inner, None)?
+                .tell(&mut interface);
+        }
         interface.ready_ms = Some((self.begun.elapsed().as_secs_f64() * 1e4).round() / 10.0);
         let provisional = !self.fresh.is_empty() && self.dad == Dad::Optimistic;
         Ok(Done { interface, provisional, made })

@@ -71,6 +71,12 @@ impl Beside {
         Ok(seen)
     }
 
+    /// Whether there is something of it in the record of `wish`.
+    pub fn is_told(wish: &Wish) -> bool {
+        let routed = || [true, false].iter().any(|ipv4| is_routed(&wish.network, *ipv4));
+        wish.sources.dhcp4 || wish.sources.slaac || routed()
+    }
+
     /// Puts what is known of this into a record.
     pub fn tell(&self, interface: &mut Interface) {
         let now = Timestamp::now();

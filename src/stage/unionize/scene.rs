@@ -284,9 +284,11 @@ pub fn look(
     let mut seen = Seen {
         outer: host.netlink.find_link(&wish.link)?,
         door: allow::look(wish, inside, known.as_ref(), inner.is_some())?,
-        host_netns: inside.netlink.number_of(Netns::own()?.as_fd())?,
         ..Seen::before(wish, place, known)
     };
+    if seen.single.is_some() {
+        seen.host_netns = inside.netlink.number_of(Netns::own()?.as_fd())?;
+    }
     look_at_port(&mut seen, wish, host)?;
     if let Plug::Direct { .. } = wish.plug {
         seen.device = inside.netlink.device(&wish.interface)?;
