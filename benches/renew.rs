@@ -9,7 +9,8 @@
 //! end at twice. After all are leased, the program is measured for SECONDS (one T1). Then the server is away
 //! for a quarter of T1, which is what there is from the last Renew until T2.
 //!
-//! All of it is in namespaces that go with the bench. It needs root.
+//! What is remembered lies on the disk, below the target directory; all else is in namespaces that go
+//! with the bench. It needs root.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -42,8 +43,9 @@ fn main() {
     let names: Vec<PathBuf> = (0..spaces).map(|at| space(&dir, at)).collect();
     let server = Server::start(each, t1);
     let count = (spaces * each) as usize;
-    let state = dir.join("attachments");
-    fs::create_dir(&state).unwrap();
+    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("renew");
+    let _ = fs::remove_dir_all(&state);
+    fs::create_dir_all(&state).unwrap();
     for (at, netns) in names.iter().enumerate() {
         (0..each).for_each(|number| remember(&state, at, netns, number));
     }
@@ -88,6 +90,7 @@ fn main() {
 
     server.outage(&program, count, t1);
     drop(program);
+    fs::remove_dir_all(&state).unwrap();
 }
 
 /// A directory and a network of this process's own: mounts and links in them go with it.

@@ -334,8 +334,17 @@ fn ipv4_leases_are_kept_as_well() {
     let again = keep.until("the interface", is_of("a"));
     assert_eq!(again["container"]["interfaces"][0]["addresses"][0]["address"], before["address"]);
     let space = Namespace::left_behind(netns.file_name().unwrap().to_str().unwrap());
-    let shown = space.ip("-4 address show dev eth0");
-    assert!(shown.contains(before["address"].as_str().unwrap()), "{shown}");
+    let address = before["address"].as_str().unwrap();
+    let there = || space.ip("-4 address show dev eth0").contains(address);
+    assert!(there());
+    // Somebody takes the address away, to which the server sends its answer.
+    keep.stop();
+    space.ip(&format!("address delete {address}/24 dev eth0"));
+    let mut command = lab.command(bin!("unionize"));
+    command.args(["renew", "--all", "--timeout", "5s", "--state"]).arg(&state);
+    let done = run(&mut command, "");
+    assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""));
+    assert!(there());
 }
 
 /// A site and a Docker whose containers are plugged into its bridge.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::beside::{Beside, Errand};
+use super::beside::{Beside, Errand, has_ipv6_default};
 use super::bridge::explain_silence;
 use super::lease4::keeping;
 use super::leasing::remaining;
@@ -265,10 +265,14 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The router of the default route: `before`, or the one that answers.
+    /// The router of the default route: `before`, or the one that answers. That is waited for where the
+    /// route is none of the document's, and not by who keeps leases: the kernel takes it when it comes.
     fn router(&mut self, before: Option<Ipv6Addr>) -> Result<Option<Ipv6Addr>> {
         let Some(solicited) = self.solicited else { return Ok(before) };
         let index = self.inside.link(&self.wish.interface)?.index;
+        if self.unionize.keeps || has_ipv6_default(&self.wish.network) {
+            return self.inside.netlink.router(index);
+        }
         for tries in [2, 1] {
             let until = (solicited + ROUTER_WAIT / tries).min(self.deadline());
             let found = self.inside.netlink.wait_for(until, |netlink| netlink.router(index))?;

@@ -190,6 +190,11 @@ pub fn routes(network: &LinkNetwork, known: Option<&Attachment>) -> Vec<Route> {
     all
 }
 
+/// Whether a document gives the default route for all of IPv6.
+pub fn has_ipv6_default(network: &LinkNetwork) -> bool {
+    routes(network, None).iter().any(|route| route.router().is_some_and(|via| via.is_ipv6()))
+}
+
 /// The default route of a given address.
 fn default_route(fixed: &Fixed) -> Option<Route> {
     let router = fixed.router?;

@@ -223,6 +223,11 @@ impl Keeper<'_> {
         let inside = Inside::open(&known.container)?;
         let index = own_index(&inside, known)?;
         let wish = Wish::of(known, super::Dad::Off)?;
+        let holds = |before: &&Leased4| !is_over(&before.address, Timestamp::now());
+        if let Some(before) = before.as_ref().filter(holds).filter(|_| ask != Ask4::Lease) {
+            // Somebody may have taken it away, and servers send their answer to it.
+            apply4(&inside, index, None, before)?;
+        }
         match (extend(&inside, &wish, index, patience, before.as_ref(), ask), before) {
             (Ok(lease), before) => {
                 let after = remember4(&lease, Timestamp::now());

@@ -309,9 +309,15 @@ fn look(unionize: &Unionize<'_>, engines: &Engines, link: &Ifname, may_go: bool)
         }
         Standing::Stopped => return Ok(Looked::Stopped),
         Standing::Gone => true,
-        Standing::Unknown if is_there(&known).map_err(|why| why.at(&id))? => false,
-        Standing::Unknown if engines.may_come_back(&known.container) => return Ok(Looked::Stopped),
-        Standing::Unknown => true,
+        Standing::Unknown => match is_there(&known) {
+            Ok(true) => false,
+            Err(why) if why.kind() != Kind::BadInput => return Err(why.at(&id)),
+            // Its engine may be back, and say what has become of it. A kernel that is busy takes seconds
+            // to do away with a namespace, and the host's link is there as long.
+            _ if engines.may_come_back(&known.container) => return Ok(Looked::Stopped),
+            Ok(false) => true,
+            Err(why) => return Err(why.at(&id)),
+        },
     };
     if is_gone && !may_go {
         return Ok(Looked::Gone);
