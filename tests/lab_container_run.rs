@@ -34,7 +34,7 @@ fn listed(docker: &Docker) -> Vec<Value> {
 /// A document without what is only known once it runs.
 fn declared(record: &Value) -> Value {
     let mut document = record.clone();
-    for found in ["host", "state", "docker", "owner", "status"] {
+    for found in ["host", "state", "docker", "owner", "steps", "status"] {
         document.as_object_mut().unwrap().remove(found);
     }
     document
