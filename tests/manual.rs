@@ -36,6 +36,8 @@ programs! {
     container_run = "../bin/container-run.rs",
     container_watch = "../bin/container-watch.rs",
     docker_cccf = "../bin/docker-cccf.rs",
+    host_add = "../bin/host-add.rs",
+    host_probe = "../bin/host-probe.rs",
     lease_bind = "../bin/lease-bind.rs",
     lease_cccf = "../bin/lease-cccf.rs",
     lease_hook = "../bin/lease-hook.rs",

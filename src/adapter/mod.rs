@@ -12,6 +12,7 @@ pub mod docker;
 pub mod etcd;
 pub mod files;
 pub mod hostname;
+pub mod hosts_file;
 pub mod kea;
 pub mod ledger;
 pub mod ndp;

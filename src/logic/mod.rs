@@ -11,6 +11,7 @@ pub mod instructions;
 pub mod leases;
 pub mod names;
 pub mod place;
+pub mod probe;
 pub mod reconcile;
 pub mod renewal;
 pub mod resolv;

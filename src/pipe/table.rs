@@ -11,7 +11,8 @@ use event::{EVENT, STATS, event_row, stats_row};
 use super::Writer;
 use crate::error::{OneLine, Result};
 use crate::record::{
-    Binding, Change, Container, Explanation, Lease, Passed, Placement, Record, State, What,
+    Amount, Binding, Change, Container, Explanation, Host, Lease, Passed, Placement, Record, State,
+    What,
 };
 
 /// Rows that are gathered to find the width of the columns; later rows use the same widths.
@@ -86,7 +87,7 @@ fn columns(record: &Record) -> Option<(&'static [&'static str], Vec<String>)> {
         Record::Container(container) => (CONTAINER, container_row(container)),
         Record::Change(change) => (CHANGE, change_row(change)),
         Record::Binding(binding) => (BINDING, binding_row(binding)),
-        Record::Host(host) => (HOST, vec![host.id.clone(), host.url.clone(), word(&host.state)]),
+        Record::Host(host) => (HOST, host_row(host)),
         Record::Explanation(explanation) => (EXPLANATION, explanation_row(explanation)),
         Record::Placement(placement) => (PLACEMENT, placement_row(placement)),
         Record::Event(event) if event.what == What::Stats => (STATS, stats_row(event)),
@@ -103,7 +104,8 @@ const BINDING: &[&str] = &["CLIENT", "HOSTNAME", "CONTAINER", "ADDRESS", "SINCE"
 const EXPLANATION: &[&str] =
     &["CLIENT", "ADDRESS", "HOSTNAME", "RULE", "TEMPLATE", "CONTAINERS", "WHY"];
 const PLACEMENT: &[&str] = &["CONTAINER", "ACTION", "HOST", "WHY", "OTHERS"];
-const HOST: &[&str] = &["HOST", "URL", "STATE"];
+const HOST: &[&str] =
+    &["HOST", "URL", "STATE", "ENGINE", "CPUS", "MEMORY", "CONTAINERS", "MS", "REASON"];
 
 fn lease_row(lease: &Lease) -> Vec<String> {
     vec![
@@ -152,6 +154,31 @@ fn binding_row(binding: &Binding) -> Vec<String> {
         binding.address.to_string(),
         binding.since.to_string(),
         text(&binding.until),
+    ]
+}
+
+fn host_row(host: &Host) -> Vec<String> {
+    let used = host.used.as_ref();
+    let share = |name: &str, show: &dyn Fn(u64) -> String| {
+        let has = host.capacity.get(name).map(|amount| amount.milli());
+        let takes = used.and_then(|used| used.resources.get(name)).map(|amount| amount.milli());
+        match (takes, has) {
+            (Some(takes), Some(has)) => format!("{}/{}", show(takes), show(has)),
+            (None, Some(has)) => show(has),
+            _ => "-".to_owned(),
+        }
+    };
+    let gib = |milli: u64| format!("{:.1}g", milli as f64 / 1000.0 / f64::from(1 << 30));
+    vec![
+        host.id.clone(),
+        host.url.clone(),
+        word(&host.state),
+        host.engine.as_ref().map_or("-".to_owned(), |of| format!("{} {}", of.name, of.version)),
+        share("cpus", &|milli| Amount::from_milli(milli).to_string()),
+        share("memory", &gib),
+        text(&used.map(|used| used.containers)),
+        text(&host.round_trip_ms),
+        text(&host.reason),
     ]
 }
 
@@ -234,6 +261,10 @@ mod tests {
         assert_eq!(line(["A", "B"].into_iter(), &[3, 1]), "A    B");
         let text = r#"{"kind":"host","id":"a\nb","url":"unix:///x"}"#;
         let record: Record = Record::parse(text).unwrap();
-        assert_eq!(columns(&record).unwrap().1, ["a\\nb", "unix:///x", "-"]);
+        assert_eq!(columns(&record).unwrap().1[..3], ["a\\nb", "unix:///x", "-"]);
+        let text = r#"{"kind":"host","id":"a","url":"unix:///x","capacity":{"cpus":8,
+            "memory":"2g"},"used":{"containers":3,"resources":{"cpus":0.5}}}"#;
+        let record: Record = Record::parse(text).unwrap();
+        assert_eq!(columns(&record).unwrap().1[4..7], ["0.5/8", "2.0g", "3"]);
     }
 }

@@ -15,6 +15,8 @@ pub enum Of {
     Container,
     /// Explanations, one for each client.
     Explanation,
+    /// Hosts.
+    Host,
     /// Changes, one for every container that is wanted or there.
     Change,
     /// Events that say how it stands, one for every container that is there.

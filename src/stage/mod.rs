@@ -10,6 +10,8 @@ pub mod compose_cccf;
 pub mod container_run;
 pub mod container_watch;
 pub mod docker_cccf;
+pub mod host_add;
+pub mod host_probe;
 pub mod lease_bind;
 pub mod lease_cccf;
 pub mod lease_hook;

@@ -26,6 +26,7 @@ mod pull;
 mod read;
 mod sight;
 mod stats;
+mod survey;
 pub mod swarm;
 
 use std::collections::HashMap;
@@ -48,6 +49,7 @@ pub use endpoint::Joins;
 pub use kernel::Kernel;
 pub use label::{DECLARED, KEY, OWNER, PREFIX};
 pub use read::Found;
+pub use survey::{Ability, Survey};
 
 use crate::error::{Error, Kind, Result};
 use crate::record::{ContainerId, Endpoint, Owner, Platform};

@@ -25,6 +25,7 @@ mod waiting;
 
 use std::collections::HashMap;
 
+pub use needs::demand;
 pub use strategy::Strategy;
 pub use verdict::{Outcome, Verdict};
 

@@ -9,7 +9,7 @@ use indexmap::IndexSet;
 use super::classes::Classes;
 use super::ports::Slot;
 use super::rooms::{CONTAINERS, is_common};
-use crate::record::{Affinity, Amount, Amounts, Container, Gpus, Host};
+use crate::record::{Affinity, Amount, Amounts, Container, Cpus, Gpus, Host};
 
 /// What one kind of container needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -107,15 +107,7 @@ impl Needs {
         for (name, amount) in named {
             self.add(name, *amount, is_common(name));
         }
-        let limits = [
-            (
-                "cpus",
-                container.cpus.map(|cpus| Amount::from_milli(cpus.nano().div_ceil(1_000_000))),
-            ),
-            ("memory", container.memory.map(|bytes| Amount::whole(bytes.0))),
-            ("gpus", container.gpus.as_ref().map(gpus)),
-        ];
-        for (name, amount) in limits {
+        for (name, amount) in limits(container) {
             if let Some(amount) = amount.filter(|_| !named.contains_key(name)) {
                 self.add(name, amount, true);
             }
@@ -163,6 +155,24 @@ impl Need {
     pub(super) fn is_plain(&self) -> bool {
         (self.ports, self.company) == (0, 0)
     }
+}
+
+/// What a container takes of its host's resources, whichever of them the host counts.
+pub fn demand(container: &Container) -> Amounts {
+    let limits = limits(container).into_iter();
+    let limited = limits.filter_map(|(name, amount)| Some((name.to_owned(), amount?)));
+    let named = container.requires.iter().flat_map(|requires| requires.resources.clone());
+    limited.chain(named).collect()
+}
+
+/// What a container is limited to, which it takes unless it says what it takes.
+fn limits(container: &Container) -> [(&'static str, Option<Amount>); 3] {
+    let cpus = |cpus: Cpus| Amount::from_milli(cpus.nano().div_ceil(1_000_000));
+    [
+        ("cpus", container.cpus.map(cpus)),
+        ("memory", container.memory.map(|bytes| Amount::whole(bytes.0))),
+        ("gpus", container.gpus.as_ref().map(gpus)),
+    ]
 }
 
 /// How many graphics processors these are. All that there are count as one.

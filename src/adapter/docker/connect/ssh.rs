@@ -9,6 +9,7 @@ mod complaint;
 mod private;
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -16,8 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getppid};
 
 use super::url::Remote;
@@ -30,6 +33,9 @@ const HEARING: Duration = Duration::from_millis(300);
 /// The first wait before a connection that was lost is made again; it doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
+/// How often it is looked whether the socket is there.
+const TICK: Duration = Duration::from_millis(5);
+
 /// How much of what ssh says is remembered, in lines: the last ones.
 const REMEMBERED: usize = 20;
 
@@ -37,17 +43,22 @@ const REMEMBERED: usize = 20;
 const SILENCE_S: u32 = 10;
 
 /// A socket here that is the engine's there. Ends with its value, or with this process.
+///
+/// The socket has no name: it is opened, and its name removed, as soon as it is there. So nothing is
+/// left behind by a program that is killed, and nobody else can come upon it.
 pub(in crate::adapter::docker) struct Forward {
     remote: Remote,
-    directory: Private,
     state: Arc<Mutex<State>>,
+    path: String,
 }
 
 #[derive(Default)]
 struct State {
     ssh: Option<Child>,
+    /// The socket; its number stays the same when ssh is run again.
+    socket: Option<OwnedFd>,
     /// Why the last one could not be started.
-    unstarted: Option<std::io::Error>,
+    unstarted: Option<Error>,
     /// What it said, line by line.
     told: Vec<String>,
     /// It has been started, and has ended.
@@ -62,28 +73,27 @@ impl Forward {
     /// # Errors
     /// Why ssh could not: its own words, and what to do about those that are known.
     pub(super) fn open(remote: &Remote, until: Instant) -> Result<Forward> {
-        let directory = Private::make()?;
         let state = Arc::new(Mutex::new(State::default()));
-        let forward = Forward { remote: remote.clone(), directory, state: state.clone() };
+        let mut forward =
+            Forward { remote: remote.clone(), state: state.clone(), path: String::new() };
         let patience = until.saturating_duration_since(Instant::now());
-        let words = words(remote, forward.socket(), patience);
-        let socket = forward.socket().to_owned();
-        thread::spawn(move || tend(&words, &socket, &state));
+        let target = remote.clone();
+        thread::spawn(move || tend(&target, patience, &state));
         while Instant::now() < until {
-            // The file is there a moment before it is listened at.
-            if UnixStream::connect(forward.socket()).is_ok() {
+            let mut state = lock(&forward.state);
+            if let Some(socket) = &state.socket {
+                forward.path = format!("/proc/self/fd/{}", socket.as_raw_fd());
+                drop(state);
                 return Ok(forward);
             }
-            let mut state = lock(&forward.state);
             if let Some(why) = state.unstarted.take() {
-                let error = Error::io("start ssh", &why);
-                return Err(error.remedy("install the OpenSSH client, or name another way"));
+                return Err(why);
             }
             if state.ended {
                 return Err(complaint::why(remote, &state.told));
             }
             drop(state);
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(TICK);
         }
         Err(Error::new(Kind::TimedOut, format_args!("ssh {}", remote.place()))
             .why(format_args!("no connection within {} ms", patience.as_millis())))
@@ -91,7 +101,7 @@ impl Forward {
 
     /// The path of the socket.
     pub(super) fn socket(&self) -> &str {
-        self.directory.socket()
+        &self.path
     }
 
     /// Why nothing came back through it, if ssh has said why.
@@ -102,7 +112,7 @@ impl Forward {
             if found.is_some() || Instant::now() > until {
                 return found;
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(TICK);
         }
     }
 }
@@ -147,17 +157,28 @@ fn words(remote: &Remote, socket: &str, patience: Duration) -> Vec<String> {
 /// Runs ssh, and runs it again when it has ended, until nobody wants it any more.
 ///
 /// The kernel ends an ssh when the thread that started it does. So this is a thread of its own.
-fn tend(words: &[String], socket: &str, state: &Mutex<State>) {
+fn tend(remote: &Remote, patience: Duration, state: &Arc<Mutex<State>>) {
     let mut pause = BACK_OFF.0;
     loop {
-        let Some(stderr) = start(words, state) else { return };
         let begun = Instant::now();
-        for line in BufReader::new(stderr).split(b'\n').map_while(std::io::Result::ok) {
-            let mut state = lock(state);
-            state.told.push(String::from_utf8_lossy(&line).trim_end().to_owned());
-            let surplus = state.told.len().saturating_sub(REMEMBERED);
-            state.told.drain(..surplus);
+        let directory = match Private::make() {
+            Ok(directory) => directory,
+            Err(why) => {
+                lock(state).unstarted = Some(why);
+                return;
+            }
+        };
+        let words = words(remote, directory.socket(), patience);
+        let Some(stderr) = start(&words, state) else { return };
+        let told = state.clone();
+        let listener = thread::spawn(move || listen(stderr, &told));
+        // The file is there a moment before it is listened at.
+        while UnixStream::connect(directory.socket()).is_err() && !has_ended(state) {
+            thread::sleep(TICK);
         }
+        take(directory.socket(), state);
+        drop(directory);
+        let _ = listener.join();
         while !has_ended(state) {
             thread::sleep(BACK_OFF.0);
         }
@@ -166,8 +187,28 @@ fn tend(words: &[String], socket: &str, state: &Mutex<State>) {
         }
         thread::sleep(pause);
         pause = (pause * 2).min(BACK_OFF.1);
-        // ssh takes no path where something is.
-        let _ = std::fs::remove_file(socket);
+    }
+}
+
+/// Remembers what ssh says until it says no more.
+fn listen(stderr: ChildStderr, state: &Mutex<State>) {
+    for line in BufReader::new(stderr).split(b'\n').map_while(std::io::Result::ok) {
+        let mut state = lock(state);
+        state.told.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+        let surplus = state.told.len().saturating_sub(REMEMBERED);
+        state.told.drain(..surplus);
+    }
+}
+
+/// Opens the socket, if it is there, so that it needs no name any more.
+fn take(path: &str, state: &Mutex<State>) {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let Ok(socket) = nix::fcntl::open(path, flags, Mode::empty()) else { return };
+    match &mut lock(state).socket {
+        Some(known) => {
+            let _ = nix::unistd::dup3(socket, known, OFlag::O_CLOEXEC);
+        }
+        none => *none = Some(socket),
     }
 }
 
@@ -200,7 +241,8 @@ fn start(words: &[String], state: &Mutex<State>) -> Option<ChildStderr> {
             stderr
         }
         Err(why) => {
-            state.unstarted = Some(why);
+            let error = Error::io("start ssh", &why);
+            state.unstarted = Some(error.remedy("install the OpenSSH client, or name another way"));
             None
         }
     }
