@@ -70,10 +70,7 @@ pub(super) fn act(
             swarm.remove(container)?;
             None
         }
-        action => {
-            return Err(Error::new(Kind::Refused, format_args!("{action} service"))
-                .why("a swarm decides itself when its tasks run"));
-        }
+        action => Some(swarm.operate(*action, container)?),
     };
     container.owner = Some(owner);
     container.host = Some(host);
@@ -115,6 +112,34 @@ impl Swarm<'_> {
             }
             _ => self.add(wanted),
         }
+    }
+
+    /// Makes the service so as `action` leaves one.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not there, or is not the one that the record tells of; `Refused` when it
+    /// is not of this owner, and for what a swarm does not know.
+    fn operate(&self, action: Action, told: &Container) -> Result<Found> {
+        let doing = format!("{action} service");
+        let nothing = |why: &str| Error::new(Kind::NotFound, &doing).why(why);
+        self.until_done(told, |service| {
+            let service = service.ok_or_else(|| nothing("there is none of that name"))?;
+            let is_told = |id: &String| *id == service.found.docker_id;
+            if !told.docker.as_ref().is_none_or(|docker| is_told(&docker.id)) {
+                return Err(nothing("it is gone, and another one has its name"));
+            }
+            match action {
+                Action::Start => self.make_run(service),
+                Action::Restart => self.change(service, service.renewed()),
+                Action::Stop if service.is_stopped() => Ok(Step::Stopped),
+                Action::Stop => match self.change(service, service.scaled(0))? {
+                    Step::Changed => Ok(Step::Stopped),
+                    late => Ok(late),
+                },
+                _ => Err(Error::new(Kind::Refused, &doing)
+                    .why("a swarm starts, stops and restarts services and knows no more")),
+            }
+        })
     }
 
     /// Makes sure that the service is gone; a newer one of the same name is left alone.

@@ -19,6 +19,8 @@ pub(super) enum Step {
     Made,
     /// The one that was there was changed.
     Changed,
+    /// It is to have no task.
+    Stopped,
     /// Nothing, because somebody else was quicker.
     Late,
 }
@@ -47,6 +49,9 @@ impl Watch {
         let new = || tasks(found).iter().filter(|task| !self.known.contains(&task.id));
         let why = || found.ended.clone().unwrap_or_else(|| "its task has ended".to_owned());
         match (self.step, &service.update) {
+            (Step::Stopped, _) => {
+                return Ok(!tasks(found).iter().any(|task| task.state == "running"));
+            }
             (Step::Changed, Update::Underway) => return Ok(false),
             (Step::Changed, Update::Failed(told)) => {
                 let failed = new().find_map(|task| task.error.clone());
