@@ -4,10 +4,13 @@
 //!     cargo bench --bench renew -- [SPACES [EACH [T1 [SECONDS]]]]
 //!
 //! SPACES network namespaces (1000) have EACH interfaces (10) in as many bridges, each a veth pair with
-//! a lease of its own, and the program makes all of them, from its files alone. The server is a small one of
-//! this bench's, which answers at once; it gives leases with this T1 in seconds (600), T2 at 8/5 of it, and an
-//! end at twice. After all are leased, the program is measured for SECONDS (one T1). Then the server is away
-//! for a quarter of T1, which is what there is from the last Renew until T2.
+//! a lease of its own, and the program makes all of them, from files that appear ten a second. The server
+//! is a small one of this bench's, which answers at once; it gives leases with this T1 in seconds (600), T2 at
+//! 8/5 of it, and an end at twice. After all are leased, the program is measured for SECONDS (one T1). Then the
+//! server is away for a quarter of T1, which is what there is from the last Renew until T2.
+//!
+//! With more than two thousand leases a machine's table of neighbours has to be larger than usual
+//! (net.ipv6.neigh.default.gc_thresh3): when it is full the kernel loses messages.
 //!
 //! What is remembered lies on the disk, below the target directory; all else is in namespaces that go
 //! with the bench. It needs root.
@@ -27,6 +30,10 @@ use nix::sched::{CloneFlags, unshare};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_unionize");
 
+/// How long after one link the next may be made: each takes several places in the table of neighbours, for
+/// some seconds.
+const PACE: Duration = Duration::from_millis(100);
+
 fn main() {
     if !nix::unistd::geteuid().is_root() {
         return println!("this bench needs root");
@@ -43,12 +50,9 @@ fn main() {
     let names: Vec<PathBuf> = (0..spaces).map(|at| space(&dir, at)).collect();
     let server = Server::start(each, t1);
     let count = (spaces * each) as usize;
-    let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("renew");
-    let _ = fs::remove_dir_all(&state);
+    let state =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("renew-{}", std::process::id()));
     fs::create_dir_all(&state).unwrap();
-    for (at, netns) in names.iter().enumerate() {
-        (0..each).for_each(|number| remember(&state, at, netns, number));
-    }
     println!(
         "{count} leases, each on a veth pair of its own, in {spaces} namespaces and {each} bridges"
     );
@@ -56,6 +60,12 @@ fn main() {
 
     let begun = Instant::now();
     let mut program = Kept::start(&state);
+    for (at, netns) in names.iter().enumerate() {
+        for number in 0..each {
+            remember(&state, at, netns, number);
+            std::thread::sleep(PACE);
+        }
+    }
     while server.clients() < count {
         assert!(program.child.try_wait().unwrap().is_none(), "the program has ended");
         assert!(

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lab::{
-    Dnsmasq, Docker, Dockerd, Done, Four, Kea, LEASE_CMDS, Lab, Namespace, PATIENCE, Running,
-    Server4, bin, eventually, run,
+    Dnsmasq, Docker, Dockerd, Done, Four, Kea, LEASE_CMDS, Lab, Namespace, PATIENCE, Podman,
+    Running, Server4, bin, eventually, run,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -345,6 +345,17 @@ fn ipv4_leases_are_kept_as_well() {
     let done = run(&mut command, "");
     assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""));
     assert!(there());
+    // As it is left by who is killed between the server's answer and the file.
+    let file = state.join(format!("{link}.json"));
+    let mut known: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert!(known.as_object_mut().unwrap().remove("lease4").is_some());
+    fs::write(&file, known.to_string()).unwrap();
+    space.ip(&format!("address delete {address}/24 dev eth0"));
+    let mut command = lab.command(bin!("unionize"));
+    let mut keep = Running::start(command.args(["renew", "--follow", "--state"]).arg(&state));
+    let again = keep.until("the lease", is_of("a"));
+    assert_eq!(again["container"]["interfaces"][0]["addresses"][0]["address"], before["address"]);
+    assert!(there());
 }
 
 /// A site and a Docker whose containers are plugged into its bridge.
@@ -414,6 +425,32 @@ fn a_container_that_is_restarted_has_its_address_again() {
         addresses(&yard.netns(&name)).contains_key(&leased).then_some(())
     });
     drop(keep);
+}
+
+#[test]
+fn a_container_of_podman_s_is_kept_as_well() {
+    let test = "a_container_of_podman_s_is_kept_as_well";
+    let Some(docker) = Docker::or_skip(test) else { return };
+    let Some(site) = Site::or_skip(test) else { return };
+    let Some(podman) = Podman::or_skip(test, &site.lab, &docker) else { return };
+    podman.run("web");
+    let url = podman.url();
+    let done = run(&mut site.command(&["br1", "web", "dhcp6", "--host", &url]), "");
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    let leased = address(&done.records()[0]["interfaces"][0]);
+    let has_it = || podman.exec("web", &["ip", "-6", "address"]).contains(&leased);
+    let mut keep = Running::start(&mut site.command(&["renew", "--follow", "--host", &url]));
+    keep.until("a renewal", is_of("web"));
+    podman.podman(&["restart", "--time", "0", "web"]);
+    eventually("the address is there again", PATIENCE, || has_it().then_some(()));
+    // While nobody keeps it.
+    keep.stop();
+    podman.podman(&["restart", "--time", "0", "web"]);
+    assert!(!has_it());
+    let mut keep = Running::start(&mut site.command(&["renew", "--follow", "--host", &url]));
+    keep.until("the interface", is_of("web"));
+    assert!(has_it());
+    assert_eq!(site.leased().into_keys().collect::<Vec<_>>(), [leased]);
 }
 
 /// What can be taken away for a while.

@@ -55,6 +55,12 @@ impl Podman {
         ok(run.args([IMAGE, "sleep", "600"]));
     }
 
+    /// Runs `podman` with these words; it must succeed.
+    #[track_caller]
+    pub fn podman(&self, words: &[&str]) {
+        ok(command(&self.dir).args(words));
+    }
+
     /// Runs a program inside a container; what it printed.
     pub fn exec(&self, name: &str, words: &[&str]) -> String {
         ok(command(&self.dir).args(["exec", name]).args(words))
