@@ -174,7 +174,7 @@ mod tests {
             let seen = until(&changes, |wire| wire.name == b);
             assert!(seen.iter().all(|wire| !wire.running && !wire.gone), "{seen:?}");
             let other = netlink.find_link(&b).unwrap().unwrap();
-            netlink.switch_on(other.index).unwrap();
+            netlink.switch_on(&b).unwrap();
             until(&changes, |wire| wire.name == a && wire.running);
             let running = netlink.wires().unwrap();
             assert!(running.iter().any(|wire| wire.name == b && wire.running), "{running:?}");

@@ -148,21 +148,26 @@ impl Netlink {
             .map_err(|e| failed("plug into bridge", &e))
     }
 
-    /// Switches the link with the number `index` on.
+    /// Switches the link of this name on.
     ///
     /// # Errors
-    /// `Refused` when another one on the same interface has its hardware address.
-    pub fn switch_on(&self, index: u32) -> Result<()> {
+    /// `NotFound` when there is none, `Refused` when another one on the same interface has its
+    /// hardware address.
+    pub fn switch_on(&self, name: &Ifname) -> Result<()> {
         let mut message = LinkMessage::default();
-        message.header.index = index;
+        message.attributes.push(LinkAttribute::IfName(name.to_string()));
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
-        self.call(RouteNetlinkMessage::SetLink(message), 0).map_err(|e| match e.raw_os_error() {
-            Some(code) if code == Errno::EADDRINUSE as i32 => {
-                Error::new(Kind::Refused, "switch interface on")
-                    .why("another one on the same interface has its hardware address")
+        let doing = || format!("switch interface {name} on");
+        self.call(RouteNetlinkMessage::SetLink(message), 0).map_err(|e| {
+            match e.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EADDRINUSE) => Error::new(Kind::Refused, doing())
+                    .why("another one on the same interface has its hardware address"),
+                Some(Errno::ENODEV) => {
+                    Error::new(Kind::NotFound, doing()).why("it went while it was worked on")
+                }
+                _ => failed(doing(), &e),
             }
-            _ => failed("switch interface on", &e),
         })
     }
 

@@ -19,7 +19,7 @@ fn with_pair(work: impl FnOnce(&Netlink, u32) + Send) {
         let own = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
         netlink.make_veth(&end(0), &end(1), std::os::fd::AsFd::as_fd(&own), None, 1500).unwrap();
         let index = |at: usize| netlink.find_link(&names[at]).unwrap().unwrap().index;
-        netlink.switch_on(index(1)).unwrap();
+        netlink.switch_on(&names[1]).unwrap();
         work(&netlink, index(0));
     };
     thread::scope(|scope| scope.spawn(inside).join().unwrap());

@@ -173,12 +173,11 @@ impl Job<'_> {
             Step::Vlan(vlan) => netlink.put_into_vlan(outer()?.index, vlan.get() as u16),
             Step::Port => add_port(&self.host, self.wish, self.deadline()),
             Step::Finish => finish_checksums(&self.inside, self.wish),
-            Step::SwitchOnOuter => netlink.switch_on(outer()?.index),
+            Step::SwitchOnOuter => netlink.switch_on(&self.wish.link),
             Step::Set(setting) => self.inside.set(name, *setting),
             Step::LinkLocal => self.inside.give_link_local(self.wish),
             Step::SwitchOnInner => {
-                let index = self.inside.link(name)?.index;
-                patiently(self.going_until, || self.inside.netlink.switch_on(index))
+                patiently(self.going_until, || self.inside.netlink.switch_on(name))
             }
             Step::Give(fixed) => {
                 let index = self.prepare()?;

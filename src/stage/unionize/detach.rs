@@ -355,9 +355,8 @@ impl<'a> Keeper<'a> {
 
     /// Switches a link on that is there for a moment, as soon as the container's own has gone.
     fn switch_on(&self, inside: &Inside, wish: &Wish) -> Result<()> {
-        let index = inside.link(&wish.interface)?.index;
         let until = Instant::now() + links::GOING.min(self.timeout);
-        patiently(until, || inside.netlink.switch_on(index))
+        patiently(until, || inside.netlink.switch_on(&wish.interface))
     }
 
     /// Clears what is left of containers that were not `listed` and are gone, or go within
