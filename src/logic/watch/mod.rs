@@ -313,6 +313,10 @@ impl Watch {
         let mut event = Event { host: Some(self.host.clone()), ..event };
         *self.counts.entry(event.what).or_default() += 1;
         let Some(container) = &event.container else { return event };
+        let before = event.was.as_ref().and_then(|was| self.tallies.get_mut(was));
+        if let Some(tally) = before {
+            tally.gone_at = Some(event.at);
+        }
         let tally = self.tallies.entry(container.id.clone()).or_default();
         tally.gone_at = None;
         match event.what {

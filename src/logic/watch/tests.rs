@@ -143,7 +143,7 @@ fn why_it_ended_is_told() {
     assert!(!end(&[kill("SIGHUP")], died(4, 0)).2, "a signal that asks for no end");
     assert!(!end(&[kill("SIGTERM")], died(4000, 0)).2, "too long ago");
     let oom = happening(What::Oom, 3);
-    assert_eq!(end(&[oom.clone()], died(4, 137)), (Reason::OutOfMemory, sigkill, false, true));
+    assert_eq!(end(std::slice::from_ref(&oom), died(4, 137)), (Reason::OutOfMemory, sigkill, false, true));
     assert_eq!(end(&[oom], died(4, 0)), (Reason::Exited, None, false, true));
     let error = Sight { error: Some("no".into()), ..sight("a", Some(1), Some((4, 127))) };
     let failed = Happening { sight: Some(error), ..died(4, 127) };
@@ -274,10 +274,14 @@ fn a_page_of_metrics_says_what_is_known() {
     let down = exposition(&[(&watch, false)], at(20));
     assert!(down.contains("leasepipe_host_up{host=\"h\"} 0"), "{down}");
     assert!(!down.contains("container_running") && down.contains("container_ends_total"), "{down}");
-    // What is counted of one that is gone stays for an hour.
+    // What is counted of one that is gone, or has another name, stays for an hour.
+    let mut renamed = happening(What::Rename, 29);
+    renamed.subject.id = "new".into();
+    assert_eq!(watch.take(renamed).unwrap().was.as_deref(), Some("web-a"));
     watch.take(happening(What::Destroy, 30));
     watch.forget(at(3000));
     assert!(exposition(&[(&watch, true)], at(3000)).contains("container=\"web-a\""));
     watch.forget(at(4000));
-    assert!(!exposition(&[(&watch, true)], at(4000)).contains("container=\"web-a\""));
+    let page = exposition(&[(&watch, true)], at(4000));
+    assert!(!page.contains("container=\"web-a\"") && !page.contains("\"new\""), "{page}");
 }

@@ -4,7 +4,7 @@
 //! has told is doubted first, for the event may be on its way: after a moment the container is looked
 //! at again, and if nothing was heard of it by then, what happened to it was missed.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,9 @@ const ON_ITS_WAY: Duration = Duration::from_millis(300);
 /// taken for so.
 const ROUNDS: u32 = 5;
 
+/// The most events that wait for a first listing; what is more, it will show.
+const MOST_EARLY: usize = 10_000;
+
 /// The wait before a listing that failed is made again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -34,7 +37,7 @@ pub(super) struct Followed {
     /// Whether its containers are known.
     pub(super) begun: bool,
     /// What happened before they were.
-    early: Vec<Happening>,
+    early: VecDeque<Happening>,
     /// Containers that were heard of since they were last asked after.
     heard: HashSet<String>,
     doubts: Vec<String>,
@@ -75,7 +78,7 @@ impl Followed {
             connection: 0,
             reached: Reached::NotYet,
             begun: false,
-            early: Vec::new(),
+            early: VecDeque::new(),
             heard: HashSet::new(),
             doubts: Vec::new(),
             rounds: 0,
@@ -93,7 +96,6 @@ impl Followed {
         self.engine = Some(engine);
         self.connection += 1;
         self.next = Some((Instant::now(), Step::List));
-        self.early.clear();
         std::mem::replace(&mut self.reached, Reached::Up) == Reached::Down
     }
 
@@ -131,7 +133,10 @@ impl Followed {
     /// Takes in what happened; nothing while it is not known how it stood before.
     pub(super) fn happened(&mut self, happening: Happening) -> Option<Event> {
         if !self.begun {
-            self.early.push(happening);
+            self.early.push_back(happening);
+            if self.early.len() > MOST_EARLY {
+                self.early.pop_front();
+            }
             return None;
         }
         self.heard.insert(happening.docker_id.clone());
