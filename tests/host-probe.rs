@@ -213,8 +213,11 @@ fn ssh_is_given_no_word_that_it_could_take_for_another() {
     let _ = std::fs::remove_dir_all(&ssh);
     std::fs::create_dir(&ssh).unwrap();
     let script = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {}\n", words.display());
-    std::fs::write(ssh.join("ssh"), script + "echo 'Host key verification failed.' >&2\nexit 255\n")
-        .unwrap();
+    std::fs::write(
+        ssh.join("ssh"),
+        script + "echo 'Host key verification failed.' >&2\nexit 255\n",
+    )
+    .unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(ssh.join("ssh"), mode).unwrap();
     let probe = |url: &str| {

@@ -59,8 +59,7 @@ pub fn run(mut output: Output, report: &Report, options: Options) -> Result<()> 
     if let Some(caution) = options.prober.endpoint(&host).caution() {
         report.note(&caution);
     }
-    let (sight, survey) =
-        options.prober.ask(&host, &mut None).map_err(|why| why.at(&host.id))?;
+    let (sight, survey) = options.prober.ask(&host, &mut None).map_err(|why| why.at(&host.id))?;
     lacks::refusal(&survey.ability).map_or(Ok(()), Err).map_err(|why| why.at(&host.id))?;
     let file = HostsFile::lock(&options.file)?;
     let (hosts, at) = entered(known(&file)?, host, options.replace, file.path())?;

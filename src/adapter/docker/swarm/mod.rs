@@ -322,6 +322,7 @@ fn refusal(what: impl Display, why: &Failure) -> Error {
     }
     if says(&[
         "does not have a leader",
+        "lost leader status",
         "DeadlineExceeded",
         "deadline exceeded",
         "code = Unavailable",

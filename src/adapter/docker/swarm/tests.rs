@@ -230,6 +230,7 @@ fn refusals_of_a_swarm_say_what_is_to_be_done() {
     for lost in [
         "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
         "rpc error: code = Unknown desc = The swarm does not have a leader.",
+        "rpc error: code = Unknown desc = raft: failed to process the request: node lost leader status",
     ] {
         assert_eq!(answer(500, lost).kind(), Kind::Unavailable);
     }
