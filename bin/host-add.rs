@@ -47,7 +47,7 @@ pub struct Args {
 }
 
 const EXAMPLE: &str = "Example:
-  host-add ssh://ops@north.example --hosts hosts.json --label zone=eu | jq .used";
+  host-add --hosts hosts.json --label zone=eu ssh://ops@north.example | jq .used";
 
 fn main() -> ExitCode {
     cli::main(run)
