@@ -38,8 +38,10 @@ fn containers_go_where_they_are_sent(hosts: &Hosts) {
     assert_eq!(probed.records().iter().filter(|record| engine(record)).count(), 2);
 
     let wanted: String = ["one", "two"]
-        .map(|id| json!({"id": format!("at-{id}"), "image": IMAGE, "memory": "8m", "ports": ["8080:80"],
-            "requires": {"affinity": [format!("host={id}")]}}))
+        .map(|id| {
+            json!({"id": format!("at-{id}"), "image": IMAGE, "memory": "8m", "ports": ["8080:80"],
+            "requires": {"affinity": [format!("host={id}")]}})
+        })
         .iter()
         .map(|container| format!("{container}\n"))
         .collect();
@@ -73,7 +75,12 @@ fn who_is_not_who_it_should_be_is_told(hosts: &Hosts) {
     let expired = Server::start(hosts, "expired", &["faketime", "2020-01-01"], "IP:127.0.0.1");
     let (url, tls) = (hosts.url(1), |path: PathBuf| json!({"tls": path}));
     let cases = [
-        ("stranger", url.clone(), tls(hosts.stranger()), "the engine's certificate cannot be trusted"),
+        (
+            "stranger",
+            url.clone(),
+            tls(hosts.stranger()),
+            "the engine's certificate cannot be trusted",
+        ),
         ("we", url.clone(), tls(mixed), "the engine does not accept our certificate"),
         ("misnamed", misnamed.url(), tls(hosts.tls()), "not valid for name"),
         ("expired", expired.url(), tls(hosts.tls()), "xpired"),
