@@ -8,7 +8,7 @@ use leasepipe::cli::{self, Engines, Reach, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Report, Stdio};
 use leasepipe::record::Owner;
-use leasepipe::stage::container_run::{self, Options, Swarm};
+use leasepipe::stage::container_run::{self, Asked, Options, Swarm};
 
 /// Changes → the same, done: make, start and remove containers
 ///
@@ -35,6 +35,8 @@ pub struct Args {
     /// Owner of the containers that name none
     #[arg(long, value_name = "NAME", default_value = "leasepipe")]
     owner: Owner,
+    #[command(flatten)]
+    asked: Asked,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -77,13 +79,16 @@ fn run(args: Args, report: &Report) -> Result<()> {
         Publish::Host => container_run::Publish::Host,
         Publish::Ingress => container_run::Publish::Ingress,
     };
+    // A task of a swarm's runs when it is healthy, where that is checked.
+    let wait = args.asked.wait.map(|_| args.asked.timeout.0);
     let options = Options {
         owner: args.owner,
         jobs: args.concurrency,
         per_host: args.per_host,
         insecure: args.reach.insecure,
         dry_run: args.dry_run,
-        swarm: args.engine.is_swarm().then_some(Swarm { publish, wait: None }),
+        swarm: args.engine.is_swarm().then_some(Swarm { publish, wait }),
+        asked: args.asked,
     };
     container_run::run(stdio, options)
 }

@@ -3,8 +3,10 @@
 mod lab;
 
 use std::process::Command;
+use std::time::Duration;
 
-use lab::{Docker, Done, bin, run};
+use lab::{Docker, Done, Running, bin, eventually, run};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const IMAGE: &str = "leasepipe/example";
@@ -123,4 +125,271 @@ fn what_is_not_there_or_not_ours_is_left_alone() {
     }
     assert_eq!(docker.inspect(&name, "{{.State.Status}} {{.State.StartedAt}}"), before);
     assert_eq!(docker.inspect(&id, "{{.State.Status}}"), "running");
+}
+
+/// What was done, in order.
+fn steps(record: &Value) -> Vec<&str> {
+    let steps = record["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    steps.iter().map(|step| step["step"].as_str().unwrap()).collect()
+}
+
+fn with(mut document: Value, field: &str, value: Value) -> Value {
+    document[field] = value;
+    document
+}
+
+/// A check that is made often and fails, or not, at once.
+fn check(test: &str) -> Value {
+    json!({"test": test, "interval_ms": 50, "timeout_ms": 2000, "retries": 1})
+}
+
+fn replace(new: &Value, old: &Value) -> Value {
+    json!({"kind": "change", "action": "replace", "container": new, "current": old})
+}
+
+fn id(record: &Value) -> &str {
+    let container = record.get("container").filter(|inner| inner.is_object()).unwrap_or(record);
+    container["docker"]["id"].as_str().unwrap()
+}
+
+#[test]
+fn the_command_line_says_what_is_done_with_everything() {
+    let Some(docker) = Docker::or_skip("the_command_line_says_what_is_done") else { return };
+    let network = docker.network("net", &[]);
+    let ports = json!(["127.0.0.1:0:80", "127.0.0.1:0:53/udp"]);
+    let web = with(with(document(&docker, "a"), "ports", ports), "network_mode", json!(network));
+    let made = done(container_run(&docker, &[], &[web]));
+    assert_eq!(steps(&made), ["create", "start"]);
+    assert!(made["steps"][1]["ms"].as_f64().unwrap() > 0.0);
+    let image = docker.docker(&["image", "inspect", "--format", "{{.Id}}", IMAGE]);
+    assert_eq!(made["docker"]["image_digest"], image);
+    let name = made["id"].as_str().unwrap();
+    let published = made["docker"]["ports"].as_array().unwrap();
+    let told = |port: &Value| {
+        let inside = format!("{}/{}", port["container"], port["protocol"].as_str().unwrap());
+        let at = format!("{}:{}", port["address"].as_str().unwrap(), port["host"]);
+        assert_eq!(docker.docker(&["port", name, &inside]), at);
+        inside
+    };
+    let told: Vec<String> = published.iter().map(told).collect();
+    assert_eq!(told, ["53/udp", "80/tcp"]);
+
+    done(container_run(&docker, &[], &[document(&docker, "b")]));
+    let foreign = docker.bystander("c");
+    let all = run(&mut Command::new(bin!("docker-cccf")), "").stdout;
+    let ours: Vec<&String> = all.iter().filter(|line| line.contains(docker.owner())).collect();
+    assert_eq!(ours.len(), 3);
+    let input: String = ours.iter().map(|line| format!("{line}\n")).collect();
+    let stop = |state: &str, expected: &[&str]| {
+        let mut command = Command::new(bin!("container-run"));
+        let out = run(command.args(["--owner", docker.owner(), "--action", "stop"]), &input);
+        assert_eq!(out.status, Some(1), "{}", out.stderr);
+        assert!(out.stderr.contains("it is one that leasepipe did not make"), "{}", out.stderr);
+        for record in out.records() {
+            let is_ours = record["owner"] == docker.owner();
+            assert_eq!(record["status"], if is_ours { "done" } else { "failed" });
+            if is_ours {
+                assert_eq!((record["state"].as_str(), &*steps(&record)), (Some(state), expected));
+            }
+        }
+    };
+    stop("exited", &["stop"]);
+    stop("exited", &[]);
+    assert_eq!(docker.inspect(&foreign, "{{.State.Status}}"), "running");
+    let add = change("add", &made);
+    let removed = done(container_run(&docker, &["--action", "remove"], &[add]));
+    assert_eq!(
+        (&removed["action"], &removed["container"]["state"]),
+        (&json!("remove"), &json!("absent"))
+    );
+}
+
+#[test]
+fn a_replacement_is_there_before_the_old_one_goes_or_never_was() {
+    let Some(docker) = Docker::or_skip("a_replacement_is_there_before_the_old_one_goes") else {
+        return;
+    };
+    let web = document(&docker, "a");
+    let name = web["id"].as_str().unwrap();
+    let old = done(container_run(&docker, &[], std::slice::from_ref(&web)));
+    let before = docker.inspect(name, "{{.Id}} {{.State.StartedAt}}");
+    let attempt = |args: &[&str], field: &str, value: Value, kind: &str| {
+        let new = with(web.clone(), field, value);
+        let out = container_run(&docker, args, &[replace(&new, &old)]);
+        let why = failed(out, kind);
+        assert!(why.contains("the old one runs as before"), "{why}");
+        assert_eq!(docker.inspect(name, "{{.Id}} {{.State.StartedAt}}"), before);
+        assert_eq!(docker.names(), [name]);
+        why
+    };
+    attempt(&[], "cmd", json!(["no-such-program"]), "bad_input");
+    attempt(&[], "healthcheck", check("sleep 0.2; exit 1"), "refused");
+    let why = attempt(&[], "healthcheck", check("echo no luck; exit 1"), "refused");
+    assert!(why.contains("it is unhealthy; its last check wrote: no luck"), "{why}");
+    let slow = json!({"test": "true", "interval_ms": 60_000});
+    let why = attempt(&["--timeout", "200ms"], "healthcheck", slow, "timed_out");
+    assert!(why.contains("it was not after 200ms"), "{why}");
+
+    let new = with(web.clone(), "healthcheck", check("true"));
+    let out = done(container_run(&docker, &[], &[replace(&new, &old)]));
+    assert_eq!(steps(&out), ["create", "start", "healthy", "rename", "rename", "remove"]);
+    assert_ne!(id(&out), id(&old));
+    assert_eq!(docker.names(), [name]);
+    let again = done(container_run(&docker, &[], &[replace(&new, &old)]));
+    assert_eq!((steps(&again).len(), id(&again)), (0, id(&out)));
+    // Asked for by hand, whatever it is like.
+    let fresh = done(container_run(
+        &docker,
+        &["--action", "replace", "--wait", "started"],
+        &[out["container"].clone()],
+    ));
+    assert_eq!(steps(&fresh), ["create", "start", "rename", "rename", "remove"]);
+    assert_ne!(id(&fresh), id(&out));
+    // Another wish under the same name is a replacement, too.
+    let bad = with(web.clone(), "healthcheck", check("exit 1"));
+    let why = failed(container_run(&docker, &[], &[bad]), "refused");
+    assert!(why.contains("the old one runs as before"), "{why}");
+    assert_eq!(docker.inspect(name, "{{.Id}}"), id(&fresh));
+}
+
+#[test]
+fn where_both_cannot_run_the_old_one_ends_first_and_comes_back() {
+    let Some(docker) = Docker::or_skip("where_both_cannot_run_the_old_one_ends_first") else {
+        return;
+    };
+    let web = with(document(&docker, "a"), "volumes", json!(["/data"]));
+    let name = web["id"].as_str().unwrap();
+    let old = done(container_run(&docker, &[], std::slice::from_ref(&web)));
+    docker.docker(&["exec", name, "sh", "-c", "echo kept > /data/file"]);
+    let of_data = "{{range .Mounts}}{{if eq .Destination \"/data\"}}{{.Name}}{{end}}{{end}}";
+    let volume = docker.inspect(name, of_data);
+
+    let bad = with(web.clone(), "cmd", json!(["no-such-program"]));
+    let why = failed(container_run(&docker, &[], &[replace(&bad, &old)]), "bad_input");
+    assert!(why.contains("the old one runs as before"), "{why}");
+    assert_eq!(docker.inspect(name, "{{.Id}} {{.State.Status}}"), format!("{} running", id(&old)));
+
+    let mut last = old;
+    for n in 0..2 {
+        let new = with(web.clone(), "env", json!([format!("N={n}")]));
+        let out = done(container_run(&docker, &[], &[replace(&new, &last)]));
+        assert_eq!(steps(&out), ["create", "kill", "start", "rename", "rename", "remove"]);
+        assert_eq!(docker.docker(&["exec", name, "cat", "/data/file"]), "kept");
+        last = out["container"].clone();
+    }
+    assert_eq!(docker.names(), [name]);
+    let volumes = || docker.docker(&["volume", "ls", "-q"]);
+    assert!(volumes().contains(&volume));
+    done(container_run(&docker, &[], &[change("remove", &last)]));
+    assert!(!volumes().contains(&volume), "it goes with the last that has it");
+
+    // One that is not wanted any more goes with the old one.
+    let old = done(container_run(&docker, &[], std::slice::from_ref(&web)));
+    let none = document(&docker, "a");
+    let volume = docker.inspect(name, of_data);
+    assert!(volumes().contains(&volume));
+    let out = done(container_run(&docker, &[], &[replace(&none, &old)]));
+    assert_eq!(steps(&out), ["create", "start", "rename", "rename", "remove"]);
+    assert!(!volumes().contains(&volume));
+}
+
+#[test]
+fn what_a_killed_run_left_half_done_is_ended_by_the_next() {
+    let Some(docker) = Docker::or_skip("what_a_killed_run_left_half_done_is_ended") else { return };
+    let web = document(&docker, "a");
+    let name = web["id"].as_str().unwrap();
+    let half = |half: &str| format!("{name}.leasepipe-{half}");
+    let old = done(container_run(&docker, &[], std::slice::from_ref(&web)));
+    let new = with(web.clone(), "healthcheck", json!({"test": "true", "interval_ms": 60_000}));
+    let killed = || {
+        let mut command = Command::new(bin!("container-run"));
+        let mut running = Running::start(command.args(["--owner", docker.owner()]));
+        running.send(&replace(&new, &old));
+        let runs = || docker.look(&half("new"), "{{.State.Running}}").filter(|runs| runs == "true");
+        eventually("the new one runs", Duration::from_secs(20), runs);
+        running.signal(Signal::SIGKILL);
+        running.wait();
+        docker.inspect(&half("new"), "{{.Id}}")
+    };
+    let listed = |owner: &[&str]| {
+        let records = run(Command::new(bin!("docker-cccf")).args(owner), "").records();
+        let ours =
+            records.into_iter().filter(|r| r["id"].as_str().is_some_and(|id| id.starts_with(name)));
+        ours.map(|record| record["docker"]["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let sweep = || {
+        let checkpoint =
+            json!({"kind": "checkpoint", "of": "change", "count": 0, "owner": docker.owner()});
+        // A host is only looked at when a change was for it.
+        let other = document(&docker, "other");
+        let out = container_run(&docker, &[], &[change("remove", &other), checkpoint]);
+        assert_eq!(out.status, Some(0), "{}", out.stderr);
+    };
+
+    let left = killed();
+    assert_eq!(listed(&[]), [id(&old)], "nobody's");
+    assert_eq!(listed(&["--owner", docker.owner()]), [id(&old)]);
+    sweep();
+    assert_eq!((docker.names(), docker.look(&left, "x")), (vec![name.to_owned()], None));
+
+    // Killed while it waited, and asked for again.
+    killed();
+    let asked = |args: &[&str], change: Value| done(container_run(&docker, args, &[change]));
+    let kept = asked(&[], change("keep", &web));
+    assert_eq!((id(&kept), docker.names()), (id(&old), vec![name.to_owned()]));
+    killed();
+    let out = asked(&["--wait", "started"], replace(&new, &old));
+    assert_ne!(id(&out), id(&old));
+    assert_eq!(docker.names(), [name]);
+
+    // Killed between the two renames: the new one was found good.
+    let good = id(&out).to_owned();
+    let label = format!("leasepipe.declared={web}");
+    let owner = format!("leasepipe.owner={}", docker.owner());
+    let aside = || {
+        let labels = ["--label", &label, "--label", &owner, "--network=none"];
+        docker.docker(&[&["run", "-d", "--name", &half("old")][..], &labels, &[IMAGE]].concat())
+    };
+    aside();
+    docker.docker(&["rename", name, &half("new")]);
+    assert_eq!(listed(&[]), Vec::<String>::new());
+    let out = asked(&[], change("add", &new));
+    assert_eq!((id(&out), docker.names()), (&*good, vec![name.to_owned()]));
+    // Killed before the old one was taken away.
+    aside();
+    asked(&[], change("keep", &new));
+    assert_eq!(docker.names(), [name]);
+    // The new one has been lost: the old one gets its name back, and stays.
+    asked(&[], change("remove", &out["container"]));
+    let there = aside();
+    sweep();
+    assert_eq!((docker.names(), docker.inspect(name, "{{.Id}}")), (vec![name.to_owned()], there));
+    aside();
+    asked(&[], change("remove", &web));
+    assert_eq!(docker.names(), Vec::<String>::new());
+}
+
+#[test]
+fn a_start_is_waited_for_until_it_is_healthy() {
+    let Some(docker) = Docker::or_skip("a_start_is_waited_for_until_it_is_healthy") else { return };
+    let healthy = ["--wait", "healthy"];
+    let flag = "[ -e /tmp/well ] || { echo not yet; exit 1; }";
+    let web = with(document(&docker, "a"), "healthcheck", check(flag));
+    let name = web["id"].as_str().unwrap();
+    let why = failed(container_run(&docker, &healthy, std::slice::from_ref(&web)), "refused");
+    assert_eq!(
+        why,
+        "wait for container to be healthy: it is unhealthy; its last check wrote: not yet"
+    );
+    assert_eq!(docker.inspect(name, "{{.State.Status}}"), "running", "it stays, to be looked at");
+    docker.docker(&["exec", name, "touch", "/tmp/well"]);
+    for action in ["restart", "start"] {
+        let out = container_run(&docker, &healthy, &[change(action, &web)]);
+        let out = done(out);
+        assert_eq!(steps(&out).last(), Some(&"healthy"), "{action}");
+        assert_eq!(docker.inspect(name, "{{.State.Health.Status}}"), "healthy");
+    }
+    // Where nothing is checked, it runs.
+    let plain = document(&docker, "b");
+    assert_eq!(steps(&done(container_run(&docker, &healthy, &[plain]))), ["create", "start"]);
 }

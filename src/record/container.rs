@@ -11,7 +11,7 @@ use super::{
     Bytes, ContainerId, Cpus, Device, DomainName, Duid, EnvVar, Expose, ExtraHost, Fixed, Gpus,
     Healthcheck, Hostname, Image, Interface, IpcMode, Key, Link, Network, Object, Owner, PidMode,
     Platform, Port, PrivateNetwork, Pull, Requires, Restart, Signal, Span, Step, Swap, SwarmFile,
-    Task, Ulimit, Volume, VolumesFrom, Words,
+    Task, Transport, Ulimit, Volume, VolumesFrom, Words,
 };
 use crate::error::{Error, Kind};
 
@@ -299,10 +299,29 @@ document! {
         opt started_at: Timestamp,
         /// The file that holds its network namespace open, on its host.
         opt netns: String,
+        /// What it is made from, by content: the image's name and digest in its registry, or the
+        /// engine's own id of one that has none.
+        opt image_digest: String,
+        /// Its ports that are published now.
+        many ports: Vec<Published>,
         /// The node of the swarm that it runs on, by its host name.
         opt node: String,
         /// What the swarm has undertaken to have it run, the newest first.
         many tasks: Vec<Task>,
+    }
+}
+
+document! {
+    /// A port of a container's, and where it is to be reached on the host.
+    pub struct Published {
+        /// The port in the container.
+        req container: u16,
+        /// The port on the host, be it asked for or Docker's choice.
+        req host: u16,
+        /// The protocol of both.
+        req protocol: Transport,
+        /// The host's address; absent means every address.
+        opt address: IpAddr,
     }
 }
 
@@ -314,6 +333,8 @@ impl Docker {
             pid: None,
             started_at: None,
             netns: None,
+            image_digest: None,
+            ports: Vec::new(),
             node: None,
             tasks: Vec::new(),
             rest: Object::default(),

@@ -51,7 +51,7 @@ pub use amount::{Amount, Amounts};
 pub use binding::{Binding, Bound, Entry, Question, Reservation};
 pub use change::{Action, Change, Why};
 pub use checkpoint::{Checkpoint, Of};
-pub use container::{Container, Docker, HostRef, LeaseRef, State, Status};
+pub use container::{Container, Docker, HostRef, LeaseRef, Published, State, Status};
 pub use endpoint::Endpoint;
 pub use env::EnvVar;
 pub use event::{Event, Health, Reason, Subject, Usage, What};

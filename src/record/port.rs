@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::text::{NotA, as_json_string};
+use super::text::{NotA, as_json_string, as_json_word};
 
 /// A transport protocol that Docker can publish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,16 +18,7 @@ pub enum Transport {
     Sctp,
 }
 
-impl Transport {
-    /// The name that follows the slash.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Transport::Tcp => "tcp",
-            Transport::Udp => "udp",
-            Transport::Sctp => "sctp",
-        }
-    }
-}
+as_json_word!(Transport "a protocol (tcp, udp, sctp)" { Tcp "tcp", Udp "udp", Sctp "sctp", });
 
 /// One published port: `[address:]host:container[/protocol]`, IPv6 addresses in brackets.
 ///

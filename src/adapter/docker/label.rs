@@ -22,6 +22,12 @@ pub const DECLARED: &str = "leasepipe.declared";
 /// When the container is to go at the latest, as it was known when it was made.
 pub const EXPIRES: &str = "leasepipe.expires";
 
+/// The engine's id of the container that one was made to take the place of.
+pub const REPLACES: &str = "leasepipe.replaces";
+
+/// The volumes without a name that one has taken over from the container before it, in JSON.
+pub const VOLUMES: &str = "leasepipe.volumes";
+
 /// What the names of the suite's own labels begin with.
 pub const PREFIX: &str = "leasepipe.";
 

@@ -1,13 +1,16 @@
-//! What is done to a container that is there and stays: it ends, begins again, or is
-//! frozen.
+//! What is done to a container that is there and stays: it ends, begins again, is frozen, or gets
+//! another name.
 
 use std::time::Duration;
 
-use bollard::query_parameters::{RestartContainerOptionsBuilder, StopContainerOptionsBuilder};
+use bollard::query_parameters::{
+    RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
+};
 
 use super::error::{failure, is_missing, status};
 use super::{Engine, PATIENCE};
 use crate::error::Result;
+use crate::record::ContainerId;
 
 /// How long a container has to end that declares no time, unless the engine was told another one
 /// when it was made.
@@ -62,6 +65,17 @@ impl Engine {
             Err(why) if status(&why) == Some(409) || is_awake(&why) => Ok(()),
             outcome => outcome.map_err(|why| failure("unpause container", &why)),
         }
+    }
+
+    /// Gives a container another name.
+    ///
+    /// # Errors
+    /// `Refused` when another container has it.
+    pub fn rename(&self, docker_id: &str, name: &ContainerId) -> Result<()> {
+        let options = RenameContainerOptionsBuilder::default().name(name.as_str()).build();
+        let doing = || format!("rename container to {name}");
+        let renamed = self.runtime.block_on(self.docker.rename_container(docker_id, options));
+        renamed.map_err(|why| failure(doing(), &why))
     }
 }
 

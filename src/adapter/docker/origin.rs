@@ -9,6 +9,8 @@ use crate::record::{Container, Platform};
 /// What an image says.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
+    /// Its names and digests in registries, sorted.
+    pub(super) digests: Vec<String>,
     pub(super) config: ImageConfig,
     os: String,
     architecture: String,
@@ -17,7 +19,10 @@ pub(super) struct Brought {
 
 impl Brought {
     pub(super) fn of(image: ImageInspect) -> Brought {
+        let mut digests = image.repo_digests.unwrap_or_default();
+        digests.sort();
         Brought {
+            digests,
             config: image.config.unwrap_or_default(),
             os: image.os.unwrap_or_default(),
             architecture: image.architecture.unwrap_or_default(),

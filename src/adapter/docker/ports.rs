@@ -3,7 +3,7 @@
 use bollard::models::{ContainerConfig, HostConfig, ImageConfig, PortBinding, PortMap};
 
 use super::list::{beyond, filled, parsed};
-use crate::record::{Container, Expose, Port, Transport};
+use crate::record::{Container, Expose, Object, Port, Published, Transport};
 
 /// The ports that Docker is to know of: the published ones, and those that are only listened on.
 pub(super) fn exposed(container: &Container) -> Option<Vec<String>> {
@@ -47,6 +47,26 @@ pub(super) fn published(config: &ContainerConfig, host: &HostConfig) -> Vec<Port
     }
     ports.sort_unstable();
     ports
+}
+
+/// Where the ports are that the engine publishes now.
+pub(super) fn there(map: &PortMap) -> Vec<Published> {
+    let mut there = Vec::new();
+    for (name, bindings) in map {
+        let Ok(inside) = name.parse() else { continue };
+        let bound = bindings.iter().flatten().filter_map(|binding| bound(inside, binding));
+        there.extend(bound.filter(|port| port.host != 0).map(|port| Published {
+            container: port.container,
+            host: port.host,
+            protocol: port.transport,
+            address: port.address.filter(|address| !address.is_unspecified()),
+            rest: Object::default(),
+        }));
+    }
+    // One on every address is told once for each family.
+    there.sort_by_key(|port| (port.container, port.protocol, port.host, port.address));
+    there.dedup();
+    there
 }
 
 fn bound(inside: Expose, binding: &PortBinding) -> Option<Port> {

@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use bollard::models::{
     ContainerConfig, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
-    EndpointSettings, HostConfig, ImageConfig, RestartPolicy, RestartPolicyNameEnum,
+    EndpointSettings, HostConfig, ImageConfig, MountPoint, RestartPolicy, RestartPolicyNameEnum,
 };
 use jiff::Timestamp;
 
+use super::half::{self, HalfDone};
 use super::list::{beyond, known, known_set, parsed, sorted, unlike};
 use super::origin::{Brought, Defaults};
 use super::{endpoint, health, label, limits, mounts, ports};
 use crate::error::{Error, Kind, Result};
 use crate::record::{
-    Container, ContainerId, Docker, Hostname, Image, Restart, Signal, State, Words,
+    Container, ContainerId, Docker, Hostname, Image, Published, Restart, Signal, State, Words,
 };
 
 /// The signal that Docker sends where neither container nor image says which.
@@ -37,6 +38,12 @@ pub struct Found {
     pub labels: HashMap<String, String>,
     /// The networks of Docker's that it is in, by name.
     pub joined: Vec<String>,
+    /// The image's own id.
+    pub image_id: String,
+    /// Mount points of its volumes without a name, with the names that the engine gave them.
+    pub unnamed: BTreeMap<String, String>,
+    /// Which half of a replacement it is that has not ended; the container is nobody's meanwhile.
+    pub half: Option<HalfDone>,
 }
 
 /// What the engine said, with the parts that must be there.
@@ -50,6 +57,8 @@ pub(super) struct Inspected {
     state: ContainerState,
     sandbox: Option<String>,
     endpoints: HashMap<String, EndpointSettings>,
+    published: Vec<Published>,
+    mounts: Vec<MountPoint>,
 }
 
 /// What has to be known beside a container to tell what of it was asked for.
@@ -85,6 +94,8 @@ impl Inspected {
             state: answer.state.ok_or_else(|| lacks("state"))?,
             sandbox: network.sandbox_key.filter(|key| !key.is_empty()),
             endpoints: network.networks.unwrap_or_default(),
+            published: network.ports.as_ref().map(ports::there).unwrap_or_default(),
+            mounts: answer.mounts.unwrap_or_default(),
             docker_id,
         })
     }
@@ -178,17 +189,36 @@ impl Inspected {
         }
     }
 
+    /// The volumes without a name: those that were neither asked for by one nor are in the label of
+    /// a container that has them from another.
+    fn unnamed(&self) -> BTreeMap<String, String> {
+        let kept = self.config.labels.as_ref().map(half::kept).unwrap_or_default();
+        let binds = self.host.binds.iter().flatten().filter_map(|bind| bind.split(':').next());
+        let mounts = self.host.mounts.iter().flatten().filter_map(|mount| mount.source.as_deref());
+        let asked: Vec<&str> = binds.chain(mounts).collect();
+        let volumes = self.mounts.iter().filter(|mount| mount.typ.as_deref() == Some("volume"));
+        let named =
+            volumes.filter_map(|mount| Some((mount.destination.clone()?, mount.name.clone()?)));
+        named.filter(|(_, name)| kept.contains(name) || !asked.contains(&name.as_str())).collect()
+    }
+
     /// The container with `document`, and what the engine knows of it now.
     pub(super) fn found(self, document: Container) -> Found {
         let running = self.state.running == Some(true);
         let pid = self.state.pid.and_then(|p| i32::try_from(p).ok()).filter(|p| *p > 0);
+        let unnamed = self.unnamed();
+        let half = self.config.labels.as_ref().and_then(|labels| half::read(labels, &self.name));
         let docker = Docker {
             pid,
             started_at: started_at(&self.state),
             netns: self.sandbox.filter(|_| running && pid.is_some()),
+            ports: self.published,
             ..Docker::new(self.docker_id.clone())
         };
         Found {
+            image_id: self.image_id,
+            unnamed,
+            half,
             ended: ended(&self.state),
             docker_id: self.docker_id,
             labels: self.config.labels.unwrap_or_default(),

@@ -6,7 +6,7 @@ use super::super::faults::Faults;
 use super::super::network::{NEITHER, Whose, whose};
 use super::super::{
     Action, DockerNetwork, Gpus, LinkKind, LinkMode, LinkNetwork, Network, NetworkName, Origin,
-    Pull, State, Status, Test, Words,
+    Pull, State, Status, Test, Transport, Words,
 };
 use super::{Defs, Shape};
 use crate::error::Kind;
@@ -22,7 +22,7 @@ macro_rules! words {
     )*};
 }
 
-words!(Action, Kind, LinkKind, LinkMode, Origin, Pull, State, Status);
+words!(Action, Kind, LinkKind, LinkMode, Origin, Pull, State, Status, Transport);
 
 impl Shape for Value {
     fn schema(_: &mut Defs) -> Value {

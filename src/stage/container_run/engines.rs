@@ -14,7 +14,7 @@ use super::tool::{Steps, Tool};
 use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Report;
-use crate::record::{Endpoint, Owner};
+use crate::record::Endpoint;
 
 /// How long an engine is left alone that was not there, the first time and at most.
 const FIRST: Duration = Duration::from_secs(1);
@@ -97,9 +97,8 @@ impl Engines {
         }
     }
 
-    /// Takes away the private networks of `owner`'s that nothing is made for, on all engines that
-    /// are there.
-    pub(super) fn drop_networks(&self, owner: &Owner) -> Result<()> {
+    /// Does something on all engines that are there; the first failure of it.
+    pub(super) fn on_each(&self, act: impl Fn(&Arc<Engine>) -> Result<()> + Sync) -> Result<()> {
         let engines = self.there();
         let next = AtomicUsize::new(0);
         let failure = Mutex::new(None);
@@ -107,7 +106,7 @@ impl Engines {
             for _ in 0..engines.len().min(AT_A_TIME) {
                 scope.spawn(|| {
                     while let Some(engine) = engines.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if let Err(why) = engine.drop_networks(owner) {
+                        if let Err(why) = act(engine) {
                             lock(&failure).get_or_insert(why);
                         }
                     }

@@ -6,25 +6,28 @@
 
 use std::time::Duration;
 
+use super::asked::Asked;
 use super::tool::Tool;
-use crate::adapter::docker::{Created, Found, Joins, body};
+use crate::adapter::docker::{Created, Found, Joins, body, kept};
 use crate::error::{Error, Kind, Result};
 use crate::logic::diff::{Ignored, compare};
 use crate::record::{Container, Owner, Pull, State};
 
 /// How often a name may turn out to be neither free nor anybody's, because others are at work.
-const TRIES: u32 = 30;
+pub(super) const TRIES: u32 = 30;
 
 /// By how much each wait between tries is longer than the one before.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// How often a start is tried again when the network has gone.
 const NETWORK_TRIES: u32 = 5;
 
 /// Acts for one owner on one engine.
+#[derive(Clone, Copy)]
 pub(super) struct Hand<'a> {
     pub(super) engine: &'a Tool<'a>,
     pub(super) owner: &'a Owner,
+    pub(super) asked: &'a Asked,
 }
 
 impl Hand<'_> {
@@ -88,7 +91,7 @@ impl Hand<'_> {
     }
 
     /// Fetches the container's image, unless that is forbidden.
-    fn pull(&self, wanted: &Container) -> Result<()> {
+    pub(super) fn pull(&self, wanted: &Container) -> Result<()> {
         if wanted.pull != Some(Pull::Never) {
             return self.engine.pull(&wanted.image, wanted.platform.as_ref());
         }
@@ -154,7 +157,7 @@ impl Hand<'_> {
     }
 
     /// Makes sure that the container's private network is there, if it has one.
-    fn have_network(&self, wanted: &Container) -> Result<()> {
+    pub(super) fn have_network(&self, wanted: &Container) -> Result<()> {
         match &wanted.private_network {
             Some(network) => self.engine.have_network(&network.name, self.owner),
             None => Ok(()),
@@ -171,7 +174,7 @@ impl Hand<'_> {
 
     /// Starts a container. Its network may have been taken away since it was made sure of, by the
     /// removal of what was the last container in it.
-    fn start(&self, container: &Container, docker_id: &str) -> Result<()> {
+    pub(super) fn start(&self, container: &Container, docker_id: &str) -> Result<()> {
         let mut outcome = self.engine.start(docker_id);
         for tries in 1..=NETWORK_TRIES {
             match &outcome {
@@ -216,12 +219,11 @@ impl Hand<'_> {
         } else if stays(&found) && is_as(wanted, &found) {
             match self.make_run(&found) {
                 Err(_) if self.is_gone(&found) => Ok(None),
-                Err(why) if lacks_network(&found, &why) => {
-                    self.take_away(&found)?;
-                    Ok(None)
-                }
+                Err(why) if lacks_network(&found, &why) => self.swap(wanted, &found).map(Some),
                 outcome => outcome.map(Some),
             }
+        } else if stays(&found) {
+            self.swap(wanted, &found).map(Some)
         } else {
             self.take_away(&found)?;
             Ok(None)
@@ -258,13 +260,15 @@ impl Hand<'_> {
     }
 
     /// Ends and removes the container, politely if it is declared how long that may take.
-    fn take_away(&self, found: &Found) -> Result<()> {
+    pub(super) fn take_away(&self, found: &Found) -> Result<()> {
         let wait = stop_timeout(&found.container);
         if wait.is_some() && found.container.is_running() {
             // One that cannot be stopped is removed all the same.
             let _ = self.engine.stop(&found.docker_id, wait);
         }
-        self.engine.remove(&found.docker_id)
+        self.engine.remove(&found.docker_id)?;
+        // The engine takes these for volumes with a name. What another container uses stays.
+        kept(&found.labels).iter().try_for_each(|volume| self.engine.remove_volume(volume))
     }
 
     fn is_gone(&self, found: &Found) -> bool {
@@ -272,11 +276,11 @@ impl Hand<'_> {
         now.is_ok_and(|now| now.is_none_or(|now| now.docker_id != found.docker_id))
     }
 
-    fn is_ours(&self, found: &Found) -> bool {
+    pub(super) fn is_ours(&self, found: &Found) -> bool {
         found.container.owner.as_ref() == Some(self.owner)
     }
 
-    fn refuse_foreign(&self, found: &Found) -> Result<()> {
+    pub(super) fn refuse_foreign(&self, found: &Found) -> Result<()> {
         let taken = Error::new(Kind::Refused, "name is taken");
         self.foreign(found)
             .map_or(Ok(()), |whose| Err(taken.why(format_args!("by a container {whose}"))))
@@ -311,7 +315,7 @@ fn lacks_network(found: &Found, why: &Error) -> bool {
 }
 
 /// Whether a container is the one that is wanted.
-fn is_as(wanted: &Container, found: &Found) -> bool {
+pub(super) fn is_as(wanted: &Container, found: &Found) -> bool {
     compare(wanted, &found.container, &Ignored::default()).is_empty()
 }
 

@@ -1,11 +1,15 @@
 //! `container-run`: containers are made, started and taken away, as changes ask.
 
 mod act;
+mod asked;
+mod clash;
 mod engines;
+mod halves;
 mod hand;
 mod operate;
 mod order;
 mod pretence;
+mod swap;
 mod swarm;
 mod tool;
 
@@ -16,7 +20,10 @@ use crate::adapter::files;
 use crate::error::Result;
 use crate::pipe::Stdio;
 use crate::record::{Change, Checkpoint, ContainerId, Of, Owner, Record};
+use act::Means;
+pub use asked::{Asked, Wait};
 use engines::Engines;
+use halves::Halves;
 pub use swarm::{Publish, Settings as Swarm};
 use tool::Steps;
 
@@ -39,6 +46,8 @@ pub struct Options {
     pub dry_run: bool,
     /// With this the engines are managers of swarms, and containers become services.
     pub swarm: Option<Swarm>,
+    /// What is done with every container, and what is waited for.
+    pub asked: Asked,
 }
 
 /// Serves standard input to its end.
@@ -56,7 +65,7 @@ pub fn run(stdio: Stdio, options: Options) -> Result<()> {
         bytes: BYTES_AHEAD,
     };
     let engines = Engines::new(options.insecure, options.dry_run, &stdio.report);
-    let runner = Runner { options, engines };
+    let runner = Runner { options, engines, halves: Halves::default() };
     changes::serve(stdio, limits, &runner)?;
     runner.engines.never_there().map_or(Ok(()), Err)
 }
@@ -64,14 +73,16 @@ pub fn run(stdio: Stdio, options: Options) -> Result<()> {
 struct Runner {
     options: Options,
     engines: Engines,
+    halves: Halves,
 }
 
 impl Work for Runner {
     fn change(&self, change: &mut Change) -> Result<()> {
-        let owner = &self.options.owner;
-        let outcome = match self.options.swarm {
-            Some(settings) => swarm::act(change, &self.engines, owner, settings),
-            None => act::act(change, &self.engines, owner),
+        let Runner { options: Options { owner, asked, swarm, .. }, engines, halves } = self;
+        change.action = asked.action.unwrap_or(change.action);
+        let outcome = match *swarm {
+            Some(settings) => swarm::act(change, engines, owner, settings),
+            None => act::act(change, &Means { engines, owner, asked, halves }),
         };
         if let Err(why) = &outcome {
             for container in change.current.iter().chain([&change.container]) {
@@ -93,7 +104,8 @@ impl Work for Runner {
     }
 
     fn order(&self, change: &Change, bare: bool) -> Option<Order> {
-        Some(order::order(change, change.action, bare))
+        let action = self.options.asked.action.unwrap_or(change.action);
+        Some(order::order(change, action, bare))
     }
 
     fn is_there(&self, id: &ContainerId, change: &Change) -> Result<bool> {
@@ -102,13 +114,16 @@ impl Work for Runner {
         Ok(found.is_some_and(|found| found.container.is_running()))
     }
 
-    /// Every container has been told of: a private network that none is made for was left behind
-    /// by a run that was killed.
+    /// Every container has been told of: a half of a replacement, and a private network that no
+    /// container is made for, was left behind by a run that was killed.
     fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<Vec<Record>> {
         let here = !self.options.dry_run && self.options.swarm.is_none();
         if checkpoint.of == Of::Change && here {
             let owner = checkpoint.owner.as_ref().unwrap_or(&self.options.owner);
-            self.engines.drop_networks(owner)?;
+            self.engines.on_each(|engine| {
+                act::sweep(engine.clone(), owner, &self.options.asked)?;
+                engine.drop_networks(owner)
+            })?;
         }
         Ok(Vec::new())
     }

@@ -16,10 +16,14 @@ impl Hand<'_> {
         let runs = matches!(found.container.state, Some(State::Running | State::Paused));
         let at_rest = || Error::new(Kind::Refused, doing()).why("it does not run");
         match action {
-            Action::Start => return self.make_run(&found),
+            Action::Start => {
+                let found = self.make_run(&found)?;
+                return self.settled(found, false);
+            }
             Action::Restart => {
                 self.engine.restart(id, wait)?;
-                return self.running(id);
+                let found = self.running(id)?;
+                return self.settled(found, false);
             }
             Action::Stop if has_ended(&found) => (),
             Action::Kill if has_ended(&found) => (),

@@ -70,6 +70,9 @@ impl Pretence {
             docker_id: docker_id.clone(),
             ended: None,
             labels: HashMap::new(),
+            image_id: String::new(),
+            unnamed: Default::default(),
+            half: None,
         };
         world.containers.insert(wanted.id.clone(), Some(found));
         docker_id
@@ -85,6 +88,22 @@ impl Pretence {
         if let Some(mut found) = self.known(engine, docker_id)? {
             change(&mut found);
             self.lock().containers.insert(found.container.id.clone(), Some(found));
+        }
+        Ok(())
+    }
+
+    /// Gives the container of that id another name.
+    pub(super) fn rename(
+        &self,
+        engine: &Engine,
+        docker_id: &str,
+        name: &ContainerId,
+    ) -> Result<()> {
+        if let Some(mut found) = self.known(engine, docker_id)? {
+            let before = std::mem::replace(&mut found.container.id, name.clone());
+            let mut world = self.lock();
+            world.containers.insert(before, None);
+            world.containers.insert(name.clone(), Some(found));
         }
         Ok(())
     }

@@ -5,12 +5,13 @@
 //! what is done afterwards, as long as the engine's containers stay as they are meanwhile.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::pretence::Pretence;
-use crate::adapter::docker::{Created, Engine, Found, Joins, body};
+use crate::adapter::docker::{self, Created, Engine, Found, Half, Joins, Settled, body};
 use crate::error::Result;
 use crate::record::{
     Container, ContainerId, DockerNetwork, Image, NetworkName, Owner, Platform, State, Step,
@@ -18,6 +19,17 @@ use crate::record::{
 
 /// What was asked of engines for one change, in order.
 pub(super) type Steps = RefCell<Vec<Step>>;
+
+/// A container that is to take the place of another.
+pub(super) struct Heir<'a> {
+    /// Its name until then.
+    pub(super) name: &'a ContainerId,
+    pub(super) joins: &'a Joins,
+    pub(super) owner: &'a Owner,
+    pub(super) old: &'a Found,
+    /// What it takes over: volumes without a name, by mount point.
+    pub(super) volumes: &'a BTreeMap<String, String>,
+}
 
 /// One engine, for one change. What only asks goes to the engine itself.
 pub(super) struct Tool<'a> {
@@ -153,6 +165,62 @@ impl<'a> Tool<'a> {
         }
         self.note("create", None);
         Ok(Created::Made(pretence.make(wanted, joins, owner)))
+    }
+
+    /// [`Engine::create`] for a container that is to take the place of `old`, and has another name
+    /// until it does.
+    pub(super) fn create_heir(&self, wanted: &Container, heir: &Heir) -> Result<Created> {
+        let Heir { name, joins, owner, old, volumes } = heir;
+        let platform = wanted.platform.as_ref();
+        let body = docker::heir(body(wanted, joins, owner, self.engine.kernel())?, old, volumes);
+        let Some(pretence) = &self.pretence else {
+            let (created, ms) = timed(|| self.engine.create(name, platform, body));
+            if matches!(created, Ok(Created::Made(_)) | Err(_)) {
+                self.note("create", Some(ms));
+            }
+            return created;
+        };
+        if !self.has_image(&wanted.image, platform)? {
+            return Ok(Created::ImageMissing);
+        }
+        self.note("create", None);
+        let named = Container { id: (*name).clone(), ..wanted.clone() };
+        Ok(Created::Made(pretence.make(&named, joins, owner)))
+    }
+
+    /// [`Engine::find_half`].
+    pub(super) fn find_half(&self, id: &ContainerId, half: Half) -> Result<Option<Found>> {
+        let found = self.engine.find_half(id, half)?;
+        let known =
+            |docker_id: &str| self.pretence.as_ref().and_then(|known| known.look(docker_id));
+        Ok(found.filter(|found| known(&found.docker_id).is_none()))
+    }
+
+    /// [`Engine::rename`].
+    pub(super) fn rename(&self, docker_id: &str, name: &ContainerId) -> Result<()> {
+        self.ask(
+            "rename",
+            |engine| engine.rename(docker_id, name),
+            |known| known.rename(&self.engine, docker_id, name),
+        )
+    }
+
+    /// [`Engine::settle`]; a container that nobody checks is no step, and one that was only told of
+    /// is not waited for.
+    pub(super) fn settle(&self, docker_id: &str, patience: Duration) -> Result<Settled> {
+        if self.pretence.is_some() {
+            return Ok(Settled::Unchecked);
+        }
+        let (settled, ms) = timed(|| self.engine.settle(docker_id, patience));
+        if !matches!(settled, Ok(Settled::Unchecked)) {
+            self.note("healthy", Some(ms));
+        }
+        settled
+    }
+
+    /// [`Engine::remove_volume`].
+    pub(super) fn remove_volume(&self, name: &str) -> Result<()> {
+        if self.pretence.is_some() { Ok(()) } else { self.engine.remove_volume(name) }
     }
 
     /// [`Engine::start`].

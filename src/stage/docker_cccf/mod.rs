@@ -202,6 +202,10 @@ impl Options {
     /// declared and does not run is something to be mended.
     fn lists(&self, found: &Found) -> bool {
         let container = &found.container;
+        if found.half.is_some() {
+            // It is not there yet, or not any more, and container-run sees to it.
+            return false;
+        }
         if !self.labels.iter().all(|label| label.is_among(&found.labels)) {
             return false;
         }
@@ -235,6 +239,9 @@ mod tests {
             ended: None,
             labels: HashMap::from([("app".to_owned(), "web".to_owned())]),
             joined: Vec::new(),
+            image_id: String::new(),
+            unnamed: Default::default(),
+            half: None,
         };
         let options = |owner: Option<&str>, all| Options {
             labels: Vec::new(),

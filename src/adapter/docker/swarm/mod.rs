@@ -259,6 +259,9 @@ impl Engine {
                 ended: ended.filter(|_| state != State::Running),
                 labels: spec.labels.clone().unwrap_or_default(),
                 joined: named.collect(),
+                image_id: String::new(),
+                unnamed: Default::default(),
+                half: None,
                 container: Container { state: Some(state), docker: Some(docker), ..document },
             },
             update: answer.update_status.map_or(Update::Done, |status| {

@@ -1,0 +1,48 @@
+//! What the command line asks of all changes.
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use crate::cli::Span;
+use crate::record::Action;
+
+/// What is done with every container, and what is waited for.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Asked {
+    /// What to do with every container, whatever its record asks for
+    #[arg(long, value_name = "ACTION", value_parser = action())]
+    pub action: Option<Action>,
+    /// When a container that was added, started, restarted or replaced is done [default: started; healthy for one that replaces another]
+    #[arg(long, value_name = "FOR", value_enum)]
+    pub wait: Option<Wait>,
+    /// Give up waiting for a container to be healthy after this time
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub timeout: Span,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wait {
+    /// it runs behind its start
+    Started,
+    /// its health check says so; it runs, if it has none
+    Healthy,
+}
+
+/// The actions, as the help tells them.
+const ACTIONS: [(&str, &str); 10] = [
+    ("add", "Make it and start it, or start it"),
+    ("remove", "Take it away"),
+    ("replace", "Make it anew"),
+    ("keep", "Make sure that it runs, as it is"),
+    ("start", "Start it, or let it go on"),
+    ("stop", "Ask it to end, and end it"),
+    ("restart", "Stop it and start it"),
+    ("kill", "End it at once"),
+    ("pause", "Freeze it"),
+    ("unpause", "Let it go on"),
+];
+
+fn action() -> impl TypedValueParser<Value = Action> {
+    let value = |(word, about): (&'static str, &'static str)| PossibleValue::new(word).help(about);
+    PossibleValuesParser::new(ACTIONS.map(value)).try_map(|word| word.parse::<Action>())
+}
