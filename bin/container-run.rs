@@ -1,13 +1,15 @@
 //! container-run: changes in, the same changes out, done.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use leasepipe::cli::{self, Engines, Reach, Show};
 use leasepipe::error::Result;
-use leasepipe::pipe::{Report, Stdio};
-use leasepipe::record::Owner;
+use leasepipe::pipe::{Output, Report, Stdio};
+use leasepipe::record::{Host, Owner};
+use leasepipe::stage::cccf_host;
 use leasepipe::stage::container_run::{self, Asked, Options, Swarm};
 
 /// Changes → the same, done: make, start and remove containers
@@ -53,6 +55,12 @@ pub struct Args {
     /// Change nothing, and write into each record the steps that would be taken
     #[arg(long)]
     dry_run: bool,
+    /// Read no records: remove this owner's containers that are past their time, and write a change for each
+    #[arg(long)]
+    reap: bool,
+    /// With --reap, file with host records: on all of them; without it, on this machine
+    #[arg(long, value_name = "FILE", requires = "reap")]
+    hosts: Option<PathBuf>,
     #[command(flatten)]
     show: Show,
 }
@@ -74,7 +82,6 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {
-    let stdio = Stdio::open(report, args.show.table)?;
     let publish = match args.publish {
         Publish::Host => container_run::Publish::Host,
         Publish::Ingress => container_run::Publish::Ingress,
@@ -90,5 +97,12 @@ fn run(args: Args, report: &Report) -> Result<()> {
         swarm: args.engine.is_swarm().then_some(Swarm { publish, wait }),
         asked: args.asked,
     };
-    container_run::run(stdio, options)
+    if !args.reap {
+        return container_run::run(Stdio::open(report, args.show.table)?, options);
+    }
+    let hosts = match &args.hosts {
+        Some(file) => cccf_host::hosts(Some(file))?,
+        None => vec![Host::local()],
+    };
+    container_run::reap(Output::stdout(args.show.table)?, report, options, hosts)
 }

@@ -113,7 +113,7 @@ document! {
         opt stop_signal: Signal,
         /// Seconds between the stop signal and SIGKILL.
         opt stop_timeout: u32,
-        /// How long it may be there without being asked for again.
+        /// How long it may be there, from when it is made.
         opt ttl: Span,
         /// When it is to go at the latest.
         opt expires_at: Timestamp,

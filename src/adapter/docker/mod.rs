@@ -50,7 +50,7 @@ pub use create::body;
 pub use endpoint::Joins;
 pub use half::{Half, HalfDone, heir, kept};
 pub use kernel::Kernel;
-pub use label::{DECLARED, KEY, OWNER, PREFIX};
+pub use label::{DECLARED, EXPIRES, KEY, OWNER, PREFIX};
 pub use read::Found;
 pub use settle::Settled;
 pub use survey::{Ability, Survey};

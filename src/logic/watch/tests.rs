@@ -143,7 +143,10 @@ fn why_it_ended_is_told() {
     assert!(!end(&[kill("SIGHUP")], died(4, 0)).2, "a signal that asks for no end");
     assert!(!end(&[kill("SIGTERM")], died(4000, 0)).2, "too long ago");
     let oom = happening(What::Oom, 3);
-    assert_eq!(end(std::slice::from_ref(&oom), died(4, 137)), (Reason::OutOfMemory, sigkill, false, true));
+    assert_eq!(
+        end(std::slice::from_ref(&oom), died(4, 137)),
+        (Reason::OutOfMemory, sigkill, false, true)
+    );
     assert_eq!(end(&[oom], died(4, 0)), (Reason::Exited, None, false, true));
     let error = Sight { error: Some("no".into()), ..sight("a", Some(1), Some((4, 127))) };
     let failed = Happening { sight: Some(error), ..died(4, 127) };

@@ -9,6 +9,7 @@ mod hand;
 mod operate;
 mod order;
 mod pretence;
+mod reap;
 mod swap;
 mod swarm;
 mod tool;
@@ -24,6 +25,7 @@ use act::Means;
 pub use asked::{Asked, Wait};
 use engines::Engines;
 use halves::Halves;
+pub use reap::reap;
 pub use swarm::{Publish, Settings as Swarm};
 use tool::Steps;
 
@@ -58,16 +60,16 @@ pub struct Options {
 pub fn run(stdio: Stdio, options: Options) -> Result<()> {
     // Each host takes several, and there may be a thousand hosts.
     files::allow_many();
-    let limits = Limits {
-        jobs: options.jobs,
-        per_lane: options.per_host,
-        waiting: AHEAD,
-        bytes: BYTES_AHEAD,
-    };
+    let limits = limits(&options);
     let engines = Engines::new(options.insecure, options.dry_run, &stdio.report);
     let runner = Runner { options, engines, halves: Halves::default() };
     changes::serve(stdio, limits, &runner)?;
     runner.engines.never_there().map_or(Ok(()), Err)
+}
+
+fn limits(options: &Options) -> Limits {
+    let Options { jobs, per_host: per_lane, .. } = *options;
+    Limits { jobs, per_lane, waiting: AHEAD, bytes: BYTES_AHEAD }
 }
 
 struct Runner {
