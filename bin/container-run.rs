@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Engines, Reach, Show};
+use leasepipe::cli::{self, Reach, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
-use leasepipe::record::{Host, Owner};
+use leasepipe::record::Owner;
 use leasepipe::stage::cccf_host;
-use leasepipe::stage::container_run::{self, Asked, Options, Swarm};
+use leasepipe::stage::container_run::{self, Asked, AskedOfSwarm, Options};
 
 /// Changes → the same, done: make, start and remove containers
 ///
@@ -42,10 +42,7 @@ pub struct Args {
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
-    engine: Engines,
-    /// With --engine swarm, publish ports on the node of the container, or on every node
-    #[arg(long, value_name = "WHERE", default_value = "host")]
-    publish: Publish,
+    swarm: AskedOfSwarm,
     /// Work on up to N containers at the same time, on all hosts together
     #[arg(long, value_name = "N", default_value = "1024")]
     concurrency: NonZeroUsize,
@@ -65,15 +62,6 @@ pub struct Args {
     show: Show,
 }
 
-/// Where the ports of a swarm's services are published.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Publish {
-    /// On the node where the container is
-    Host,
-    /// On every node, by the swarm's balancer of load
-    Ingress,
-}
-
 const EXAMPLE: &str = "Example:
   cccf-diff --current <(docker-cccf --owner edge) < wanted.json | container-run --owner edge";
 
@@ -82,27 +70,18 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {
-    let publish = match args.publish {
-        Publish::Host => container_run::Publish::Host,
-        Publish::Ingress => container_run::Publish::Ingress,
-    };
-    // A task of a swarm's runs when it is healthy, where that is checked.
-    let wait = args.asked.wait.map(|_| args.asked.timeout.0);
     let options = Options {
         owner: args.owner,
         jobs: args.concurrency,
         per_host: args.per_host,
         insecure: args.reach.insecure,
         dry_run: args.dry_run,
-        swarm: args.engine.is_swarm().then_some(Swarm { publish, wait }),
+        swarm: args.swarm.settings(&args.asked),
         asked: args.asked,
     };
     if !args.reap {
         return container_run::run(Stdio::open(report, args.show.table)?, options);
     }
-    let hosts = match &args.hosts {
-        Some(file) => cccf_host::hosts(Some(file))?,
-        None => vec![Host::local()],
-    };
+    let hosts = cccf_host::hosts(args.hosts.as_deref())?;
     container_run::reap(Output::stdout(args.show.table)?, report, options, hosts)
 }

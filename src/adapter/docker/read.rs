@@ -46,6 +46,22 @@ pub struct Found {
     pub half: Option<HalfDone>,
 }
 
+impl Found {
+    /// One of which no more is known.
+    pub fn new(container: Container, docker_id: String) -> Found {
+        Found {
+            container,
+            docker_id,
+            ended: None,
+            labels: HashMap::new(),
+            joined: Vec::new(),
+            image_id: String::new(),
+            unnamed: BTreeMap::new(),
+            half: None,
+        }
+    }
+}
+
 /// What the engine said, with the parts that must be there.
 pub(super) struct Inspected {
     name: ContainerId,

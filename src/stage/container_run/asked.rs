@@ -2,7 +2,8 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::cli::Span;
+use super::swarm::{Publish, Settings};
+use crate::cli::{Engines, Span};
 use crate::record::Action;
 
 /// What is done with every container, and what is waited for.
@@ -45,4 +46,36 @@ const ACTIONS: [(&str, &str); 10] = [
 fn action() -> impl TypedValueParser<Value = Action> {
     let value = |(word, about): (&'static str, &'static str)| PossibleValue::new(word).help(about);
     PossibleValuesParser::new(ACTIONS.map(value)).try_map(|word| word.parse::<Action>())
+}
+
+/// What is asked of swarms, where the engines are managers of some.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct AskedOfSwarm {
+    #[command(flatten)]
+    engine: Engines,
+    /// With --engine swarm, publish ports on the node of the container, or on every node
+    #[arg(long, value_name = "WHERE", default_value = "host")]
+    publish: Where,
+}
+
+/// Where the ports of a swarm's services are published.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Where {
+    /// On the node where the container is
+    Host,
+    /// On every node, by the swarm's balancer of load
+    Ingress,
+}
+
+impl AskedOfSwarm {
+    /// How the swarms are made use of; nothing where the engines are by themselves. A task of a
+    /// swarm's runs when it is healthy, where that is checked.
+    pub fn settings(self, asked: &Asked) -> Option<Settings> {
+        let publish = match self.publish {
+            Where::Host => Publish::Host,
+            Where::Ingress => Publish::Ingress,
+        };
+        let wait = asked.wait.map(|_| asked.timeout.0);
+        self.engine.is_swarm().then_some(Settings { publish, wait })
+    }
 }

@@ -117,16 +117,7 @@ mod tests {
     }
 
     fn clashes(new: &Value, old: &Value) -> bool {
-        let found = Found {
-            container: container(old),
-            docker_id: String::new(),
-            ended: None,
-            labels: Default::default(),
-            joined: Vec::new(),
-            image_id: String::new(),
-            unnamed: Default::default(),
-            half: None,
-        };
+        let found = Found::new(container(old), String::new());
         clash(&container(new), &found).is_some()
     }
 

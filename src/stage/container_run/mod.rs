@@ -22,11 +22,11 @@ use crate::error::Result;
 use crate::pipe::Stdio;
 use crate::record::{Change, Checkpoint, ContainerId, Of, Owner, Record};
 use act::Means;
-pub use asked::{Asked, Wait};
+pub use asked::{Asked, AskedOfSwarm, Wait};
 use engines::Engines;
 use halves::Halves;
 pub use reap::reap;
-pub use swarm::{Publish, Settings as Swarm};
+pub use swarm::Settings as Swarm;
 use tool::Steps;
 
 /// How many changes are read ahead of those that are worked on, and how many bytes of them, so that
@@ -62,7 +62,7 @@ pub fn run(stdio: Stdio, options: Options) -> Result<()> {
     files::allow_many();
     let limits = limits(&options);
     let engines = Engines::new(options.insecure, options.dry_run, &stdio.report);
-    let runner = Runner { options, engines, halves: Halves::default() };
+    let runner = Runner::new(options, engines);
     changes::serve(stdio, limits, &runner)?;
     runner.engines.never_there().map_or(Ok(()), Err)
 }
@@ -76,6 +76,12 @@ struct Runner {
     options: Options,
     engines: Engines,
     halves: Halves,
+}
+
+impl Runner {
+    fn new(options: Options, engines: Engines) -> Runner {
+        Runner { options, engines, halves: Halves::default() }
+    }
 }
 
 impl Work for Runner {

@@ -64,16 +64,7 @@ impl Pretence {
         };
         let is_further = |name: &&str| joins.further.iter().any(|n| n.network.as_str() == *name);
         let joined = joins.names().filter(|name| !is_further(name)).map(str::to_owned).collect();
-        let found = Found {
-            joined,
-            container,
-            docker_id: docker_id.clone(),
-            ended: None,
-            labels: HashMap::new(),
-            image_id: String::new(),
-            unnamed: Default::default(),
-            half: None,
-        };
+        let found = Found { joined, ..Found::new(container, docker_id.clone()) };
         world.containers.insert(wanted.id.clone(), Some(found));
         docker_id
     }

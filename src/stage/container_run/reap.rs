@@ -45,7 +45,7 @@ pub fn reap(output: Output, report: &Report, options: Options, hosts: Vec<Host>)
     let engines = Engines::new(options.insecure, options.dry_run, report);
     let limits = limits(&options);
     let reader = Reader::new(changes.as_bytes(), "what is past its time");
-    changes::serve_from(reader, output, report, limits, &Runner { options, engines })?;
+    changes::serve_from(reader, output, report, limits, &Runner::new(options, engines))?;
     failed.map_or(Ok(()), Err)
 }
 

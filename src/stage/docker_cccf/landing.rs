@@ -46,17 +46,13 @@ fn document(found: &Found) -> Option<Container> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
 
     fn landed(name: &str, labels: &[(&str, &str)]) -> Container {
         let text = format!(r#"{{"id":"{name}","image":"b:1","env":["A=1"],"state":"running"}}"#);
         let labels = labels.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let found = Found {
-            container: from_str(&text).unwrap(),
-            docker_id: String::new(),
-            ended: None,
-            labels: labels.collect::<HashMap<_, _>>(),
-            joined: Vec::new(),
+            labels: labels.collect(),
+            ..Found::new(from_str(&text).unwrap(), String::new())
         };
         as_declared(found).container
     }

@@ -98,11 +98,8 @@ mod tests {
         let docker = json!({"id": "s", "tasks": tasks});
         let document = json!({"id": "web", "image": "b", "state": state, "docker": docker});
         let found = Found {
-            container: serde_json::from_value(document).unwrap(),
-            docker_id: "s".into(),
             ended: (state != "running").then(|| "exit (3)".into()),
-            labels: Default::default(),
-            joined: Vec::new(),
+            ..Found::new(serde_json::from_value(document).unwrap(), "s".into())
         };
         Service::of(found, update)
     }
