@@ -121,6 +121,7 @@ impl Hand<'_> {
         match self.engine.find(&wanted.id)? {
             Some(found) if self.is_ours(&found) && stays(&found) => match self.make_run(&found) {
                 Err(why) if self.is_gone(&found) || lacks_network(&found, &why) => self.add(wanted),
+                Err(why) if never_ran(&found, &why) => self.add(wanted),
                 outcome => outcome,
             },
             _ => self.add(wanted),
@@ -220,6 +221,10 @@ impl Hand<'_> {
             match self.make_run(&found) {
                 Err(_) if self.is_gone(&found) => Ok(None),
                 Err(why) if lacks_network(&found, &why) => self.swap(wanted, &found).map(Some),
+                Err(why) if never_ran(&found, &why) => {
+                    self.take_away(&found)?;
+                    Ok(None)
+                }
                 outcome => outcome.map(Some),
             }
         } else if stays(&found) {
@@ -312,6 +317,12 @@ fn lacks_network(found: &Found, why: &Error) -> bool {
     let is_in_one =
         || Joins::of(&found.container).is_ok_and(|joins| joins.names().next().is_some());
     why.kind() == Kind::NotFound && is_of_network(why) && is_in_one()
+}
+
+/// Whether a container that was made and never ran cannot be started. An engine that was killed while
+/// it started one says of it for ever that it exists already; one that never ran has nothing to lose.
+fn never_ran(found: &Found, why: &Error) -> bool {
+    found.container.state == Some(State::Created) && why.kind() == Kind::Refused
 }
 
 /// Whether a container is the one that is wanted.
