@@ -152,6 +152,8 @@ pub struct Attachments {
 #[derive(Debug)]
 struct Disk {
     queue: SyncSender<(PathBuf, File)>,
+    /// When it goes, nothing is waited for any more.
+    patience: SyncSender<()>,
     thread: JoinHandle<Result<()>>,
 }
 
@@ -306,10 +308,11 @@ impl Attachments {
 impl Disk {
     fn start() -> Result<Disk> {
         let (queue, files) = sync_channel::<(PathBuf, File)>(WAITING);
+        let (patience, ended) = sync_channel::<()>(0);
         let bring = move || {
             let mut outcome = Ok(());
             while let Ok(first) = files.recv() {
-                thread::sleep(PAUSE);
+                let _ = ended.recv_timeout(PAUSE);
                 for (path, file) in [first].into_iter().chain(files.try_iter()) {
                     outcome = outcome.and(sync(&path, &file));
                 }
@@ -317,7 +320,7 @@ impl Disk {
             outcome
         };
         let thread = thread::Builder::new().spawn(bring).doing("start thread")?;
-        Ok(Disk { queue, thread })
+        Ok(Disk { queue, patience, thread })
     }
 
     fn bring(&self, path: PathBuf, file: File) -> Result<()> {
@@ -326,7 +329,7 @@ impl Disk {
     }
 
     fn settle(self) -> Result<()> {
-        drop(self.queue);
+        drop((self.patience, self.queue));
         let died = |_| Err(Error::new(Kind::Bug, "write to the disk").why("the thread panicked"));
         self.thread.join().unwrap_or_else(died)
     }
