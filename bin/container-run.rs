@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Reach, Show};
+use leasepipe::cli::{self, Reach, Registries, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
 use leasepipe::record::Owner;
@@ -42,6 +42,8 @@ pub struct Args {
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
+    registries: Registries,
+    #[command(flatten)]
     swarm: AskedOfSwarm,
     /// Work on up to N containers at the same time, on all hosts together
     #[arg(long, value_name = "N", default_value = "1024")]
@@ -74,7 +76,10 @@ fn run(args: Args, report: &Report) -> Result<()> {
         owner: args.owner,
         jobs: args.concurrency,
         per_host: args.per_host,
-        insecure: args.reach.insecure,
+        reach: container_run::Reach {
+            insecure: args.reach.insecure,
+            docker_config: args.registries.docker_config,
+        },
         dry_run: args.dry_run,
         swarm: args.swarm.settings(&args.asked),
         asked: args.asked,

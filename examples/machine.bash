@@ -10,6 +10,7 @@ readonly -A package_of=(
     [dockerd]=docker.io
     [docker]=docker-cli
     [docker-compose]=docker-compose
+    [docker-registry]=docker-registry
     [dnsmasq]=dnsmasq-base
     [dhclient]=isc-dhcp-client
     [ip]=iproute2
@@ -64,7 +65,8 @@ install_missing() {
 # manager asks before it does.
 apt_install() {
     local policy=/usr/sbin/policy-rc.d
-    if [[ -e $policy || " $* " != *-server* && " $* " != *-agent* && " $* " != *-switch* ]]; then
+    if [[ -e $policy || " $* " != *-server* && " $* " != *-agent* && " $* " != *-switch* &&
+        " $* " != *-registry* ]]; then
         apt_install_as_is "$@"
         return
     fi

@@ -3,6 +3,7 @@
 mod question;
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -73,6 +74,14 @@ pub struct Reach {
     /// Speak without encryption to engines at tcp:// whose host names no "tls" directory
     #[arg(long)]
     pub insecure: bool,
+}
+
+/// How registries are entered.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Registries {
+    /// Directory of Docker's config.json, which has the logins for registries [default: ~/.docker]
+    #[arg(long, env = "DOCKER_CONFIG", value_name = "DIRECTORY", hide_env_values = true)]
+    pub docker_config: Option<PathBuf>,
 }
 
 /// Which kind of engines the hosts have.

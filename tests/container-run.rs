@@ -205,6 +205,17 @@ fn an_image_is_fetched_when_the_document_says() {
 }
 
 #[test]
+fn an_image_that_is_not_what_its_digest_stands_for_is_refused() {
+    let digest = format!("b@sha256:{}", "1".repeat(64));
+    let (output, heard) = asked(false, "", json!({"image": digest}));
+    let record = records(&output).remove(0);
+    assert_eq!(record["error_kind"], "refused", "{output:?}");
+    assert!(record["error"].as_str().unwrap().contains("digest"), "{record}");
+    let made = heard.iter().filter(|heard| heard.starts_with("POST /containers/create?")).count();
+    assert_eq!(made, 1, "{heard:?}");
+}
+
+#[test]
 fn a_platform_is_asked_for_where_an_image_is_chosen() {
     let (output, heard) = asked(false, "", json!({"platform": "linux/arm64"}));
     assert_eq!(output.status.code(), Some(0), "{output:?}");

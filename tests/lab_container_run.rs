@@ -292,12 +292,12 @@ fn an_image_that_is_not_to_be_had_fails_its_record_alone() {
     };
     assert_eq!(record("b")["status"], "done");
     assert_eq!(record("a")["status"], "failed");
-    assert_eq!(record("a")["error_kind"], "not_found");
+    assert_eq!(record("a")["error_kind"], "unavailable");
     assert!(record("a")["error"].as_str().unwrap().contains("\"127.0.0.1:1/none:1\""));
     // A replacement whose image is missing leaves the old one running.
     let wanted = with(document(&docker, "b"), "image", json!("127.0.0.1:1/none:1"));
     let replace = change("replace", &wanted, Some(record("b")));
-    failed(container_run(&docker, &[replace]), "not_found");
+    failed(container_run(&docker, &[replace]), "unavailable");
     assert_eq!(listed(&docker)[0]["docker"], record("b")["docker"]);
 }
 
@@ -488,7 +488,7 @@ fn what_the_engine_cannot_do_fails_the_record_and_leaves_nothing() {
     platform["image"] = json!(image);
     let never = with(platform.clone(), "pull", json!("never"));
     for (wanted, kind, word) in [
-        (platform, "not_found", "fetch image"),
+        (platform, "unavailable", "fetch image"),
         (never, "not_found", "not on the host for linux/s390x"),
         (with(base.clone(), "log_driver", json!("nosuch")), "", "nosuch"),
         (with(base.clone(), "stop_signal", json!("SIGNOSUCH")), "bad_input", "SIGNOSUCH"),

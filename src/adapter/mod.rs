@@ -3,6 +3,7 @@
 
 pub mod attachments;
 pub mod clock;
+pub mod credentials;
 pub mod dhcp4;
 pub mod dhcp6;
 pub mod directory;

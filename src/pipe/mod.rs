@@ -8,7 +8,7 @@ mod status;
 mod table;
 mod writer;
 
-pub use progress::Progress;
+pub use progress::{Bars, Progress, Transfer};
 pub use reader::{Found, LONGEST, Reader};
 pub use report::Report;
 pub use status::{EXITS, Exit};

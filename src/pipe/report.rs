@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Exit;
+use super::{Bars, Exit};
 use crate::error::{Error, Kind};
 
 /// Tells people what went wrong and remembers that it did. Clones share one memory.
@@ -13,17 +13,28 @@ pub struct Report {
     program: Arc<str>,
     failures: Arc<AtomicU64>,
     used: Arc<AtomicU64>,
+    bars: Bars,
 }
 
 impl Report {
     /// A report in the name of `program`.
     pub fn new(program: &str) -> Report {
-        Report { program: program.into(), failures: Arc::default(), used: Arc::default() }
+        Report {
+            program: program.into(),
+            failures: Arc::default(),
+            used: Arc::default(),
+            bars: Bars::default(),
+        }
     }
 
     /// The name of the program.
     pub fn program(&self) -> &str {
         &self.program
+    }
+
+    /// What is shown beside, while it lasts, to a person at a terminal.
+    pub fn bars(&self) -> &Bars {
+        &self.bars
     }
 
     /// Tells something that does not change how the program ends.
@@ -67,7 +78,7 @@ impl Report {
     /// that standard error cannot be written.
     fn line(&self, text: &Error) {
         let line = format!("{}: {text}\n", self.program);
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        let _ = self.bars.above(|| std::io::stderr().write_all(line.as_bytes()));
     }
 }
 

@@ -38,6 +38,24 @@ impl Image {
         split(&self.0).0
     }
 
+    /// The registry that it is fetched from: a name with the port, if one is given.
+    pub fn registry(&self) -> &str {
+        match self.repository().split_once('/') {
+            Some((first, _)) if is_registry(first) && first != "index.docker.io" => first,
+            _ => "docker.io",
+        }
+    }
+
+    /// The same reference with this digest, whichever it had.
+    ///
+    /// # Errors
+    /// When that is none.
+    pub fn with_digest(&self, digest: &str) -> Result<Image, NotA> {
+        let (name, tag, _) = split(&self.0);
+        let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+        format!("{name}{tag}@{digest}").parse()
+    }
+
     /// The reference with what Docker fills in: `docker.io/library/` and `:latest`. A reference
     /// with a digest needs no tag, and its tag is left out.
     pub fn canonical(&self) -> Image {
@@ -157,6 +175,27 @@ mod tests {
         assert_eq!(canonical(&format!("a:1@{digest}")), format!("docker.io/library/a@{digest}"));
         assert_eq!("localhost:5000/app".parse::<Image>().unwrap().tag(), None);
         assert_eq!(canonical("[::1]:5000/app"), "[::1]:5000/app:latest");
+    }
+
+    #[test]
+    fn the_registry_is_the_one_that_docker_asks() {
+        let registry = |text: &str| text.parse::<Image>().unwrap().registry().to_owned();
+        assert_eq!(registry("busybox"), "docker.io");
+        assert_eq!(registry("a/b:1"), "docker.io");
+        assert_eq!(registry("index.docker.io/a/b"), "docker.io");
+        assert_eq!(registry("localhost/b"), "localhost");
+        assert_eq!(registry("ghcr.io/a/b@sha256:0123456789abcdef0123456789abcdef"), "ghcr.io");
+        assert_eq!(registry("[::1]:5000/a:1"), "[::1]:5000");
+    }
+
+    #[test]
+    fn a_digest_is_put_behind_the_tag() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let pinned = |text: &str| text.parse::<Image>().unwrap().with_digest(&digest);
+        assert_eq!(pinned("h:5/a:1").unwrap().as_str(), format!("h:5/a:1@{digest}"));
+        let again = pinned("a").unwrap().with_digest(&digest.replace('0', "1")).unwrap();
+        assert_eq!(again.as_str(), format!("a@{}", digest.replace('0', "1")));
+        assert!("a".parse::<Image>().unwrap().with_digest("0").is_err());
     }
 
     #[test]

@@ -30,16 +30,50 @@ pub(super) fn failure(what: impl Display, why: &Failure) -> Error {
     }
 }
 
-/// The failure to fetch an image: whatever the engine says of it, the image is not to be had.
-pub(super) fn no_image(what: impl Display, why: &Failure) -> Error {
-    match why {
+/// The failure to fetch an image from that registry.
+///
+/// The engine hands on what the registry said, with a status of its own choice, so only the words
+/// tell a closed door from an empty house.
+pub(super) fn no_image(what: impl Display, registry: &str, why: &Failure) -> Error {
+    let text = match why {
         Failure::DockerResponseServerError { message: text, .. }
-        | Failure::DockerStreamError { error: text } => {
-            Error::new(Kind::NotFound, what).why(text.trim())
-        }
-        other => failure(what, other),
+        | Failure::DockerStreamError { error: text } => text.trim(),
+        other => return failure(what, other),
+    };
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let kind = if says(&UNKNOWN) {
+        Kind::NotFound
+    } else if says(&CLOSED) {
+        Kind::NotPermitted
+    } else if says(&LATE) {
+        Kind::TimedOut
+    } else if says(&ABSENT) {
+        Kind::Unavailable
+    } else if status(why).is_none_or(|status| status == 404) {
+        Kind::NotFound
+    } else {
+        Kind::Refused
+    };
+    let error = Error::new(kind, what).why(text);
+    if kind == Kind::NotPermitted {
+        return error.remedy(format_args!("give the right login for {registry} to docker login"));
     }
+    error
 }
+
+/// What is said when a registry has no such image, or hides it.
+const UNKNOWN: [&str; 4] = ["manifest unknown", "not found", "does not exist", "name unknown"];
+
+/// What is said when it does not let somebody in.
+const CLOSED: [&str; 4] = ["unauthorized", "no basic auth credentials", "denied", "forbidden"];
+
+/// What is said when it does not answer in time.
+const LATE: [&str; 4] =
+    ["Client.Timeout", "i/o timeout", "deadline exceeded", "TLS handshake timeout"];
+
+/// What is said when nothing answers where it should be.
+const ABSENT: [&str; 6] =
+    ["dial tcp", "lookup ", "no such host", "connection re", "Service Unavailable", "unreachable"];
 
 /// Whether the failure is that of an engine that was asked for something that it does not have.
 pub(super) fn is_missing(why: &Failure) -> bool {
@@ -187,6 +221,37 @@ mod tests {
         let told = failure("x", &tls("received fatal alert: HandshakeFailure"));
         assert_eq!(told.kind(), Kind::Refused);
         assert_eq!(failure("x", &tls("connection closed")).kind(), Kind::Unavailable);
+    }
+
+    #[test]
+    fn what_a_registry_says_keeps_its_kind() {
+        let told = |text: &str| {
+            let stream = Failure::DockerStreamError { error: text.to_owned() };
+            no_image("fetch image", "r:5000", &stream).kind()
+        };
+        for (text, kind) in [
+            ("manifest for r:5000/a:1 not found: manifest unknown", Kind::NotFound),
+            ("pull access denied for a, repository does not exist or may require", Kind::NotFound),
+            (
+                "Head \"http://r:5000/v2/a/manifests/1\": no basic auth credentials",
+                Kind::NotPermitted,
+            ),
+            (
+                "Head \"http://r:5000/v2/\": unauthorized: authentication required",
+                Kind::NotPermitted,
+            ),
+            (
+                "Get \"http://r:5000/v2/\": dial tcp 1.2.3.4:5000: connect: connection refused",
+                Kind::Unavailable,
+            ),
+            ("Get \"https://r/v2/\": dial tcp: lookup r: no such host", Kind::Unavailable),
+            ("Get \"https://r/v2/\": dial tcp 1.2.3.4:443: i/o timeout", Kind::TimedOut),
+        ] {
+            assert_eq!(told(text), kind, "{text}");
+        }
+        let disk =
+            Failure::DockerResponseServerError { status_code: 500, message: "no space".into() };
+        assert_eq!(no_image("x", "r", &disk).kind(), Kind::Refused);
     }
 
     #[test]

@@ -162,7 +162,7 @@ pub fn serve_from<R: Read>(
         hall: Mutex::new(hall),
         ready: Condvar::new(),
         finished: Condvar::new(),
-        output: Mutex::new((output, Progress::new("changes done"))),
+        output: Mutex::new((output, Progress::new(report.bars(), "changes done"))),
         report,
     };
     std::thread::scope(|scope| {

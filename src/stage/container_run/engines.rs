@@ -15,6 +15,7 @@ use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Report;
 use crate::record::Endpoint;
+use crate::stage::images::Images;
 
 /// How long an engine is left alone that was not there, the first time and at most.
 const FIRST: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ pub(super) struct Engines {
     insecure: bool,
     pretends: bool,
     report: Report,
+    images: Arc<Images>,
     known: Mutex<HashMap<Endpoint, Arc<Door>>>,
 }
 
@@ -58,8 +60,9 @@ enum State {
 impl Engines {
     /// None yet. With `insecure` those at `tcp://` may be spoken to without TLS, which is told; with
     /// `pretends` nothing is changed on any.
-    pub(super) fn new(insecure: bool, pretends: bool, report: &Report) -> Engines {
-        Engines { insecure, pretends, report: report.clone(), known: Mutex::default() }
+    pub(super) fn new(insecure: bool, pretends: bool, report: &Report, images: Images) -> Engines {
+        let (report, images) = (report.clone(), Arc::new(images));
+        Engines { insecure, pretends, report, images, known: Mutex::default() }
     }
 
     /// The engine that is reached so, for a change whose steps are noted.
@@ -69,7 +72,8 @@ impl Engines {
     pub(super) fn tool<'a>(&self, endpoint: &Endpoint, steps: &'a Steps) -> Result<Tool<'a>> {
         let endpoint = endpoint.clone().insecure(self.insecure);
         let door = self.door(&endpoint);
-        Ok(Tool::new(door.pass(&endpoint)?, door.pretence.clone(), steps))
+        let tool = Tool::new(door.pass(&endpoint)?, door.pretence.clone(), steps);
+        Ok(tool.fetching(self.images.clone()))
     }
 
     fn door(&self, endpoint: &Endpoint) -> Arc<Door> {

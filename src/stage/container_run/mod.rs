@@ -15,8 +15,10 @@ mod swarm;
 mod tool;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use super::changes::{self, Limits, Order, Work};
+use super::images::Images;
 use crate::adapter::files;
 use crate::error::Result;
 use crate::pipe::Stdio;
@@ -34,6 +36,14 @@ use tool::Steps;
 const AHEAD: usize = 250_000;
 const BYTES_AHEAD: usize = 96 * 1024 * 1024;
 
+/// How engines and registries are reached.
+pub struct Reach {
+    /// Engines at `tcp://` may be spoken to without TLS.
+    pub insecure: bool,
+    /// Where Docker's configuration has the logins for registries; absent means the user's own.
+    pub docker_config: Option<PathBuf>,
+}
+
 /// What is done, and how much of it at the same time.
 pub struct Options {
     /// Whose a container becomes that names no owner.
@@ -42,8 +52,8 @@ pub struct Options {
     pub jobs: NonZeroUsize,
     /// Of these, on one host.
     pub per_host: NonZeroUsize,
-    /// Whether engines at `tcp://` may be spoken to without TLS.
-    pub insecure: bool,
+    /// How engines and registries are reached.
+    pub reach: Reach,
     /// Whether it is only told what would be done.
     pub dry_run: bool,
     /// With this the engines are managers of swarms, and containers become services.
@@ -61,7 +71,9 @@ pub fn run(stdio: Stdio, options: Options) -> Result<()> {
     // Each host takes several, and there may be a thousand hosts.
     files::allow_many();
     let limits = limits(&options);
-    let engines = Engines::new(options.insecure, options.dry_run, &stdio.report);
+    let images = Images::new(options.reach.docker_config.as_deref(), &stdio.report);
+    let engines =
+        Engines::new(options.reach.insecure, options.dry_run, &stdio.report, images);
     let runner = Runner::new(options, engines);
     changes::serve(stdio, limits, &runner)?;
     runner.engines.never_there().map_or(Ok(()), Err)

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::record::{
     Container, ContainerId, DockerNetwork, Image, NetworkName, Owner, Platform, State, Step,
 };
+use crate::stage::images::Images;
 
 /// What was asked of engines for one change, in order.
 pub(super) type Steps = RefCell<Vec<Step>>;
@@ -37,6 +38,8 @@ pub(super) struct Tool<'a> {
     /// What would be so if all that was only noted had been done.
     pretence: Option<Arc<Pretence>>,
     steps: &'a Steps,
+    /// How images come to it; without this, without a login.
+    images: Option<Arc<Images>>,
 }
 
 impl Deref for Tool<'_> {
@@ -54,7 +57,12 @@ impl<'a> Tool<'a> {
         pretence: Option<Arc<Pretence>>,
         steps: &'a Steps,
     ) -> Tool<'a> {
-        Tool { engine, pretence, steps }
+        Tool { engine, pretence, steps, images: None }
+    }
+
+    /// The same, whose images come with a login and once for all who wait.
+    pub(super) fn fetching(self, images: Arc<Images>) -> Tool<'a> {
+        Tool { images: Some(images), ..self }
     }
 
     /// Does something that takes time, and notes how much.
@@ -128,11 +136,14 @@ impl<'a> Tool<'a> {
         if pretended { Ok(true) } else { self.engine.has_image(image, platform) }
     }
 
-    /// [`Engine::pull`].
+    /// [`Images::pull`].
     pub(super) fn pull(&self, image: &Image, platform: Option<&Platform>) -> Result<()> {
         self.ask(
             "pull",
-            |engine| engine.pull(image, platform),
+            |engine| match &self.images {
+                Some(images) => images.pull(engine, image, platform),
+                None => engine.pull(image, platform, None, &mut |_, _| ()),
+            },
             |known| {
                 known.pull(image, platform);
                 Ok(())
