@@ -79,6 +79,7 @@ fn filters() -> Vec<Program> {
         program("cccf-scale", env!("CARGO_BIN_EXE_cccf-scale"), &[]),
         program("cccf-scale", env!("CARGO_BIN_EXE_cccf-scale"), &["--down"]),
         program("container-run", env!("CARGO_BIN_EXE_container-run"), &[]),
+        program("image-ship", env!("CARGO_BIN_EXE_image-ship"), &[]),
         program("unionize", env!("CARGO_BIN_EXE_unionize"), &["--bridge", "lo", "--state", &state]),
         program("host-probe", env!("CARGO_BIN_EXE_host-probe"), &[]),
         program("lease-bind", env!("CARGO_BIN_EXE_lease-bind"), &["--ledger", &ledger]),

@@ -38,6 +38,7 @@ programs! {
     docker_cccf = "../bin/docker-cccf.rs",
     host_add = "../bin/host-add.rs",
     host_probe = "../bin/host-probe.rs",
+    image_ship = "../bin/image-ship.rs",
     lease_bind = "../bin/lease-bind.rs",
     lease_cccf = "../bin/lease-cccf.rs",
     lease_hook = "../bin/lease-hook.rs",

@@ -58,7 +58,7 @@ impl fmt::Display for Restart {
 as_json_string!(Restart);
 
 /// When Docker fetches the image before it makes the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pull {
     /// Each time.
     Always,

@@ -1,12 +1,14 @@
 //! The images that hosts fetch from registries: with the login that Docker's configuration has for
 //! them, once for all who wait, and with a bar for a person who waits.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::flights::Flights;
 use crate::adapter::credentials::Keyring;
 use crate::adapter::docker::Engine;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::pipe::{Bars, Report};
 use crate::record::{Image, Platform};
 
@@ -15,6 +17,8 @@ pub(super) struct Images {
     keyring: Keyring,
     bars: Bars,
     pulls: Flights<(String, Image, Option<Platform>), ()>,
+    asked: Flights<Image, Image>,
+    pinned: Mutex<HashMap<Image, Image>>,
 }
 
 impl Images {
@@ -24,6 +28,8 @@ impl Images {
             keyring: Keyring::new(docker_config),
             bars: report.bars().clone(),
             pulls: Flights::default(),
+            asked: Flights::default(),
+            pinned: Mutex::default(),
         }
     }
 
@@ -41,5 +47,34 @@ impl Images {
             let mut told = |done, all| bar.at(done, all);
             engine.pull(image, platform, login.as_ref(), &mut told)
         })
+    }
+
+    /// The image with the digest that its registry has it by, as an engine learns that. All who ask
+    /// get the same one, until [`Images::forget`].
+    pub(super) fn pinned(&self, engine: &Engine, image: &Image) -> Result<Image> {
+        if image.digest().is_some() {
+            return Ok(image.clone());
+        }
+        self.asked.share(image, || {
+            if let Some(pinned) = self.lock().get(image) {
+                return Ok(pinned.clone());
+            }
+            let login = self.keyring.login(image.registry())?;
+            let digest = engine.registry_digest(image, login.as_ref())?;
+            let pinned = image.with_digest(&digest).map_err(|why| {
+                Error::new(Kind::BadInput, format_args!("pin image \"{image}\"")).why(why)
+            })?;
+            self.lock().insert(image.clone(), pinned.clone());
+            Ok(pinned)
+        })
+    }
+
+    /// Forgets which digests images had.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Image, Image>> {
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,6 +7,7 @@
 //! Docker takes the beginning of an id for a name. So a container is looked up by name once, the
 //! answer's name is compared, and from there on its whole id is used.
 
+mod archive;
 mod connect;
 mod create;
 mod endpoint;
@@ -26,6 +27,7 @@ mod ports;
 mod pull;
 mod read;
 mod settle;
+mod ship;
 mod sight;
 mod stats;
 mod survey;
@@ -51,8 +53,10 @@ pub use endpoint::Joins;
 pub use half::{Half, HalfDone, heir, kept};
 pub use kernel::Kernel;
 pub use label::{DECLARED, EXPIRES, KEY, OWNER, PREFIX};
+pub use pull::Held;
 pub use read::Found;
 pub use settle::Settled;
+pub use ship::{Cargo, Feed, Unloaded, way};
 pub use survey::{Ability, Survey};
 
 use crate::error::{Error, Kind, Result};

@@ -38,7 +38,7 @@ pub struct Held {
 }
 
 impl Held {
-    fn of(image: ImageInspect) -> Held {
+    pub(super) fn of(image: ImageInspect) -> Held {
         Held {
             id: image.id.unwrap_or_default(),
             digests: image.repo_digests.unwrap_or_default(),

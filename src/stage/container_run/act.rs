@@ -127,7 +127,7 @@ fn is_elsewhere(current: &Option<Container>, endpoint: &Endpoint) -> bool {
 }
 
 /// The host that a container is to be on, this machine when none is named, and its engine.
-pub(super) fn host(container: &Container) -> Result<(HostRef, Endpoint)> {
+pub(in crate::stage) fn host(container: &Container) -> Result<(HostRef, Endpoint)> {
     let local = Host::local();
     match &container.host {
         None => Ok((local.as_ref(), Endpoint::from(&local))),

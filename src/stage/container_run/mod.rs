@@ -24,6 +24,7 @@ use crate::error::Result;
 use crate::pipe::Stdio;
 use crate::record::{Change, Checkpoint, ContainerId, Of, Owner, Record};
 use act::Means;
+pub(super) use act::host;
 pub use asked::{Asked, AskedOfSwarm, Wait};
 use engines::Engines;
 use halves::Halves;
@@ -72,8 +73,7 @@ pub fn run(stdio: Stdio, options: Options) -> Result<()> {
     files::allow_many();
     let limits = limits(&options);
     let images = Images::new(options.reach.docker_config.as_deref(), &stdio.report);
-    let engines =
-        Engines::new(options.reach.insecure, options.dry_run, &stdio.report, images);
+    let engines = Engines::new(options.reach.insecure, options.dry_run, &stdio.report, images);
     let runner = Runner::new(options, engines);
     changes::serve(stdio, limits, &runner)?;
     runner.engines.never_there().map_or(Ok(()), Err)

@@ -12,6 +12,7 @@ use crate::pipe::{Output, Reader, Report};
 use crate::record::{Action, Change, Container, Endpoint, Host, Owner, Why};
 use crate::stage::changes;
 use crate::stage::docker_cccf::{each_at_once, no_host_twice};
+use crate::stage::images::Images;
 
 /// Removes the owner's containers on these hosts that are past their time, and writes a change for
 /// each.
@@ -26,7 +27,7 @@ pub fn reap(output: Output, report: &Report, options: Options, hosts: Vec<Host>)
     no_host_twice(&hosts)?;
     report.used();
     files::allow_many();
-    let (owner, insecure, now) = (options.owner.clone(), options.insecure, Timestamp::now());
+    let (owner, insecure, now) = (options.owner.clone(), options.reach.insecure, Timestamp::now());
     let ask = move |host: Host| (expired(&host, insecure, &owner, now), host);
     let (mut changes, mut failed) = (String::new(), None);
     for (listed, host) in each_at_once(hosts, ask) {
@@ -42,7 +43,8 @@ pub fn reap(output: Output, report: &Report, options: Options, hosts: Vec<Host>)
             }
         }
     }
-    let engines = Engines::new(options.insecure, options.dry_run, report);
+    let images = Images::new(options.reach.docker_config.as_deref(), report);
+    let engines = Engines::new(options.reach.insecure, options.dry_run, report, images);
     let limits = limits(&options);
     let reader = Reader::new(changes.as_bytes(), "what is past its time");
     changes::serve_from(reader, output, report, limits, &Runner::new(options, engines))?;

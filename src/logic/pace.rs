@@ -1,0 +1,46 @@
+//! How long bytes have to wait so that no more go than may.
+
+use std::time::{Duration, Instant};
+
+use crate::record::Rate;
+
+/// Keeps to a rate.
+#[derive(Debug)]
+pub struct Pace {
+    rate: Rate,
+    /// When all that has been let go is gone.
+    free: Option<Instant>,
+}
+
+impl Pace {
+    /// Nothing is under way yet.
+    pub fn new(rate: Rate) -> Pace {
+        Pace { rate, free: None }
+    }
+
+    /// How long so many bytes have to wait for those that came before them.
+    pub fn wait(&mut self, bytes: u64, now: Instant) -> Duration {
+        let begin = self.free.map_or(now, |free| free.max(now));
+        let takes = Duration::from_secs_f64(bytes as f64 * 8.0 / self.rate.bits() as f64);
+        self.free = Some(begin + takes);
+        begin.saturating_duration_since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_let_go_waits_for_what_went_before() {
+        let mut pace = Pace::new("8kbit".parse().unwrap());
+        let now = Instant::now();
+        let ms = Duration::from_millis;
+        assert_eq!(pace.wait(500, now), ms(0));
+        assert_eq!(pace.wait(1000, now), ms(500));
+        assert_eq!(pace.wait(1, now + ms(1000)), ms(500));
+        // What was not used is not saved up.
+        assert_eq!(pace.wait(1000, now + ms(9000)), ms(0));
+        assert_eq!(pace.wait(1000, now + ms(9000)), ms(1000));
+    }
+}
