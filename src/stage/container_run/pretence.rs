@@ -56,7 +56,8 @@ impl Pretence {
     pub(super) fn make(&self, wanted: &Container, joins: &Joins, owner: &Owner) -> String {
         let mut world = self.lock();
         world.made += 1;
-        let docker_id = format!("{:064x}", world.made);
+        // No engine has an id like this.
+        let docker_id = format!("pretended-{}", world.made);
         let container = Container {
             owner: Some(owner.clone()),
             state: Some(State::Created),
