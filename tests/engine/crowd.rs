@@ -35,6 +35,11 @@ impl Manner {
         Manner { create, start, at_a_time: 4, hangs: false }
     }
 
+    /// The same, so many times as slow.
+    pub fn times(self, factor: u32) -> Manner {
+        Manner { create: self.create * factor, start: self.start * factor, ..self }
+    }
+
     pub fn hanging() -> Manner {
         Manner { hangs: true, ..Manner::slow(0, 0) }
     }
