@@ -302,7 +302,7 @@ impl Queue {
         let mut ask = Vec::new();
         for other in &order.after {
             if other == id {
-                return Before::Failure(circle(&[id.clone()]));
+                return Before::Failure(circle(std::slice::from_ref(id)));
             }
             if self.chains.contains_key(other) {
                 return Before::Another(other.clone());

@@ -97,7 +97,7 @@ fn inside(
 ) -> Result<TaskSpecContainerSpec> {
     let domains = words(&container.dns_search);
     let servers = words(&container.dns);
-    let dns = (servers.is_some() || domains.is_some()).then(|| TaskSpecContainerSpecDnsConfig {
+    let dns = (servers.is_some() || domains.is_some()).then_some(TaskSpecContainerSpecDnsConfig {
         nameservers: servers,
         search: domains,
         options: None,
