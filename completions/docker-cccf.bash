@@ -23,7 +23,7 @@ _docker__cccf() {
 
     case "${cmd}" in
         docker__cccf)
-            opts="-h -V --owner --label --all --hosts --host --insecure --follow --resync --table --help --version"
+            opts="-h -V --owner --label --all --hosts --host --insecure --engine --follow --resync --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -43,6 +43,10 @@ _docker__cccf() {
                     ;;
                 --host)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --engine)
+                    COMPREPLY=($(compgen -W "docker swarm" -- "${cur}"))
                     return 0
                     ;;
                 --resync)

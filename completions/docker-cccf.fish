@@ -2,6 +2,8 @@ complete -c docker-cccf -l owner -d 'Consider only this owner\'s containers; wit
 complete -c docker-cccf -l label -d 'Consider only containers with this label; with all of them, if it is given more than once' -r
 complete -c docker-cccf -l hosts -d 'File with host records: ask the engines of all of them' -r -F
 complete -c docker-cccf -l host -d 'Ask the engine at URL; the host\'s id is "local"' -r
+complete -c docker-cccf -l engine -d 'The engines\' kind' -r -f -a "docker\t'Each host has containers of its own'
+swarm\t'The hosts are managers of swarms: containers are services of theirs'"
 complete -c docker-cccf -l resync -d 'With --follow, list everything again this often; "none" for never' -r
 complete -c docker-cccf -l all -d 'List also containers that somebody else made and that do not run'
 complete -c docker-cccf -l insecure -d 'Speak without encryption to engines at tcp:// whose host names no "tls" directory'

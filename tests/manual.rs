@@ -365,7 +365,7 @@ fn check(text: &str, place: &str) -> usize {
 
 /// The words with a value for an option whose value was cut away with a `<( )`.
 fn given(mut words: Vec<String>) -> Vec<String> {
-    if words.last().is_some_and(|word| word == "--current") {
+    if words.last().is_some_and(|word| word == "--current" || word == "--hosts") {
         words.push("/dev/fd/63".to_owned());
     }
     words
