@@ -94,8 +94,9 @@ fn settled(state: ContainerState) -> Settled {
 /// The end of what the last check wrote, in one line.
 fn told(health: &Health) -> String {
     let last = health.log.as_ref().and_then(|log| log.last());
-    let text = last.and_then(|check| check.output.as_deref()).unwrap_or_default().trim();
+    let text = last.and_then(|check| check.output.as_deref()).unwrap_or_default();
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line = line.trim();
     let from = line.char_indices().rev().nth(TOLD - 1).map_or(0, |(at, _)| at);
     line[from..].to_owned()
 }
