@@ -31,6 +31,13 @@ fn listed(docker: &Docker) -> Vec<Value> {
     records
 }
 
+/// What docker-cccf tells of what Docker knows.
+fn listing(done: &Value) -> Value {
+    let mut docker = done["docker"].clone();
+    assert!(docker.as_object_mut().unwrap().remove("image_digest").is_some());
+    docker
+}
+
 /// A document without what is only known once it runs.
 fn declared(record: &Value) -> Value {
     let mut document = record.clone();
@@ -102,9 +109,7 @@ fn what_is_declared_runs_and_is_read_back_the_same() {
     let listed = listed(&docker);
     assert_eq!(listed.len(), 1);
     assert_eq!(declared(&listed[0]), wanted);
-    let mut docker_knows = out["docker"].clone();
-    assert!(docker_knows.as_object_mut().unwrap().remove("image_digest").is_some());
-    assert_eq!(listed[0]["docker"], docker_knows);
+    assert_eq!(listed[0]["docker"], listing(&out));
     assert_eq!(listed[0]["owner"], docker.owner());
     let inside = docker.docker(&["exec", name, "sh", "-c", "echo $A$B $(pwd) $(hostname)"]);
     assert_eq!(inside, "12 /tmp web");
@@ -298,7 +303,7 @@ fn an_image_that_is_not_to_be_had_fails_its_record_alone() {
     let wanted = with(document(&docker, "b"), "image", json!("127.0.0.1:1/none:1"));
     let replace = change("replace", &wanted, Some(record("b")));
     failed(container_run(&docker, &[replace]), "unavailable");
-    assert_eq!(listed(&docker)[0]["docker"], record("b")["docker"]);
+    assert_eq!(listed(&docker)[0]["docker"], listing(record("b")));
 }
 
 #[test]
@@ -470,7 +475,7 @@ fn a_network_that_is_not_there_fails_the_record() {
         let replace = change("replace", &wanted, Some(&there));
         failed(container_run(&docker, &[replace]), kind);
     }
-    assert_eq!(listed(&docker)[0]["docker"], there["docker"], "the old one still runs");
+    assert_eq!(listed(&docker)[0]["docker"], listing(&there), "the old one still runs");
     // Networks that a run did not make stay.
     done(container_run(&docker, &[change("remove", &there, None)]));
     assert!(docker.docker(&["network", "ls"]).contains(&names[0]));

@@ -220,7 +220,7 @@ impl Hand<'_> {
         } else if stays(&found) && is_as(wanted, &found) {
             match self.make_run(&found) {
                 Err(_) if self.is_gone(&found) => Ok(None),
-                Err(why) if lacks_network(&found, &why) => self.swap(wanted, &found).map(Some),
+                Err(why) if lacks_network(&found, &why) => self.swap(wanted, &found),
                 Err(why) if never_ran(&found, &why) => {
                     self.take_away(&found)?;
                     Ok(None)
@@ -228,7 +228,7 @@ impl Hand<'_> {
                 outcome => outcome.map(Some),
             }
         } else if stays(&found) {
-            self.swap(wanted, &found).map(Some)
+            self.swap(wanted, &found)
         } else {
             self.take_away(&found)?;
             Ok(None)

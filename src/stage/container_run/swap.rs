@@ -5,6 +5,7 @@
 //! the new one starts. Whatever fails before the new one has the name, the old one is as it was.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use super::asked::Wait;
 use super::clash::{clash, runs};
@@ -12,7 +13,10 @@ use super::hand::{Hand, PAUSE, TRIES, is_as, stays, stop_timeout};
 use super::tool::Heir;
 use crate::adapter::docker::{Created, Found, Half, Joins, Settled};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Container, State, Volume};
+use crate::record::{Container, ContainerId, State, Volume};
+
+/// How long another run may take for a replacement beside its waits.
+const OTHERS: Duration = Duration::from_secs(3);
 
 /// How far a replacement has come.
 struct Swap<'a> {
@@ -38,19 +42,27 @@ impl Hand<'_> {
         if is_as(wanted, &found) && !is_old {
             return self.make(wanted).and_then(|new| self.settled(new, false));
         }
-        self.swap(wanted, &found)
+        match self.swap(wanted, &found)? {
+            Some(new) => Ok(new),
+            None => self.make(wanted).and_then(|new| self.settled(new, false)),
+        }
     }
 
-    /// Has `wanted` take the place of `old`, which is of this owner.
-    pub(super) fn swap(&self, wanted: &Container, old: &Found) -> Result<Found> {
+    /// Has `wanted` take the place of `old`, which is of this owner. Nothing when another run was at
+    /// work on the same, so that it has to be looked at again.
+    pub(super) fn swap(&self, wanted: &Container, old: &Found) -> Result<Option<Found>> {
         let joins = Joins::of(wanted)?;
         self.have_network(wanted)?;
         let volumes = self.inherited(wanted, old)?;
         let in_the_way = clash(wanted, old).is_some() || runs(old) && !volumes.is_empty();
-        let new = self.make_half(wanted, &joins, old, &volumes)?;
+        let Some(new) = self.make_half(wanted, &joins, old, &volumes)? else { return Ok(None) };
         let mut swap = Swap { old, new, ended: false, aside: false };
         if let Err(why) = self.bring_in(wanted, &joins, &mut swap, in_the_way) {
+            let is_lost = self.is_lost(&swap.new) || self.is_lost(&old.docker_id);
             let why = self.roll_back(why, &swap);
+            if is_lost {
+                return Ok(None);
+            }
             // The one that the old one is in, if it is in one, stays.
             let _ = self.leave_network(wanted);
             return Err(why);
@@ -60,7 +72,12 @@ impl Hand<'_> {
         if old.container.private_network != wanted.private_network {
             self.leave_network(&old.container)?;
         }
-        self.running(&new)
+        self.running(&new).map(Some)
+    }
+
+    /// Whether a container is known not to be there any more.
+    fn is_lost(&self, docker_id: &str) -> bool {
+        matches!(self.engine.look(&[docker_id.to_owned()]).pop(), Some(Ok(None)))
     }
 
     /// Starts the new one, waits for it, and gives it its name.
@@ -105,20 +122,21 @@ impl Hand<'_> {
         Ok(kept)
     }
 
-    /// Makes the new one under the name that it has until the old one is gone.
+    /// Makes the new one under the name that it has until the old one is gone; its id. Nothing when
+    /// another run was at work on it with that name, which is waited for.
     fn make_half(
         &self,
         wanted: &Container,
         joins: &Joins,
         old: &Found,
         volumes: &BTreeMap<String, String>,
-    ) -> Result<String> {
+    ) -> Result<Option<String>> {
         let name = Half::New.name(&wanted.id);
         let heir = Heir { name: &name, joins, owner: self.owner, old, volumes };
         let mut fetched = false;
         for tries in 0..TRIES {
             match self.engine.create_heir(wanted, &heir)? {
-                Created::Made(id) => return Ok(id),
+                Created::Made(id) => return Ok(Some(id)),
                 Created::ImageMissing if fetched => {
                     let what = format!("create container from image \"{}\"", wanted.image);
                     return Err(
@@ -130,6 +148,8 @@ impl Hand<'_> {
                     fetched = true;
                 }
                 Created::NameTaken => match self.half(&wanted.id, Half::New)? {
+                    Some(_) if self.is_given_up(&name, wanted, old)? => return Ok(None),
+                    // Nobody is at work on it any more.
                     Some(left) => self.take_away(&left)?,
                     None if self.engine.find(&name)?.is_some() => {
                         return Err(Error::new(
@@ -144,6 +164,25 @@ impl Hand<'_> {
         }
         Err(Error::new(Kind::TimedOut, "create container")
             .why("others keep taking its name and giving it up"))
+    }
+
+    /// Waits, for as long as another run may take, until the container of that name has gone or has
+    /// another name; whether it has. One that nobody starts or renames was left by a run that was
+    /// killed.
+    fn is_given_up(&self, name: &ContainerId, wanted: &Container, old: &Found) -> Result<bool> {
+        let begun = Instant::now();
+        while let Some(half) = self.engine.find(name)? {
+            let is_checked = half.container.is_running() && wanted.healthcheck.is_some();
+            let patience = match is_checked {
+                true => self.asked.timeout.0,
+                false => stop_timeout(&old.container).unwrap_or_default(),
+            };
+            if begun.elapsed() >= patience + OTHERS {
+                return Ok(false);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(true)
     }
 
     /// Ends the old one, politely if it is declared how long that may take.
