@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Reach, Registries, Show};
+use leasepipe::cli::{self, Engines, Reach, Registries, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
 use leasepipe::record::Owner;
@@ -44,6 +44,8 @@ pub struct Args {
     #[command(flatten)]
     registries: Registries,
     #[command(flatten)]
+    engine: Engines,
+    #[command(flatten)]
     swarm: AskedOfSwarm,
     /// Work on up to N containers at the same time, on all hosts together
     #[arg(long, value_name = "N", default_value = "1024")]
@@ -81,7 +83,7 @@ fn run(args: Args, report: &Report) -> Result<()> {
             docker_config: args.registries.docker_config,
         },
         dry_run: args.dry_run,
-        swarm: args.swarm.settings(&args.asked),
+        swarm: args.engine.is_swarm().then(|| args.swarm.settings(&args.asked)),
         asked: args.asked,
     };
     if !args.reap {

@@ -524,8 +524,8 @@ macro_rules! texts {
 fn each_sort_of_text_is_the_same_for_both() {
     let sorts = texts! {
         Addressing Affinity Alias Constraint ContainerId Device DomainName Duid EnvVar Expose ExtraHost
-        Fixed Hostname Ifname Image IpcMode Key Link Mac NetworkName Owner Parent PidMode Platform Port
-        Restart Route Rule Signal Span Volume VolumesFrom
+        FileMode Fixed Hostname Ifname Image IpcMode Key Link Mac NetworkName Owner Parent PidMode Platform Port
+        Restart Route Rule Signal Span SwarmName Volume VolumesFrom
     };
     let schema = schema(false);
     let known = schema["$defs"].as_object().unwrap();

@@ -79,6 +79,7 @@ fn engines(name: &str, new: &str, starts: bool) -> (Engine, Engine, Arc<Mutex<Ve
     let second = Engine::new(&format!("{name}-new"), move |path| {
         there.lock().unwrap().push(format!("new {path}"));
         match path {
+            "/containers/web/json" => Some((404, r#"{"message":"no such container"}"#.into())),
             "/containers/create" => Some((201, json!({"Id": new, "Warnings": []}).to_string())),
             path if path.ends_with("/start") && !starts => {
                 Some((500, r#"{"message":"no room"}"#.into()))

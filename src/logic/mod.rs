@@ -10,7 +10,6 @@ pub mod glob;
 pub mod instructions;
 pub mod leases;
 pub mod names;
-pub mod pace;
 pub mod place;
 pub mod probe;
 pub mod reconcile;

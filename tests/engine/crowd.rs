@@ -198,6 +198,12 @@ async fn serve(mut stream: UnixStream, engine: Arc<Engine>) {
     }
 }
 
+/// The name that a query has.
+fn named(query: &str) -> String {
+    let name = query.split('&').find_map(|part| part.strip_prefix("name="));
+    name.unwrap_or_default().to_owned()
+}
+
 impl Engine {
     async fn answer(&self, method: &str, address: &str, body: &[u8]) -> (u16, String) {
         let (path, query) = address.split_once('?').unwrap_or((address, ""));
@@ -212,11 +218,11 @@ impl Engine {
             ("GET", ["images", ..]) => (200, json!({"Id": "sha256:0", "Config": {}}).to_string()),
             ("GET", ["networks"]) => (200, "[]".into()),
             ("GET", ["containers", "json"]) => (200, self.list()),
-            ("POST", ["containers", "create"]) => {
-                let name = query.split('&').find_map(|part| part.strip_prefix("name="));
-                self.create(name.unwrap_or_default().to_owned(), body).await
-            }
+            ("POST", ["containers", "create"]) => self.create(named(query), body).await,
             ("GET", ["containers", name, "json"]) => self.inspect(name).unwrap_or_else(missing),
+            ("POST", ["containers", id, "rename"]) => {
+                self.rename(id, named(query)).unwrap_or_else(missing)
+            }
             ("POST", ["containers", id, action]) => {
                 let runs = matches!(*action, "start" | "restart");
                 let _place = self.work(if runs { self.manner.start } else { Duration::ZERO }).await;
@@ -273,6 +279,18 @@ impl Engine {
                 world.names.remove(&name);
             }
         }
+        Some((204, String::new()))
+    }
+
+    fn rename(&self, id: &str, name: String) -> Option<(u16, String)> {
+        let mut world = self.world.lock().unwrap();
+        if world.names.contains_key(&name) {
+            return Some((409, json!({"message": "Conflict"}).to_string()));
+        }
+        let old = std::mem::replace(&mut world.there.get_mut(id)?.name, name.clone());
+        world.changes.push(format!("rename {old}"));
+        world.names.remove(&old);
+        world.names.insert(name, id.to_owned());
         Some((204, String::new()))
     }
 

@@ -3,8 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::swarm::{Publish, Settings};
-use crate::cli::{Engines, Span};
-use crate::record::Action;
+use crate::record::{Action, Span};
 
 /// What is done with every container, and what is waited for.
 #[derive(clap::Args, Clone, Debug)]
@@ -48,11 +47,9 @@ fn action() -> impl TypedValueParser<Value = Action> {
     PossibleValuesParser::new(ACTIONS.map(value)).try_map(|word| word.parse::<Action>())
 }
 
-/// What is asked of swarms, where the engines are managers of some.
+/// What is asked of swarms.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct AskedOfSwarm {
-    #[command(flatten)]
-    engine: Engines,
     /// With --engine swarm, publish ports on the node of the container, or on every node
     #[arg(long, value_name = "WHERE", default_value = "host")]
     publish: Where,
@@ -68,14 +65,13 @@ enum Where {
 }
 
 impl AskedOfSwarm {
-    /// How the swarms are made use of; nothing where the engines are by themselves. A task of a
-    /// swarm's runs when it is healthy, where that is checked.
-    pub fn settings(self, asked: &Asked) -> Option<Settings> {
+    /// How the swarms are made use of. A task of a swarm's runs when it is healthy, where that is
+    /// checked.
+    pub fn settings(self, asked: &Asked) -> Settings {
         let publish = match self.publish {
             Where::Host => Publish::Host,
             Where::Ingress => Publish::Ingress,
         };
-        let wait = asked.wait.map(|_| asked.timeout.0);
-        self.engine.is_swarm().then_some(Settings { publish, wait })
+        Settings { publish, wait: asked.wait.map(|_| asked.timeout.0) }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::hand::Hand;
-use crate::adapter::docker::{Engine, Found, Half};
+use crate::adapter::docker::{Engine, Found, Half, HalfDone};
 use crate::error::Result;
 use crate::record::{ContainerId, Owner};
 
@@ -77,7 +77,12 @@ impl Hand<'_> {
 
     pub(super) fn half(&self, id: &ContainerId, half: Half) -> Result<Option<Found>> {
         let found = self.engine.find_half(id, half)?;
-        let is_ours = |found: &Found| found.half.as_ref().is_some_and(|h| h.owner == *self.owner);
-        Ok(found.filter(is_ours))
+        Ok(found.filter(|found| self.is_half(found, id, half)))
+    }
+
+    /// Whether a container is this half of a replacement of this owner's.
+    pub(super) fn is_half(&self, found: &Found, id: &ContainerId, half: Half) -> bool {
+        let wanted = |done: &HalfDone| (done.half, &done.id, &done.owner) == (half, id, self.owner);
+        found.half.as_ref().is_some_and(wanted)
     }
 }

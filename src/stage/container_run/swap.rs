@@ -147,18 +147,16 @@ impl Hand<'_> {
                     self.pull(wanted)?;
                     fetched = true;
                 }
-                Created::NameTaken => match self.half(&wanted.id, Half::New)? {
+                Created::NameTaken => match self.engine.find(&name)? {
+                    None => std::thread::sleep(PAUSE * tries),
+                    Some(found) if !self.is_half(&found, &wanted.id, Half::New) => {
+                        let what = format_args!("name {name} is taken");
+                        return Err(Error::new(Kind::Refused, what)
+                            .why("by a container that is no half of a replacement"));
+                    }
                     Some(_) if self.is_given_up(&name, wanted, old)? => return Ok(None),
                     // Nobody is at work on it any more.
                     Some(left) => self.take_away(&left)?,
-                    None if self.engine.find(&name)?.is_some() => {
-                        return Err(Error::new(
-                            Kind::Refused,
-                            format_args!("name {name} is taken"),
-                        )
-                        .why("by a container that is no half of a replacement"));
-                    }
-                    None => std::thread::sleep(PAUSE * tries),
                 },
             }
         }

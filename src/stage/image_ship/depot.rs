@@ -9,10 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use super::{From, Options, Want, lock};
 use crate::adapter::docker::{Cargo, Engine, Feed, Held, Unloaded, way};
 use crate::error::{Error, Kind, Result};
-use crate::logic::pace::Pace;
 use crate::pipe::{Bars, Report};
 use crate::record::{Endpoint, Image, Platform};
 use crate::stage::flights::Flights;

@@ -3,6 +3,7 @@
 //! Each host has a thread of its own, so one that is slow or dead holds up nobody else.
 
 mod depot;
+mod pace;
 mod quay;
 
 use std::collections::HashMap;

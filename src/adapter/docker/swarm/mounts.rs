@@ -5,7 +5,7 @@ use bollard::models::{
     MountType, MountVolumeOptions,
 };
 
-use super::super::list::filled;
+use crate::adapter::docker::list::filled;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Container, Volume};
 

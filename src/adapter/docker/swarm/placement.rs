@@ -5,7 +5,7 @@ use bollard::models::{
     TaskSpecPlacement,
 };
 
-use super::super::list::{filled, parsed};
+use crate::adapter::docker::list::{filled, parsed};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Affinity, Amount, Amounts, Constraint, Container, LabelTest, Peer, Requires};
 

@@ -8,11 +8,11 @@ use bollard::models::{
     TaskSpecResources, TaskSpecRestartPolicy, TaskSpecRestartPolicyConditionEnum as Condition,
 };
 
-use super::super::limits;
-use super::super::list::{known, known_set, parsed, sorted};
-use super::super::origin::Defaults;
-use super::super::{health, label, mounts};
 use super::placement;
+use crate::adapter::docker::limits;
+use crate::adapter::docker::list::{known, known_set, parsed, sorted};
+use crate::adapter::docker::origin::Defaults;
+use crate::adapter::docker::{health, label, mounts};
 use crate::error::{Error, Kind, Result};
 use crate::record::{
     Container, ContainerId, DockerNetwork, FileMode, Image, Network, Object, Port, Restart,

@@ -17,10 +17,10 @@ use bollard::models::{
     TaskSpecRestartPolicy, TaskSpecRestartPolicyConditionEnum as Condition,
 };
 
-use super::super::kernel::Kernel;
-use super::super::list::{entries, filled, words};
-use super::super::{Joins, create, health, label, limits};
 use super::{Files, cannot, mounts, placement};
+use crate::adapter::docker::kernel::Kernel;
+use crate::adapter::docker::list::{entries, filled, words};
+use crate::adapter::docker::{Joins, create, health, label, limits};
 use crate::error::Result;
 use crate::record::{
     Container, DockerNetwork, FileMode, Network, Owner, Port, Restart, SwarmFile, Transport, Words,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bollard::query_parameters::ListServicesOptionsBuilder;
 
-use super::super::Engine;
-use super::super::label::OWNER;
 use super::refusal;
+use crate::adapter::docker::Engine;
+use crate::adapter::docker::label::OWNER;
 use crate::error::{Error, Kind, Result};
 use crate::record::Owner;
 

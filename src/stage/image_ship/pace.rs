@@ -6,7 +6,7 @@ use crate::record::Rate;
 
 /// Keeps to a rate.
 #[derive(Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     rate: Rate,
     /// When all that has been let go is gone.
     free: Option<Instant>,
@@ -14,12 +14,12 @@ pub struct Pace {
 
 impl Pace {
     /// Nothing is under way yet.
-    pub fn new(rate: Rate) -> Pace {
+    pub(super) fn new(rate: Rate) -> Pace {
         Pace { rate, free: None }
     }
 
     /// How long so many bytes have to wait for those that came before them.
-    pub fn wait(&mut self, bytes: u64, now: Instant) -> Duration {
+    pub(super) fn wait(&mut self, bytes: u64, now: Instant) -> Duration {
         let begin = self.free.map_or(now, |free| free.max(now));
         let takes = Duration::from_secs_f64(bytes as f64 * 8.0 / self.rate.bits() as f64);
         self.free = Some(begin + takes);
