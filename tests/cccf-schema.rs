@@ -674,6 +674,7 @@ const TEXTS: usize = 2_000;
 fn valid(name: &str) -> &'static [&'static str] {
     match name {
         "Duid" => &["00:03:00:01:3a:57"],
+        "FileMode" => &["0440", "777"],
         "Image" => &["registry.example:5000/a/b_c:1", "localhost/a.b/c__d--e:A-1"],
         "Constraint" => &["a in (b, c)", " a notin (b)", "a != b c", "a=!b"],
         "Signal" => &["SIGRTMIN+3", "SIGTERM"],

@@ -116,9 +116,12 @@ fn a_broken_stream_loses_nothing_and_nothing_is_told_twice() {
         match path {
             "/events" => {
                 heard.lock().unwrap().push(request.to_owned());
-                // It breaks off after these, and says them again to who comes back.
+                // It breaks off after these, when all is listed, and says them again to who comes back.
                 match count.fetch_add(1, Ordering::SeqCst) {
-                    0 | 1 => Some((200, end + &start)),
+                    0 | 1 => {
+                        std::thread::sleep(Duration::from_secs(1));
+                        Some((200, end + &start))
+                    }
                     _ => {
                         hold();
                         None
