@@ -19,7 +19,7 @@ use leasepipe::stage::host_probe::Prober;
 #[derive(Parser)]
 #[command(name = "host-add", version, after_long_help = EXAMPLE)]
 pub struct Args {
-    /// The engine: unix:///PATH, tcp://HOST:PORT, ssh://[USER@]HOST[:PORT][/PATH] or context:NAME
+    /// The engine: unix:///PATH, tcp://HOST:PORT, ssh://USER@HOST:PORT/PATH (of which HOST is enough) or context:NAME
     #[arg(value_name = "URL")]
     url: String,
     /// File with host records, which is made if it is not there
