@@ -88,17 +88,19 @@ struct Runner {
     options: Options,
     engines: Engines,
     halves: Halves,
+    /// Whether changes stand in no order, as engines have listed their containers.
+    as_listed: bool,
 }
 
 impl Runner {
     fn new(options: Options, engines: Engines) -> Runner {
-        Runner { options, engines, halves: Halves::default() }
+        Runner { options, engines, halves: Halves::default(), as_listed: false }
     }
 }
 
 impl Work for Runner {
     fn change(&self, change: &mut Change) -> Result<()> {
-        let Runner { options: Options { owner, asked, swarm, .. }, engines, halves } = self;
+        let Runner { options: Options { owner, asked, swarm, .. }, engines, halves, .. } = self;
         change.action = asked.action.unwrap_or(change.action);
         let outcome = match *swarm {
             Some(settings) => swarm::act(change, engines, owner, settings),
@@ -125,7 +127,7 @@ impl Work for Runner {
 
     fn order(&self, change: &Change, bare: bool) -> Option<Order> {
         let action = self.options.asked.action.unwrap_or(change.action);
-        Some(order::order(change, action, bare))
+        Some(order::order(change, action, bare || self.as_listed))
     }
 
     fn is_there(&self, id: &ContainerId, change: &Change) -> Result<bool> {

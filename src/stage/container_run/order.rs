@@ -4,9 +4,9 @@
 use crate::record::{Action, Change, ContainerId};
 use crate::stage::changes::Order;
 
-/// The order that a change asks for when `action` is what is done. A bare container stands among
-/// others in no order at all, where changes come as somebody has put them.
-pub(super) fn order(change: &Change, action: Action, bare: bool) -> Order {
+/// The order that a change asks for when `action` is what is done. `listed` are those that stand in
+/// no order at all, as bare containers do, where other changes come as somebody has put them.
+pub(super) fn order(change: &Change, action: Action, listed: bool) -> Order {
     let wanted = || change.container.depends_on.clone();
     match action {
         Action::Add | Action::Start | Action::Unpause => {
@@ -21,7 +21,7 @@ pub(super) fn order(change: &Change, action: Action, bare: bool) -> Order {
             Order { after: wanted(), before, ..Order::default() }
         }
         Action::Remove | Action::Stop | Action::Kill | Action::Pause => {
-            Order { before: wanted(), goes: true, is_patient: bare, ..Order::default() }
+            Order { before: wanted(), goes: true, is_patient: listed, ..Order::default() }
         }
     }
 }

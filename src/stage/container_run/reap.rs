@@ -47,7 +47,8 @@ pub fn reap(output: Output, report: &Report, options: Options, hosts: Vec<Host>)
     let engines = Engines::new(options.reach.insecure, options.dry_run, report, images);
     let limits = limits(&options);
     let reader = Reader::new(changes.as_bytes(), "what is past its time");
-    changes::serve_from(reader, output, report, limits, &Runner::new(options, engines))?;
+    let runner = Runner { as_listed: true, ..Runner::new(options, engines) };
+    changes::serve_from(reader, output, report, limits, &runner)?;
     failed.map_or(Ok(()), Err)
 }
 
