@@ -279,14 +279,17 @@ fn what_is_past_its_time_is_reaped_and_nothing_else() {
 }
 
 #[test]
-fn many_hosts_take_little_memory_and_no_longer_than_one() {
+fn many_hosts_are_worked_on_at_the_same_time() {
     const HOSTS: usize = 100;
     const EACH: usize = 20;
-    let crowd = Crowd::new("many", vec![Manner::slow(3, 20); HOSTS]);
+    // Four at a time, each host is at work for half a second; one after another they take 55 s.
+    let crowd = Crowd::new("many", vec![Manner::slow(10, 100); HOSTS]);
+    let begun = std::time::Instant::now();
     let containers = (0..HOSTS * EACH)
         .map(|at| on(&crowd, at / EACH, &format!("c-{at}"), json!({"env": ["A=1", "B=2"]})));
     let output = container_run(&["--per-host", "4"], &lines(containers));
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!(records(&output).len(), HOSTS * EACH);
     assert!((0..HOSTS).all(|host| crowd.running(host).len() == EACH));
 }

@@ -53,6 +53,8 @@ pub struct Crowd {
 
 /// One engine.
 struct Engine {
+    /// Its place in the crowd.
+    number: usize,
     manner: Manner,
     places: Semaphore,
     world: Mutex<World>,
@@ -86,9 +88,11 @@ impl Crowd {
         std::fs::create_dir_all(&dir).unwrap();
         let engines: Vec<Arc<Engine>> = manners
             .into_iter()
-            .map(|manner| {
+            .enumerate()
+            .map(|(number, manner)| {
                 let places = Semaphore::new(manner.at_a_time);
                 Arc::new(Engine {
+                    number,
                     manner,
                     places,
                     world: Mutex::default(),
@@ -256,7 +260,8 @@ impl Engine {
                 return (409, json!({"message": "Conflict"}).to_string());
             }
             world.made += 1;
-            let id = format!("{:064x}", world.made);
+            // No two engines have one id for two containers.
+            let id = format!("{:032x}{:032x}", self.number, world.made);
             world.names.insert(name.clone(), id.clone());
             id
         };
