@@ -5,7 +5,7 @@ mod lab;
 use std::process::Command;
 use std::time::Duration;
 
-use lab::{Docker, Done, Running, bin, eventually, run};
+use lab::{Docker, Done, Running, bin, done, eventually, failed, run};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -25,24 +25,6 @@ fn document(docker: &Docker, name: &str) -> Value {
 
 fn change(action: &str, container: &Value) -> Value {
     json!({"kind": "change", "action": action, "container": container})
-}
-
-/// The one record that came out, which must be done.
-#[track_caller]
-fn done(outcome: Done) -> Value {
-    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
-    let record = outcome.records().remove(0);
-    assert_eq!(record["status"], "done");
-    record
-}
-
-/// The one record that came out, which must have failed as `kind`; its error.
-#[track_caller]
-fn failed(outcome: Done, kind: &str) -> String {
-    assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
-    let record = outcome.records().remove(0);
-    assert_eq!((&record["status"], &record["error_kind"]), (&json!("failed"), &json!(kind)));
-    record["error"].as_str().unwrap().to_owned()
 }
 
 #[test]

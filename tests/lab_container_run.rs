@@ -5,7 +5,7 @@ mod lab;
 use std::process::Command;
 use std::time::Duration;
 
-use lab::{Docker, Done, Running, bin, run};
+use lab::{Docker, Done, Running, bin, done, failed, run};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -62,24 +62,6 @@ fn change(action: &str, container: &Value, current: Option<&Value>) -> Value {
 fn with(mut document: Value, field: &str, value: Value) -> Value {
     document[field] = value;
     document
-}
-
-/// The one record that came out, which must be done.
-#[track_caller]
-fn done(outcome: Done) -> Value {
-    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
-    let record = outcome.records().remove(0);
-    assert_eq!(record["status"], "done");
-    record
-}
-
-/// The one record that came out, which must have failed as `kind`.
-#[track_caller]
-fn failed(outcome: Done, kind: &str) -> String {
-    assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
-    let record = outcome.records().remove(0);
-    assert_eq!((&record["status"], &record["error_kind"]), (&json!("failed"), &json!(kind)));
-    record["error"].as_str().unwrap().to_owned()
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub use kea::{Kea, LEASE_CMDS};
 pub use namespace::Namespace;
 pub use ovs::Ovs;
 pub use podman::Podman;
-pub use program::{Done, Running, run};
+pub use program::{Done, Running, done, failed, run};
 pub use proxy::{Cut, Proxy};
 pub use registry::Registry;
 pub use stock::{Program, Stock};

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::PATIENCE;
 
@@ -36,6 +36,24 @@ impl Done {
     pub fn records(&self) -> Vec<Value> {
         self.stdout.iter().map(|line| parse(line)).collect()
     }
+}
+
+/// The one record that came out, which must be done.
+#[track_caller]
+pub fn done(outcome: Done) -> Value {
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    let record = outcome.records().remove(0);
+    assert_eq!(record["status"], "done");
+    record
+}
+
+/// The one record that came out, which must have failed as `kind`; its error.
+#[track_caller]
+pub fn failed(outcome: Done, kind: &str) -> String {
+    assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
+    let record = outcome.records().remove(0);
+    assert_eq!((&record["status"], &record["error_kind"]), (&json!("failed"), &json!(kind)));
+    record["error"].as_str().unwrap().to_owned()
 }
 
 /// Runs a program to its end on this input.
