@@ -9,10 +9,10 @@
 #[path = "../tests/lab/mod.rs"]
 mod lab;
 
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use lab::{Lab, Namespace, Running};
@@ -69,21 +69,22 @@ impl Site {
 
     fn without_address(&mut self, rounds: usize) {
         let mut unionize = self.unionize(&["--address", "none"]);
-        let (mut bare, mut asked) = (Vec::new(), Vec::new());
+        let mut least = Least::start(self.lab.machine());
+        let (mut two, mut all) = (Vec::new(), Vec::new());
         let (mut ours, mut words) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            bare.push(self.bare(false));
+            two.push(self.two_messages());
+            all.push(self.least(&mut least));
             ours.push(self.attach(&mut unionize));
-            asked.push(self.bare(true));
             words.push(self.ip_words());
         }
-        row("netlink messages alone", &mut bare);
-        row("the same, by one who is woken", &mut asked);
+        row("two netlink messages", &mut two);
+        row("a filter of netlink messages alone", &mut all);
         row("unionize --address none", &mut ours);
         row("ip and nsenter, five of them", &mut words);
         let middle = |times: &[f64]| times[times.len() / 2];
-        println!("unionize beside the messages alone: {:.2}", middle(&ours) / middle(&bare));
-        println!("and beside one who is woken: {:.2}", middle(&ours) / middle(&asked));
+        println!("unionize beside the two messages: {:.2}", middle(&ours) / middle(&two));
+        println!("and beside the filter: {:.2}", middle(&ours) / middle(&all));
         unionize.finish();
     }
 
@@ -138,39 +139,28 @@ impl Site {
         took.as_secs_f64() * 1e3
     }
 
-    /// The two messages that make a veth pair and switch its inner end on, and nothing else. `asked`,
-    /// they are sent by a thread that sleeps until it is told to, as every program in a pipe does.
-    fn bare(&mut self, asked: bool) -> f64 {
+    /// The two messages that make a veth pair and switch its inner end on, and nothing else.
+    fn two_messages(&mut self) -> f64 {
         let (label, space, path) = self.space();
-        let (tell, told) = mpsc::channel();
-        let (answer, answered) = mpsc::channel();
-        let (machine, number) = (self.lab.machine(), self.count as u8);
-        let send = move || {
-            machine.within(move || {
-                let messages = Messages::prepare(&label, &path, number);
-                answer.send(0.0).unwrap();
-                if asked {
-                    told.recv().unwrap();
-                }
-                let begun = Instant::now();
-                messages.send();
-                answer.send(begun.elapsed().as_secs_f64()).unwrap();
-            });
-        };
-        let took = std::thread::scope(|scope| {
-            scope.spawn(send);
-            answered.recv().unwrap();
-            if !asked {
-                return answered.recv().unwrap();
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        let number = self.count as u8;
+        let took = self.lab.machine().within(|| {
+            let messages = Messages::prepare(&label, &path, number);
             let begun = Instant::now();
-            tell.send(()).unwrap();
-            answered.recv().unwrap();
-            begun.elapsed().as_secs_f64()
+            messages.send();
+            begun.elapsed()
         });
         space.remove();
-        took * 1e3
+        took.as_secs_f64() * 1e3
+    }
+
+    /// From a line's way in until the answer is out again.
+    fn least(&mut self, least: &mut Least) -> f64 {
+        let (label, space, path) = self.space();
+        let begun = Instant::now();
+        least.attach(&label, &path);
+        let took = begun.elapsed();
+        space.remove();
+        took.as_secs_f64() * 1e3
     }
 
     /// What a script does.
@@ -253,6 +243,39 @@ impl Site {
         unionize.finish();
         spaces.into_iter().for_each(|(_, space, _)| space.remove());
         CROWD as f64 / took.as_secs_f64()
+    }
+}
+
+/// The least that a filter has to do which attaches what it is sent: it waits for a line, enters the
+/// namespace that it names, asks for the bridge's number, sends the two messages, and answers.
+struct Least {
+    tell: PipeWriter,
+    told: BufReader<PipeReader>,
+}
+
+impl Least {
+    fn start(machine: &Namespace) -> Least {
+        let machine = Namespace::left_behind(machine.name());
+        let (lines, tell) = pipe().unwrap();
+        let (told, mut answers) = pipe().unwrap();
+        std::thread::spawn(move || {
+            machine.within(move || {
+                for (number, line) in BufReader::new(lines).lines().enumerate() {
+                    let line = line.unwrap();
+                    let (label, path) = line.split_once(' ').unwrap();
+                    Messages::prepare(label, Path::new(path), number as u8).send();
+                    answers.write_all(b"done\n").unwrap();
+                }
+            });
+        });
+        Least { tell, told: BufReader::new(told) }
+    }
+
+    fn attach(&mut self, label: &str, path: &Path) {
+        self.tell.write_all(format!("{label} {}\n", path.display()).as_bytes()).unwrap();
+        let mut answer = String::new();
+        self.told.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "done\n");
     }
 }
 

@@ -240,16 +240,26 @@ impl Attachments {
         let mut text =
             serde_json::to_vec(attachment).map_err(|e| Error::new(Kind::Bug, doing()).why(e))?;
         text.push(b'\n');
-        let new = self.dir.join(format!(".{}.new", attachment.link));
-        let mut open = OpenOptions::new();
-        let mut file =
-            open.create(true).truncate(true).write(true).mode(0o600).open(&new).doing(doing())?;
-        file.write_all(&text).doing(doing())?;
-        fs::rename(&new, &path).doing(doing())?;
+        let file = match first(&path, &text) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
+                self.replace(&path, attachment, &text).doing(doing())?
+            }
+            file => file.doing(doing())?,
+        };
         match &self.disk {
             Some(disk) => disk.bring(path, file),
             None => sync(&path, &file),
         }
+    }
+
+    /// Writes a file whole beside the one that is there, and puts it in its place.
+    fn replace(&self, path: &Path, attachment: &Attachment, text: &[u8]) -> io::Result<File> {
+        let new = self.dir.join(format!(".{}.new", attachment.link));
+        let mut open = OpenOptions::new();
+        let mut file = open.create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+        file.write_all(text)?;
+        fs::rename(&new, path)?;
+        Ok(file)
     }
 
     /// Waits until all that was written is on the disk; from then on writers wait for it themselves.
@@ -333,6 +343,16 @@ impl Disk {
         let died = |_| Err(Error::new(Kind::Bug, "write to the disk").why("the thread panicked"));
         self.thread.join().unwrap_or_else(died)
     }
+}
+
+/// Writes a file that is not there yet. Whoever finds it empty finds nothing, as before; and a part of
+/// so short a text is never there but when the disk is full.
+fn first(path: &Path, text: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+    file.write_all(text).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })?;
+    Ok(file)
 }
 
 /// Waits until a file is on the disk under its name, unless that is another's by now.

@@ -1,8 +1,8 @@
 //! The kernel's links, addresses, neighbours and routes, over rtnetlink(7).
 //!
 //! A [`Netlink`] belongs to the network namespace of the thread that opens it and stays with it,
-//! whichever thread uses it later. All calls block. Waiting is by the kernel's own notices, never
-//! by asking again and again.
+//! whichever thread uses it later. All calls block. Waiting is by the kernel's own [`Notices`],
+//! never by asking again and again.
 
 mod address;
 mod bridge_vlan;
@@ -24,7 +24,6 @@ mod single;
 mod tests;
 
 use std::io;
-use std::time::Instant;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -35,7 +34,7 @@ pub use changes::{Changes, Seen, Wire};
 use conversation::Conversation;
 pub use link::{Bridge, End, Link, Sort};
 pub use moved::{Device, Guise, Marks};
-use notices::{Group, Notices};
+pub use notices::{Group, Notices};
 pub use offload::Offloads;
 pub use rate::Limit;
 use refusal::Refusal;
@@ -50,31 +49,12 @@ const REMEDY: &str = "run as root or grant CAP_NET_ADMIN and CAP_SYS_ADMIN";
 /// A connection to the kernel's routing family in one network namespace, for one thread at a time.
 pub struct Netlink {
     conversation: Conversation,
-    notices: Option<Notices>,
 }
 
 impl Netlink {
     /// A connection in the network namespace of the calling thread.
     pub fn open() -> Result<Netlink> {
-        Netlink::listening(&[])
-    }
-
-    /// The same, which also hears when links, IPv6 addresses and IPv6 routes change.
-    pub fn watch() -> Result<Netlink> {
-        Netlink::listening(&[Group::Link, Group::Ipv6Address, Group::Ipv6Route])
-    }
-
-    /// The same, which also hears when links change.
-    pub fn watch_links() -> Result<Netlink> {
-        Netlink::listening(&[Group::Link])
-    }
-
-    fn listening(groups: &[Group]) -> Result<Netlink> {
-        let doing = "open netlink socket";
-        let conversation = Conversation::open().doing(doing)?;
-        let notices =
-            if groups.is_empty() { None } else { Some(Notices::open(groups).doing(doing)?) };
-        Ok(Netlink { conversation, notices })
+        Ok(Netlink { conversation: Conversation::open().doing("open netlink socket")? })
     }
 
     /// Sends a request with `flags` and waits until the kernel has done it.
@@ -99,28 +79,6 @@ impl Netlink {
         flags: u16,
     ) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.conversation.ask(request, flags).map_err(|refusal| refusal.io)
-    }
-
-    /// Waits until `look` finds something: it is asked at once and whenever something changes.
-    /// Nothing when `until` comes first. Needs a connection that hears of it.
-    pub fn wait_for<T>(
-        &self,
-        until: Instant,
-        mut look: impl FnMut(&Netlink) -> Result<Option<T>>,
-    ) -> Result<Option<T>> {
-        let doing = "wait for a netlink notice";
-        let notices = self.notices.as_ref();
-        let notices =
-            notices.ok_or_else(|| Error::new(Kind::Bug, doing).why("nobody listens for any"))?;
-        loop {
-            notices.clear().doing(doing)?;
-            if let Some(found) = look(self)? {
-                return Ok(Some(found));
-            }
-            if !notices.wait(until).doing(doing)? {
-                return look(self);
-            }
-        }
     }
 }
 

@@ -14,6 +14,11 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
+use super::Netlink;
+use crate::error::{Doing, Result};
+
+const WAITING: &str = "wait for a netlink notice";
+
 /// What the kernel tells of.
 #[derive(Clone, Copy, Debug)]
 pub enum Group {
@@ -39,17 +44,41 @@ pub struct Notices {
 
 impl Notices {
     /// Begins to listen to `groups` in the network namespace of the calling thread.
-    pub fn open(groups: &[Group]) -> io::Result<Notices> {
+    pub fn open(groups: &[Group]) -> Result<Notices> {
+        let socket = Notices::socket(groups).doing("open netlink socket")?;
+        Ok(Notices { socket })
+    }
+
+    /// Waits until `look` finds something through `netlink`, which is asked at once and whenever
+    /// something changes. Nothing when `until` comes first.
+    pub fn wait_for<T>(
+        &self,
+        netlink: &Netlink,
+        until: Instant,
+        mut look: impl FnMut(&Netlink) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        loop {
+            self.clear().doing(WAITING)?;
+            if let Some(found) = look(netlink)? {
+                return Ok(Some(found));
+            }
+            if !self.wait(until).doing(WAITING)? {
+                return look(netlink);
+            }
+        }
+    }
+
+    fn socket(groups: &[Group]) -> io::Result<OwnedFd> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let protocol = SockProtocol::NetlinkRoute;
         let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
         let mask = groups.iter().fold(0, |mask, group| mask | group.bit());
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, mask))?;
-        Ok(Notices { socket })
+        Ok(socket)
     }
 
     /// Forgets what has been heard so far.
-    pub fn clear(&self) -> io::Result<()> {
+    fn clear(&self) -> io::Result<()> {
         // A notice that does not fit is cut; that it came is all that counts.
         let mut start = [0; 16];
         loop {
@@ -62,7 +91,7 @@ impl Notices {
     }
 
     /// Waits for the next; whether it came before `until`.
-    pub fn wait(&self, until: Instant) -> io::Result<bool> {
+    fn wait(&self, until: Instant) -> io::Result<bool> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let left = left.as_micros().div_ceil(1000).min(60_000) as u16;

@@ -13,7 +13,7 @@ fn with_pair(work: impl FnOnce(&Netlink, u32) + Send) {
         if unshare(CloneFlags::CLONE_NEWNET).is_err() {
             return;
         }
-        let netlink = Netlink::watch().unwrap();
+        let netlink = Netlink::open().unwrap();
         let names: [Ifname; 2] = ["a", "b"].map(|name| name.parse().unwrap());
         let end = |at: usize| End { name: &names[at], mac: Mac::new([2, 0, 0, 0, 0, at as u8]) };
         let own = std::fs::File::open("/proc/thread-self/ns/net").unwrap();

@@ -397,23 +397,22 @@ impl Shared<'_> {
 
     /// Works on one change and writes what became of it. Hands it back if that is provisional.
     fn finish(&self, judged: Judged, refused: Option<Error>, work: &impl Work) -> Attended {
-        let Judged { change, bare } = judged;
-        let mut done = change.clone();
+        let Judged { change: mut done, bare } = judged;
+        let asked = work.pretends().then(|| done.clone());
         let outcome = match refused {
             Some(why) => Err(why),
             None => guarded(|| work.change(&mut done)),
         };
         let why = outcome.as_ref().err().cloned();
         let provisional = outcome.is_ok() && work.is_provisional(&done);
-        let change = if work.pretends() && outcome.is_ok() {
-            Change { steps: done.steps, ..change }
-        } else {
-            self.judged(done, outcome)
+        let change = match asked {
+            Some(asked) if outcome.is_ok() => Change { steps: done.steps, ..asked },
+            _ => self.judged(done, outcome),
         };
-        let judged = Judged { change, bare };
+        let judged = provisional.then(|| Judged { change: change.clone(), bare });
         lock(&self.output).1.tick();
-        let told = self.answer(&judged);
-        Attended { why, outcome: told.map(|()| provisional.then_some(judged)) }
+        let told = self.answer(Judged { change, bare });
+        Attended { why, outcome: told.map(|()| judged) }
     }
 
     /// Waits for the verdict on one change and writes it again if it is another one then.
@@ -422,8 +421,8 @@ impl Shared<'_> {
         let outcome = guarded(|| work.verdict(&mut change));
         match outcome {
             Ok(false) => Ok(()),
-            Ok(true) => self.answer(&Judged { change, bare }),
-            Err(why) => self.answer(&Judged { change: self.judged(change, Err(why)), bare }),
+            Ok(true) => self.answer(Judged { change, bare }),
+            Err(why) => self.answer(Judged { change: self.judged(change, Err(why)), bare }),
         }
     }
 
@@ -441,11 +440,11 @@ impl Shared<'_> {
         }
     }
 
-    fn answer(&self, judged: &Judged) -> Result<()> {
-        let change = judged.change.clone();
-        let record = if judged.bare { answered(change) } else { change.into() };
-        self.write(&record)?;
-        lock(&self.output).0.flush()
+    fn answer(&self, Judged { change, bare }: Judged) -> Result<()> {
+        let record = if bare { answered(change) } else { change.into() };
+        let mut output = lock(&self.output);
+        output.0.write(&record)?;
+        output.0.flush()
     }
 
     fn write(&self, record: &Record) -> Result<()> {

@@ -274,7 +274,7 @@ impl Job<'_> {
         }
         for tries in [2, 1] {
             let until = (solicited + ROUTER_WAIT / tries).min(self.deadline());
-            let found = self.inside.netlink.wait_for(until, |netlink| netlink.router(index))?;
+            let found = self.inside.wait_for(until, |netlink| netlink.router(index))?;
             if found.is_some() {
                 return Ok(found);
             }

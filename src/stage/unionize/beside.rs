@@ -363,7 +363,7 @@ impl Job<'_> {
         let end = self.deadline();
         loop {
             let until = (Instant::now() + AGAIN).min(end);
-            let made = self.inside.netlink.wait_for(until, |netlink| {
+            let made = self.inside.wait_for(until, |netlink| {
                 Ok(Some(netlink.advertised(index)?).filter(|made| !made.is_empty()))
             })?;
             if let Some(made) = made {

@@ -52,7 +52,7 @@ pub fn make(host: &Host, place: &Place, inside: &Inside, wish: &Wish) -> Result<
 }
 
 fn make_pair(host: &Host, place: &Place, inside: &Inside, wish: &Wish) -> Result<()> {
-    if let Some(bridge) = place.bridge_index() {
+    if let Some(bridge) = place.bridge_index().filter(|_| wish.client.is_some()) {
         // The DHCPv6 server on this host need not look for the container before it answers. That
         // is worth having and no more, so a kernel that refuses is not an error.
         let _ = host.netlink.seed_neighbour(bridge, wish.local, wish.mac);

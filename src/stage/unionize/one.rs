@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::{Options, Unionize, Upkeep, Wanted};
 use crate::adapter::docker::Engine;
-use crate::adapter::netlink::{Netlink, Sort};
+use crate::adapter::netlink::{Group, Netlink, Notices, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::ovs::Ovs;
 use crate::error::{Error, Kind, Result, Within};
@@ -123,12 +123,13 @@ fn wait(named: &Named, wanted: Wanted, upkeep: &Upkeep) -> Result<()> {
     let options = Options::try_from(wanted)?;
     let name = options.network.interface.unwrap_or_else(|| "eth1".parse().expect("a name"));
     // Entering a namespace takes rights, even the own one; looking around does not.
-    let netlink = match named.namespace() {
-        Some(path) => Netns::open(path.as_ref())?.run(Netlink::watch)?,
-        None => Netlink::watch()?,
+    let watch = || Ok((Netlink::open()?, Notices::open(&[Group::Link, Group::Ipv6Address])?));
+    let (netlink, notices) = match named.namespace() {
+        Some(path) => Netns::open(path.as_ref())?.run(watch)?,
+        None => watch()?,
     };
     let until = Instant::now() + upkeep.timeout;
-    let found = netlink.wait_for(until, |netlink| {
+    let found = notices.wait_for(&netlink, until, |netlink| {
         let link = netlink.find_link(&name)?.filter(|link| link.up && link.ready);
         let Some(link) = link else { return Ok(None) };
         let addresses = netlink.addresses(link.index)?;

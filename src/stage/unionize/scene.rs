@@ -1,5 +1,6 @@
 //! Where the work happens: the host's network, the bridge, and the container's namespace.
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use super::wish::Wish;
 use crate::adapter::attachments::Attachment;
 use crate::adapter::ndp::Solicitor;
 use crate::adapter::netlink::{
-    Bridge, Dad, Device, Lifetimes, Link, Netlink, Offloads, Sort, Vxlan,
+    Bridge, Dad, Device, Group, Lifetimes, Link, Netlink, Notices, Offloads, Sort, Vxlan,
 };
 use crate::adapter::netns::Netns;
 use crate::adapter::ovs::Ovs;
@@ -26,6 +27,8 @@ use crate::record::{Container, Ifname, Parent, Plug};
 pub struct Host {
     /// Its links.
     pub netlink: Netlink,
+    /// A notice when they change, for who has waited for one.
+    notices: OnceCell<Notices>,
     /// The socket of Open vSwitch's database.
     ovs: PathBuf,
 }
@@ -65,7 +68,18 @@ impl Place {
 impl Host {
     /// The network of this program, and its Open vSwitch behind `ovs`.
     pub fn open(ovs: &Path) -> Result<Host> {
-        Ok(Host { netlink: Netlink::watch_links()?, ovs: ovs.to_owned() })
+        Ok(Host { netlink: Netlink::open()?, notices: OnceCell::new(), ovs: ovs.to_owned() })
+    }
+
+    /// Waits until `look` finds something, which is asked whenever links change. Nothing when
+    /// `until` comes first.
+    pub fn wait_for<T>(
+        &self,
+        until: Instant,
+        look: impl FnMut(&Netlink) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let notices = opened(&self.notices, || Notices::open(&[Group::Link]))?;
+        notices.wait_for(&self.netlink, until, look)
     }
 
     /// A connection to Open vSwitch's database.
@@ -177,8 +191,10 @@ fn missing(doing: String) -> Error {
 pub struct Inside {
     /// Its namespace.
     pub netns: Netns,
-    /// Its links, and a notice when they change.
+    /// Its links.
     pub netlink: Netlink,
+    /// A notice when they change, for who has waited for one.
+    notices: OnceCell<Notices>,
 }
 
 impl Inside {
@@ -203,8 +219,20 @@ impl Inside {
 
     /// The network of a namespace.
     pub fn of(netns: Netns) -> Result<Inside> {
-        let netlink = netns.run(Netlink::watch)?;
-        Ok(Inside { netns, netlink })
+        let netlink = netns.run(Netlink::open)?;
+        Ok(Inside { netns, netlink, notices: OnceCell::new() })
+    }
+
+    /// Waits until `look` finds something, which is asked whenever links, IPv6 addresses or IPv6
+    /// routes change. Nothing when `until` comes first.
+    pub fn wait_for<T>(
+        &self,
+        until: Instant,
+        look: impl FnMut(&Netlink) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let groups = &[Group::Link, Group::Ipv6Address, Group::Ipv6Route];
+        let notices = opened(&self.notices, || self.netns.run(|| Notices::open(groups)))?;
+        notices.wait_for(&self.netlink, until, look)
     }
 
     /// The interface of that name.
@@ -235,6 +263,14 @@ impl Inside {
     }
 }
 
+/// What is in `cell`, put there the first time.
+fn opened(cell: &OnceCell<Notices>, open: impl FnOnce() -> Result<Notices>) -> Result<&Notices> {
+    if cell.get().is_none() {
+        let _ = cell.set(open()?);
+    }
+    cell.get().ok_or_else(|| Error::new(Kind::Bug, "open netlink socket"))
+}
+
 /// Waits until packets can be sent from the interface's link-local address, and a Linux bridge passes
 /// them on; the interface's number.
 pub fn wait_ready(wish: &Wish, host: &Host, inside: &Inside, until: Instant) -> Result<u32> {
@@ -245,7 +281,7 @@ pub fn wait_ready(wish: &Wish, host: &Host, inside: &Inside, until: Instant) -> 
     };
     let local = wish.local;
     let index = inside.link(&wish.interface)?.index;
-    let usable = inside.netlink.wait_for(until, |netlink| {
+    let usable = inside.wait_for(until, |netlink| {
         let ready = netlink.find_link(&wish.interface)?.is_some_and(|link| link.ready);
         let usable = ready && (!wish.speaks_ipv6() || is_usable(netlink, index, local)?);
         Ok(usable.then_some(()))
@@ -257,7 +293,7 @@ pub fn wait_ready(wish: &Wish, host: &Host, inside: &Inside, until: Instant) -> 
     if !matches!(wish.plug, Plug::Bridge { .. }) {
         return Ok(index);
     }
-    let passing = host.netlink.wait_for(until, |netlink| {
+    let passing = host.wait_for(until, |netlink| {
         Ok(netlink.find_link(&wish.link)?.filter(|outer| outer.forwarding))
     })?;
     match passing {

@@ -114,7 +114,7 @@ pub fn settle(
     until: Instant,
 ) -> Result<Option<Vec<IpAddr>>> {
     let local = IpAddr::from(wish.local);
-    inside.netlink.wait_for(until, |netlink| {
+    inside.wait_for(until, |netlink| {
         let found = netlink.addresses(index)?;
         let of = |address: &IpAddr| found.iter().find(|found| found.address == *address);
         // The kernel deletes a duplicate that has a lifetime, and marks one that has none.
