@@ -2,11 +2,12 @@
 
 mod lab;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use lab::{Docker, Done, Lab, Namespace, Podman, Running, bin, run};
+use lab::{Docker, Done, Lab, Namespace, Podman, Running, bin, eventually, run};
 use serde_json::Value;
 
 /// A lab with a bridge `br1` and a dnsmasq on it.
@@ -85,12 +86,23 @@ fn a_namespace_is_attached_once_and_detached() {
     assert_eq!((site.remembered(), site.lab.machine().has_link("vm-lan")), (0, false));
 }
 
+/// A process that has arrived in a namespace.
+fn sleeper(space: &Namespace) -> Running {
+    let sleeper = Running::start(space.command("sleep").arg("60"));
+    let of = |path: PathBuf| std::fs::metadata(path).map(|about| about.ino()).ok();
+    let own = format!("/proc/{}/ns/net", sleeper.pid());
+    eventually("the process enters its namespace", Duration::from_secs(5), || {
+        (of(own.clone().into()) == of(space.path())).then_some(())
+    });
+    sleeper
+}
+
 #[test]
 fn a_process_has_a_namespace_too() {
     let Some(mut site) = Site::or_skip("a_process_has_a_namespace_too") else { return };
     let path = site.lab.namespace("p");
     let space = Namespace::left_behind(path.file_name().unwrap().to_str().unwrap());
-    let sleeper = Running::start(space.command("sleep").arg("60"));
+    let sleeper = sleeper(&space);
     let pid = sleeper.pid().to_string();
     let interface = site.done(&["br1", "p", "--pid", &pid, "fd00:1::77/64"]);
     assert_eq!(interface["addresses"][0]["origin"], "static");
@@ -108,8 +120,7 @@ fn another_process_of_the_same_number_is_left_alone() {
         Namespace::left_behind(path.file_name().unwrap().to_str().unwrap())
     };
     let (one, other) = (space("one"), space("other"));
-    let first = Running::start(one.command("sleep").arg("60"));
-    let second = Running::start(other.command("sleep").arg("60"));
+    let (first, second) = (sleeper(&one), sleeper(&other));
     let interface = site.done(&["br1", "p", "--pid", &first.pid().to_string(), "dhcp6"]);
     // As it is when the first has ended and its number is given out again.
     let file = site.state.join(format!("{}.json", interface["link"].as_str().unwrap()));
