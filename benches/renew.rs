@@ -4,7 +4,7 @@
 //!     cargo bench --bench renew -- [SPACES [EACH [T1 [SECONDS]]]]
 //!
 //! SPACES network namespaces (1000) have EACH interfaces (10) in as many bridges, each a veth pair with
-//! a lease of its own, and the program makes all of them, from files that appear ten a second. The server
+//! a lease of its own, and the program makes all of them, from files that appear twenty a second. The server
 //! is a small one of this bench's, which answers at once; it gives leases with this T1 in seconds (600), T2 at
 //! 8/5 of it, and an end at twice. After all are leased, the program is measured for SECONDS (one T1). Then the
 //! server is away for a quarter of T1, which is what there is from the last Renew until T2.
@@ -32,7 +32,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_unionize");
 
 /// How long after one link the next may be made: each takes several places in the table of neighbours, for
 /// some seconds.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(50);
 
 fn main() {
     if !nix::unistd::geteuid().is_root() {

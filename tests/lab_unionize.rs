@@ -173,6 +173,9 @@ fn a_container_gets_a_link_an_address_and_a_route() {
     let links: Vec<Value> = serde_json::from_str(&site.lab.ip("-j link show master br1")).unwrap();
     let outer = links.iter().find(|link| link["ifname"] == interface["link"]).unwrap();
     assert_eq!(outer["operstate"], "UP");
+    let port = interface["link"].as_str().unwrap();
+    assert_eq!(site.lab.ip(&format!("-6 addr show dev {port}")), "", "a port has no address");
+    assert_eq!(site.lab.ip(&format!("-6 route show table all dev {port}")), "");
     let inner = &space.json("-j link show dev eth0")[0];
     assert_eq!(inner["address"], interface["mac"]);
     let line = format!("{} {address} * {}", interface["iaid"], interface["duid"].as_str().unwrap());

@@ -38,6 +38,8 @@ pub enum Found<T = Record> {
 pub struct Reader<R = File> {
     from: R,
     name: String,
+    /// What is read into, kept so that it is made ready once.
+    chunk: Box<[u8]>,
     bytes: Vec<u8>,
     /// Where in `bytes` the part begins that is not used yet.
     start: usize,
@@ -77,6 +79,7 @@ impl<R: Read> Reader<R> {
         Reader {
             from,
             name: name.to_owned(),
+            chunk: vec![0; CHUNK].into(),
             bytes: Vec::new(),
             start: 0,
             line: 1,
@@ -244,18 +247,15 @@ impl<R: Read> Reader<R> {
         (self.wait)()?;
         self.bytes.drain(..self.start);
         self.start = 0;
-        let filled = self.bytes.len();
-        self.bytes.resize(filled + CHUNK, 0);
         let got = loop {
-            match self.from.read(&mut self.bytes[filled..]) {
+            match self.from.read(&mut self.chunk) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => (),
                 other => break other,
             }
         };
-        self.bytes.truncate(filled + *got.as_ref().unwrap_or(&0));
         match got {
             Ok(0) => self.ended = true,
-            Ok(_) => (),
+            Ok(count) => self.bytes.extend_from_slice(&self.chunk[..count]),
             Err(e) => {
                 let why = Error::io(format_args!("read {}", self.name), &e);
                 let io = Error::new(Kind::Io, format_args!("read {}", self.name)).why(&e);

@@ -12,6 +12,7 @@ use crate::adapter::netlink::{
 };
 use crate::adapter::netns::Netns;
 use crate::adapter::ovs::NewPort;
+use crate::adapter::sysctl::{self, Of};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Ifname, LinkKind, LinkMode, Mac, Plug};
 
@@ -60,7 +61,12 @@ fn make_pair(host: &Host, place: &Place, inside: &Inside, wish: &Wish) -> Result
     let mtu = wish.network.mtu.or(place.mtu()).unwrap_or(1500);
     let here = End { name: &wish.link, mac: Wish::outer_mac(wish.mac) };
     let there = End { name: &wish.interface, mac: wish.mac };
-    host.netlink.make_veth(&here, &there, inside.netns.as_fd(), place.bridge_index(), mtu)
+    host.netlink.make_veth(&here, &there, inside.netns.as_fd(), place.bridge_index(), mtu)?;
+    // A port has no address of its own. With one, each would have a multicast route as well, and the
+    // kernel goes through all of them for each multicast packet that a bridge takes. Nothing but
+    // time is lost where it cannot be switched off.
+    let _ = sysctl::set(Of::Interface(&wish.link), "disable_ipv6", 1);
+    Ok(())
 }
 
 fn make_single(host: &Host, place: &Place, inside: &Inside, wish: &Wish) -> Result<()> {
