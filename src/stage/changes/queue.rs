@@ -3,23 +3,24 @@
 //!
 //! Nothing here waits or locks; times are passed in.
 
+mod circle;
+mod lanes;
+mod order;
+mod patience;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Limits;
 use super::task::Task;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::record::ContainerId;
-
-/// How long a container that has to be there first is waited for when nothing is heard of it.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long the input pauses before what goes goes, though others that go first may still come.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// How many containers of a circle are told.
-const TOLD: usize = 8;
+use lanes::Lane;
+use order::{Before, ahead};
+pub(super) use order::unheard_of;
 
 /// All changes that wait, and what is known of those that were done.
 pub(super) struct Queue {
@@ -61,14 +62,6 @@ struct Chain {
     is_queued: bool,
 }
 
-/// The containers of one lane that have a task to begin with.
-#[derive(Default)]
-struct Lane {
-    ready: VecDeque<ContainerId>,
-    busy: usize,
-    has_turn: bool,
-}
-
 /// A task that is to be worked on now.
 pub(super) struct Taken {
     pub(super) task: Task,
@@ -76,14 +69,6 @@ pub(super) struct Taken {
     pub(super) ask: Vec<ContainerId>,
     /// Why there is nothing to be done.
     pub(super) refused: Option<Error>,
-}
-
-/// What a task that is ready otherwise has before it.
-enum Before {
-    Nothing(Vec<ContainerId>),
-    Another(ContainerId),
-    More,
-    Failure(Error),
 }
 
 impl Queue {
@@ -119,11 +104,6 @@ impl Queue {
         self.open == 0
     }
 
-    /// Whether there is a task that could be worked on.
-    pub(super) fn is_ready(&self) -> bool {
-        !self.turns.is_empty()
-    }
-
     /// Adds a task.
     pub(super) fn submit(&mut self, task: Task, now: Instant) {
         self.last = Some(now);
@@ -144,27 +124,6 @@ impl Queue {
         }
     }
 
-    /// An earlier stage failed on the container.
-    pub(super) fn failed_before(&mut self, id: &ContainerId, why: Error) {
-        self.outcomes.insert(id.clone(), Some(why));
-        for who in self.missed.remove(id).unwrap_or_default() {
-            self.held.remove(&who);
-            self.offer(who);
-        }
-    }
-
-    /// All that is to come before the next checkpoint has come, or has not.
-    pub(super) fn complete(&mut self, is_complete: bool) {
-        self.is_complete = is_complete;
-    }
-
-    /// When something is to be looked at again though nothing happens.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let held = self.held.values().map(|(_, until)| *until).min();
-        let patient = self.last.filter(|_| !self.patient.is_empty()).map(|last| last + PAUSE);
-        held.into_iter().chain(patient).min()
-    }
-
     /// The next task, if there is one that can be worked on.
     pub(super) fn take(&mut self, now: Instant) -> Option<Taken> {
         self.release(now);
@@ -180,73 +139,8 @@ impl Queue {
         }
     }
 
-    /// Lets those go on that have waited for what does not come.
-    fn release(&mut self, now: Instant) {
-        let is_over = |until: &Instant| self.is_complete || *until <= now;
-        let over = self.held.iter().filter(|(_, (_, until))| is_over(until));
-        let over: Vec<ContainerId> = over.map(|(who, _)| who.clone()).collect();
-        for who in over {
-            if let Some((missing, _)) = self.held.remove(&who)
-                && let Some(others) = self.missed.get_mut(&missing)
-            {
-                others.retain(|other| *other != who);
-                if others.is_empty() {
-                    self.missed.remove(&missing);
-                }
-            }
-            if let Some(task) = self.first(&who) {
-                task.is_last_call = true;
-            }
-            self.offer(who);
-        }
-        if self.is_complete || self.last.is_some_and(|last| last + PAUSE <= now) {
-            for who in std::mem::take(&mut self.patient) {
-                if let Some(task) = self.first(&who) {
-                    task.is_last_call = true;
-                }
-                self.offer(who);
-            }
-        }
-    }
-
     fn first(&mut self, id: &ContainerId) -> Option<&mut Task> {
         self.chains.get_mut(id)?.tasks.front_mut()
-    }
-
-    /// Puts a container whose first task is to be looked at into its lane.
-    fn offer(&mut self, id: ContainerId) {
-        let Some(chain) = self.chains.get_mut(&id) else { return };
-        let Some(lane) = chain.tasks.front().map(|task| task.lane.clone()) else { return };
-        chain.is_queued = true;
-        self.lanes.entry(lane.clone()).or_default().ready.push_back(id);
-        self.give_turn(lane);
-    }
-
-    fn give_turn(&mut self, name: Arc<str>) {
-        let Some(lane) = self.lanes.get_mut(&name) else { return };
-        if lane.ready.is_empty() && lane.busy == 0 {
-            self.lanes.remove(&name);
-        } else if !lane.ready.is_empty() && lane.busy < self.limits.per_lane.get() && !lane.has_turn
-        {
-            lane.has_turn = true;
-            self.turns.push_back(name);
-        }
-    }
-
-    /// The next task of a lane; nothing when what was ready there has to wait after all.
-    fn take_of(&mut self, name: &Arc<str>) -> Option<Taken> {
-        let lane = self.lanes.get_mut(name)?;
-        lane.has_turn = false;
-        let id = lane.ready.pop_front()?;
-        let taken = self.begin(id);
-        if taken.is_some()
-            && let Some(lane) = self.lanes.get_mut(name)
-        {
-            lane.busy += 1;
-            self.busy += 1;
-        }
-        self.give_turn(name.clone());
-        taken
     }
 
     fn begin(&mut self, id: ContainerId) -> Option<Taken> {
@@ -271,81 +165,6 @@ impl Queue {
         chain.is_busy = true;
         chain.is_queued = false;
         Some(Taken { task, ask, refused })
-    }
-
-    fn block(&mut self, who: ContainerId, by: ContainerId) {
-        self.waiting.entry(by.clone()).or_default().push(who.clone());
-        self.blocked.insert(who, by);
-    }
-
-    /// What the first task of a container has to wait for.
-    fn before(&self, id: &ContainerId) -> Before {
-        let task = self.chains.get(id).and_then(|chain| chain.tasks.front());
-        let Some((task, order)) = task.and_then(|task| Some((task, task.order.as_deref()?))) else {
-            return Before::Nothing(Vec::new());
-        };
-        if let Some(why) = &task.refused {
-            return Before::Failure(why.clone());
-        }
-        if order.goes {
-            let leaving = self.leaving.get(id).into_iter().flatten();
-            if let Some(other) = leaving.into_iter().find(|other| *other != id) {
-                return Before::Another(other.clone());
-            }
-            if let Some(why) = self.kept.get(id) {
-                return Before::Failure(why.clone());
-            }
-            if order.is_patient && !task.is_last_call && !self.is_complete {
-                return Before::More;
-            }
-        }
-        let mut ask = Vec::new();
-        for other in &order.after {
-            if other == id {
-                return Before::Failure(circle(std::slice::from_ref(id)));
-            }
-            if self.chains.contains_key(other) {
-                return Before::Another(other.clone());
-            }
-            match self.outcomes.get(other) {
-                _ if order.is_soft => (),
-                Some(Some(why)) => return Before::Failure(behind(other, why)),
-                Some(None) => (),
-                None => ask.push(other.clone()),
-            }
-        }
-        Before::Nothing(ask)
-    }
-
-    /// Puts a task back that was taken, until something is heard of the container that it misses.
-    /// Nothing when it has waited long enough: it is handed back.
-    pub(super) fn hold(&mut self, task: Task, missing: &ContainerId, now: Instant) -> Option<Task> {
-        if task.is_last_call {
-            return Some(task);
-        }
-        self.release_lane(&task.lane);
-        let id = task.id.clone();
-        let chain = self.chains.entry(id.clone()).or_default();
-        chain.tasks.push_front(task);
-        chain.is_busy = false;
-        if self.chains.contains_key(missing) || self.outcomes.contains_key(missing) {
-            self.offer(id);
-            return None;
-        }
-        if let Some(chain) = self.chains.get_mut(&id) {
-            chain.is_queued = true;
-        }
-        self.missed.entry(missing.clone()).or_default().push(id.clone());
-        self.held.insert(id, (missing.clone(), now + PATIENCE));
-        None
-    }
-
-    fn release_lane(&mut self, name: &Arc<str>) {
-        self.busy -= 1;
-        if let Some(lane) = self.lanes.get_mut(name) {
-            lane.busy -= 1;
-        }
-        self.give_turn(name.clone());
     }
 
     /// A task that was taken is done, or failed. Its container is free only behind
@@ -390,48 +209,6 @@ impl Queue {
             self.offer(who);
         }
     }
-
-    /// Finds containers that wait for each other, and lets the first of them be refused.
-    fn break_circle(&mut self) -> bool {
-        let mut seen: HashMap<&ContainerId, usize> = HashMap::new();
-        for (walk, start) in self.blocked.keys().enumerate() {
-            let mut path: Vec<&ContainerId> = Vec::new();
-            let mut at = start;
-            while let Some(next) = self.blocked.get(at) {
-                match seen.get(at) {
-                    Some(earlier) if *earlier == walk => {
-                        let from = path.iter().position(|id| *id == at).unwrap_or_default();
-                        let round: Vec<ContainerId> =
-                            path[from..].iter().map(|id| (*id).clone()).collect();
-                        self.refuse(&round);
-                        return true;
-                    }
-                    Some(_) => break,
-                    None => drop(seen.insert(at, walk)),
-                }
-                path.push(at);
-                at = next;
-            }
-        }
-        false
-    }
-
-    /// The first container of a circle fails, and so do those that wait for it.
-    fn refuse(&mut self, round: &[ContainerId]) {
-        let Some(first) = round.iter().min().cloned() else { return };
-        let start = round.iter().position(|id| *id == first).unwrap_or_default();
-        let round: Vec<ContainerId> =
-            round[start..].iter().chain(&round[..start]).cloned().collect();
-        if let Some(by) = self.blocked.remove(&first)
-            && let Some(others) = self.waiting.get_mut(&by)
-        {
-            others.retain(|other| *other != first);
-        }
-        if let Some(task) = self.first(&first) {
-            task.refused = Some(circle(&round));
-        }
-        self.offer(first);
-    }
 }
 
 /// What is to be known of a task when it is done.
@@ -448,33 +225,3 @@ impl Done {
         Done { id: id.clone(), lane: lane.clone(), order: order.clone(), size: task.size() }
     }
 }
-
-/// Why a container cannot come whose forerunner did not.
-fn behind(other: &ContainerId, why: &Error) -> Error {
-    Error::new(why.kind(), format_args!("depends on \"{other}\""))
-        .why(format_args!("which failed: {why}"))
-}
-
-/// Why a container cannot go when one that depends on it did not.
-fn ahead(other: &ContainerId, why: &Error) -> Error {
-    Error::new(why.kind(), format_args!("\"{other}\" depends on it"))
-        .why(format_args!("and failed: {why}"))
-}
-
-/// Why a container cannot come that nothing is known of what it depends on.
-pub(super) fn unheard_of(other: &ContainerId) -> Error {
-    Error::new(Kind::NotFound, format_args!("depends on \"{other}\""))
-        .why("it is neither among the records nor does it run on the host")
-}
-
-fn circle(round: &[ContainerId]) -> Error {
-    let mut told: Vec<String> = round.iter().take(TOLD).map(|id| format!("\"{id}\"")).collect();
-    if round.len() > TOLD {
-        told.push("…".to_owned());
-    }
-    told.extend(round.first().map(|id| format!("\"{id}\"")));
-    Error::new(Kind::BadInput, "depends_on goes in a circle").why(told.join(" → "))
-}
-
-#[cfg(test)]
-mod tests;

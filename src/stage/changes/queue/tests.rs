@@ -1,6 +1,7 @@
 use std::num::NonZeroUsize;
 
 use super::*;
+use crate::error::Kind;
 use crate::record::{Action, Change, Container};
 use crate::stage::changes::Order;
 

@@ -1,0 +1,108 @@
+//! One change, from its turn to what became of it.
+
+use std::time::Instant;
+
+use super::queue::{self, Taken};
+use super::task::answered;
+use super::{Shared, Work, lock};
+use crate::error::{Error, Kind, Result};
+use crate::record::{Change, Status};
+
+/// A change that was worked on, with what became of it.
+pub(super) struct Judged {
+    change: Change,
+    bare: bool,
+}
+
+/// What became of a task.
+pub(super) struct Attended {
+    /// Why it failed.
+    pub(super) why: Option<Error>,
+    /// What may turn out not to hold, or why no more can be written.
+    pub(super) outcome: Result<Option<Judged>>,
+}
+
+impl Shared<'_> {
+    /// Sees to one task. Nothing when it was put back.
+    pub(super) fn attend(&self, taken: Taken, work: &impl Work) -> Option<Attended> {
+        let Taken { mut task, ask, mut refused } = taken;
+        for id in ask {
+            match guarded(|| work.is_there(&id, &task.change()?)) {
+                Ok(true) => continue,
+                Ok(false) => {
+                    task = lock(&self.hall).queue.hold(task, &id, Instant::now())?;
+                    refused = Some(queue::unheard_of(&id));
+                }
+                Err(why) => refused = Some(why.at(format_args!("depends on \"{id}\""))),
+            }
+            break;
+        }
+        let (id, bare) = (task.id.clone(), task.bare);
+        let change = match task.into_change() {
+            Ok(change) => change,
+            Err(why) => {
+                self.report.failed(&why.clone().at(id));
+                return Some(Attended { why: Some(why), outcome: Ok(None) });
+            }
+        };
+        Some(self.finish(Judged { change, bare }, refused, work))
+    }
+
+    /// Works on one change and writes what became of it. Hands it back if that is provisional.
+    pub(super) fn finish(&self, judged: Judged, refused: Option<Error>, work: &impl Work) -> Attended {
+        let Judged { change: mut done, bare } = judged;
+        let asked = work.pretends().then(|| done.clone());
+        let outcome = match refused {
+            Some(why) => Err(why),
+            None => guarded(|| work.change(&mut done)),
+        };
+        let why = outcome.as_ref().err().cloned();
+        let provisional = outcome.is_ok() && work.is_provisional(&done);
+        let change = match asked {
+            Some(asked) if outcome.is_ok() => Change { steps: done.steps, ..asked },
+            _ => self.judged(done, outcome),
+        };
+        let judged = provisional.then(|| Judged { change: change.clone(), bare });
+        lock(&self.output).1.tick();
+        let told = self.answer(Judged { change, bare });
+        Attended { why, outcome: told.map(|()| judged) }
+    }
+
+    /// Waits for the verdict on one change and writes it again if it is another one then.
+    pub(super) fn verdict(&self, judged: Judged, work: &impl Work) -> Result<()> {
+        let Judged { mut change, bare } = judged;
+        let outcome = guarded(|| work.verdict(&mut change));
+        match outcome {
+            Ok(false) => Ok(()),
+            Ok(true) => self.answer(Judged { change, bare }),
+            Err(why) => self.answer(Judged { change: self.judged(change, Err(why)), bare }),
+        }
+    }
+
+    /// The change with what became of it, which is also told if it failed.
+    pub(super) fn judged(&self, mut change: Change, outcome: Result<()>) -> Change {
+        match outcome {
+            Ok(()) => {
+                change.status = Some(Status::Done);
+                change
+            }
+            Err(why) => {
+                self.report.failed(&why.clone().at(&change.container.id));
+                change.failed(&why)
+            }
+        }
+    }
+
+    fn answer(&self, Judged { change, bare }: Judged) -> Result<()> {
+        let record = if bare { answered(change) } else { change.into() };
+        let mut output = lock(&self.output);
+        output.0.write(&record)?;
+        output.0.flush()
+    }
+}
+
+/// The outcome of work on a change; a panic is one of its bugs.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the work on this change panicked")))
+}
