@@ -3,7 +3,9 @@
 mod lab;
 
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use lab::strait::{Manner, Strait};
 use lab::{Docker, Done, Hosts, IMAGE, Registry, bin, run};
 use serde_json::{Value, json};
 
@@ -19,13 +21,20 @@ fn add(host: &str, url: &str, image: &str) -> Value {
     json!({"kind": "change", "action": "add", "container": container})
 }
 
+/// The size of an image's own layer, unless a test says another.
+const OWN: usize = 400_000;
+
 /// Makes an image of two layers on host 1: one that all images have, and one of its own.
 fn make(hosts: &Hosts, name: &str, own: &str) -> String {
+    make_large(hosts, name, own, OWN)
+}
+
+fn make_large(hosts: &Hosts, name: &str, own: &str, bytes: usize) -> String {
     let dockerfile = format!("FROM {IMAGE}\nCOPY {own} /{own}\n");
-    let directory = hosts.base().join("build");
+    let directory = hosts.base().join(format!("build-{own}"));
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("Dockerfile"), dockerfile).unwrap();
-    std::fs::write(directory.join(own), own.repeat(100_000)).unwrap();
+    std::fs::write(directory.join(own), own.repeat(bytes / own.len())).unwrap();
     let mut build = Command::new("docker");
     build.args(["-H", &hosts.socket(1), "build", "-q", "-t", name]).arg(&directory);
     let output = build.env("DOCKER_BUILDKIT", "0").output().unwrap();
@@ -84,6 +93,12 @@ fn hosts_get_images_from_each_other() {
     assert_eq!(done.status, Some(0), "{}", done.stderr);
     assert_eq!((id(&hosts, 2, other), id(&hosts, 3, other)), (Some(new.clone()), Some(new)));
 
+    left_out(&hosts);
+    std::thread::scope(|scope| {
+        scope.spawn(|| held_up(&hosts));
+        paced(&hosts);
+    });
+
     // A host that is off, and an image that nobody has, fail their records alone.
     hosts.off(3);
     let own = make(&hosts, "lptest/own:1", "four");
@@ -101,6 +116,76 @@ fn hosts_get_images_from_each_other() {
     assert_eq!(kind("on-h2", "lptest/none:1"), "not_found");
     assert_eq!(kind("on-h2", "lptest/own:1"), Value::Null);
     assert_eq!(id(&hosts, 2, "lptest/own:1"), Some(own));
+}
+
+/// A layer that a host has is not sent to it; and if it turns out that it has not, all of them are.
+fn left_out(hosts: &Hosts) {
+    let image = "lptest/left-out:1";
+    let made = make(hosts, image, "five");
+    let source = hosts.socket(1);
+    let whole: u64 = {
+        let size = hosts.docker(1, &["image", "inspect", image, "--format", "{{.Size}}"]);
+        size.parse().unwrap()
+    };
+    let fair = Strait::new("fair", &hosts.socket(2), Manner::Fair);
+    let claims = Strait::new("claims", &hosts.socket(3), Manner::Claims(source.clone()));
+    let input = [add("h2", &fair.url(), image), add("h3", &claims.url(), image)];
+    let done = image_ship(&["--from", &source], &input);
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    for host in [2, 3] {
+        assert_eq!(id(hosts, host, image).as_ref(), Some(&made), "host {host}");
+    }
+    // Beside the layers themselves an archive holds a few descriptions.
+    let (own, more) = (OWN as u64, 100_000);
+    assert!(whole > own + 10 * more, "{whole}");
+    let sent: Vec<u64> = fair.loads().iter().map(|load| load.bytes).collect();
+    assert!(matches!(sent[..], [sent] if sent > own && sent < own + more), "{sent:?}");
+    let sent: Vec<u64> = claims.loads().iter().map(|load| load.bytes).collect();
+    let is_second = |second: u64| second > whole && second < whole + more;
+    assert!(matches!(sent[..], [none, all] if none < more && is_second(all)), "{sent:?}");
+}
+
+/// An engine that takes no more, and one that takes all and says nothing, are given up, and the third
+/// gets its image meanwhile.
+fn held_up(hosts: &Hosts) {
+    let image = "lptest/held-up:1";
+    let made = make_large(hosts, image, "six", 8_000_000);
+    let stuck = Strait::new("stuck", &hosts.socket(2), Manner::Stuck(1_000_000));
+    let mute = Strait::new("mute", &hosts.socket(2), Manner::Mute);
+    let input = [
+        add("stuck", &stuck.url(), image),
+        add("mute", &mute.url(), image),
+        add("fine", &hosts.socket(3), image),
+    ];
+    let begun = Instant::now();
+    let done = image_ship(&["--from", &hosts.socket(1), "--timeout", "3s"], &input);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let mut kinds: Vec<(String, Value)> = done
+        .records()
+        .iter()
+        .map(|record| (record["container"]["id"].to_string(), record["error_kind"].clone()))
+        .collect();
+    kinds.sort_by(|one, other| one.0.cmp(&other.0));
+    let kinds: Vec<Value> = kinds.into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(kinds, [Value::Null, json!("timed_out"), json!("timed_out")], "{}", done.stderr);
+    assert_eq!(id(hosts, 3, image), Some(made));
+}
+
+/// `--rate` is kept to, of all hosts together.
+fn paced(hosts: &Hosts) {
+    let image = "lptest/paced:1";
+    make_large(hosts, image, "seven", 4_000_000);
+    let straits =
+        [2, 3].map(|host| Strait::new(&format!("paced-{host}"), &hosts.socket(host), Manner::Fair));
+    let input: Vec<Value> = straits.iter().map(|one| add("paced", &one.url(), image)).collect();
+    let done = image_ship(&["--from", &hosts.socket(1), "--rate", "24mbit"], &input);
+    assert_eq!(done.status, Some(0), "{}", done.stderr);
+    let loads: Vec<_> = straits.iter().flat_map(Strait::loads).collect();
+    let bytes: u64 = loads.iter().map(|load| load.bytes).sum();
+    let first = loads.iter().map(|load| load.first).min().unwrap();
+    let last = loads.iter().map(|load| load.last).max().unwrap();
+    let rate = bytes as f64 * 8.0 / (last - first).as_secs_f64() / 24e6;
+    assert!((0.75..1.25).contains(&rate), "{bytes} bytes at {rate} of the rate");
 }
 
 #[test]

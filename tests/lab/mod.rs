@@ -40,6 +40,7 @@ mod program;
 mod proxy;
 pub mod registry;
 mod stock;
+pub mod strait;
 mod traffic;
 mod wiretap;
 
