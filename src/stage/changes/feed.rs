@@ -5,7 +5,7 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use super::task::{Task, asked};
-use super::{Hall, Shared, Work, lock};
+use super::{Shared, Work, lock};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Found, Reader};
 use crate::record::{Change, Record, Status};
