@@ -1,12 +1,12 @@
 //! cccf-host: changes or containers → the same, each with the host it goes to.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use leasepipe::cli::{self, Show};
 use leasepipe::error::Result;
-use leasepipe::logic::place::{How, Placer, Strategy};
+use leasepipe::logic::place::{How, Strategy};
 use leasepipe::pipe::{Report, Stdio};
+use leasepipe::record::HostsAt;
 use leasepipe::stage::cccf_host::{self, Tell};
 
 /// Changes or containers → the same with a host that has what each needs
@@ -18,9 +18,9 @@ use leasepipe::stage::cccf_host::{self, Tell};
 #[derive(clap::Parser)]
 #[command(name = "cccf-host", version, after_long_help = EXAMPLE)]
 pub struct Args {
-    /// File with host records [default: this machine's own engine, called "local"]
-    #[arg(long, value_name = "FILE")]
-    hosts: Option<PathBuf>,
+    /// Host records, in a file or in an etcd [default: this machine's own engine, called "local"]
+    #[arg(long, value_name = "FILE|etcd://…")]
+    hosts: Option<HostsAt>,
     /// What decides between hosts that fit: least-busy, spread, binpack, random, round-robin or
     /// fixed
     #[arg(long, value_name = "NAME", default_value_t)]
@@ -54,11 +54,11 @@ fn run(args: Args, report: &Report) -> Result<()> {
         seed: args.seed,
         moves: args.rebalance.then_some(args.max_moves),
     };
-    let placer = Placer::new(cccf_host::hosts(args.hosts.as_deref())?, how)?;
+    let hosts = args.hosts.unwrap_or_else(HostsAt::local);
     let tell = match (args.explain, args.show.table) {
         (true, _) => Tell::Reasons,
         (false, true) => Tell::Table,
         (false, false) => Tell::Records,
     };
-    cccf_host::run(Stdio::open(report, args.show.table)?, placer, tell)
+    cccf_host::run(Stdio::open(report, args.show.table)?, &hosts, how, tell)
 }

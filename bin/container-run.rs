@@ -1,16 +1,15 @@
 //! container-run: changes in, the same changes out, done.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use leasepipe::cli::{self, Engines, Reach, Registries, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
-use leasepipe::record::Owner;
-use leasepipe::stage::cccf_host;
+use leasepipe::record::{HostsAt, Owner};
 use leasepipe::stage::container_run::{self, Asked, AskedOfSwarm, Options};
+use leasepipe::stage::hosts;
 
 /// Changes → the same, done: make, start and remove containers
 ///
@@ -59,9 +58,9 @@ pub struct Args {
     /// Read no records: remove this owner's containers that are past their time, and write a change for each
     #[arg(long)]
     reap: bool,
-    /// With --reap, file with host records: on all of them; without it, on this machine
-    #[arg(long, value_name = "FILE", requires = "reap")]
-    hosts: Option<PathBuf>,
+    /// With --reap, host records, in a file or in an etcd: on all of them; without it, on this machine
+    #[arg(long, value_name = "FILE|etcd://…", requires = "reap")]
+    hosts: Option<HostsAt>,
     #[command(flatten)]
     show: Show,
 }
@@ -89,6 +88,6 @@ fn run(args: Args, report: &Report) -> Result<()> {
     if !args.reap {
         return container_run::run(Stdio::open(report, args.show.table)?, options);
     }
-    let hosts = cccf_host::hosts(args.hosts.as_deref())?;
+    let hosts = hosts::read(&args.hosts.unwrap_or_else(HostsAt::local))?;
     container_run::reap(Output::stdout(args.show.table)?, report, options, hosts)
 }

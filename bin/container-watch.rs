@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Reach, Show, Span};
+use leasepipe::cli::{self, Hosts, Reach, Show, Span};
 use leasepipe::error::{Error, Kind, Result};
 use leasepipe::logic::watch::Loops;
 use leasepipe::pipe::{Output, Report};
-use leasepipe::record::{Host, Owner};
-use leasepipe::stage::cccf_host;
+use leasepipe::record::Owner;
 use leasepipe::stage::container_watch::{self, Options};
 use leasepipe::stage::docker_cccf::Label;
 
@@ -28,17 +27,8 @@ pub struct Args {
     /// Consider only containers with this label; with all of them, if it is given more than once
     #[arg(long = "label", value_name = "NAME[=VALUE]")]
     labels: Vec<Label>,
-    /// File with host records: watch the engines of all of them
-    #[arg(long, value_name = "FILE")]
-    hosts: Option<PathBuf>,
-    /// Watch the engine at URL; the host's id is "local"
-    #[arg(
-        long,
-        value_name = "URL",
-        conflicts_with = "hosts",
-        default_value = "unix:///var/run/docker.sock"
-    )]
-    host: String,
+    #[command(flatten)]
+    hosts: Hosts,
     #[command(flatten)]
     reach: Reach,
     /// Go on with what happens
@@ -79,10 +69,7 @@ fn run(args: Args, report: &Report) -> Result<()> {
     if stats.is_some_and(|every| every.as_secs() < 1) {
         return Err(Error::new(Kind::Usage, "--stats").why("engines sample once a second at most"));
     }
-    let hosts = match &args.hosts {
-        Some(file) => cccf_host::hosts(Some(file))?,
-        None => vec![Host::new("local", &args.host)],
-    };
+    let hosts = args.hosts.at();
     let (follow, labels, metrics) = (args.follow, args.labels, args.metrics);
     let (insecure, owner, loops) = (args.reach.insecure, args.owner, args.loops.0);
     let options = Options { hosts, insecure, owner, labels, follow, stats, metrics, loops };

@@ -1,14 +1,12 @@
 //! docker-cccf: the containers of Docker hosts as documents.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasepipe::cli::{self, Engines, Every, Reach, Show};
+use leasepipe::cli::{self, Engines, Every, Hosts, Reach, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
-use leasepipe::record::{Host, Owner};
-use leasepipe::stage::cccf_host;
+use leasepipe::record::Owner;
 use leasepipe::stage::docker_cccf::{self, Label, Options};
 
 /// Docker hosts → containers: what is there, and what changes
@@ -37,17 +35,8 @@ pub struct Args {
     /// List also containers that somebody else made and that do not run
     #[arg(long)]
     all: bool,
-    /// File with host records: ask the engines of all of them
-    #[arg(long, value_name = "FILE")]
-    hosts: Option<PathBuf>,
-    /// Ask the engine at URL; the host's id is "local"
-    #[arg(
-        long,
-        value_name = "URL",
-        conflicts_with = "hosts",
-        default_value = "unix:///var/run/docker.sock"
-    )]
-    host: String,
+    #[command(flatten)]
+    hosts: Hosts,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -70,12 +59,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {
-    let hosts = match &args.hosts {
-        Some(file) => cccf_host::hosts(Some(file))?,
-        None => vec![Host::new("local", &args.host)],
-    };
     let options = Options {
-        hosts,
+        hosts: args.hosts.at(),
         insecure: args.reach.insecure,
         swarm: args.engine.is_swarm(),
         labels: args.labels,

@@ -7,13 +7,14 @@ use clap::Parser;
 use leasepipe::cli::{self, Reach, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
+use leasepipe::record::HostsAt;
 use leasepipe::stage::host_add::{self, Labelled, Options};
 use leasepipe::stage::host_probe::Prober;
 
-/// A URL → host record: check an engine and enter its host into a file
+/// A URL → host record: check an engine and enter its host into a list
 ///
-/// Connects to the engine at URL, and only if it answers enters its host into the file of --hosts,
-/// in one step: everybody who reads the file finds the old list or the new one. What is missing on
+/// Connects to the engine at URL, and only if it answers enters its host into the list of --hosts,
+/// in one step: everybody who reads it finds the old list or the new one. What is missing on
 /// that host is told on standard error, a line for each. The record is written to standard output,
 /// with what its engine says, as host-probe writes it.
 #[derive(Parser)]
@@ -22,9 +23,9 @@ pub struct Args {
     /// The engine: unix:///PATH, tcp://HOST:PORT, ssh://USER@HOST:PORT/PATH (of which HOST is enough) or context:NAME
     #[arg(value_name = "URL")]
     url: String,
-    /// File with host records, which is made if it is not there
-    #[arg(long, value_name = "FILE")]
-    hosts: PathBuf,
+    /// File with host records, which is made if it is not there, or an etcd that several machines share
+    #[arg(long, value_name = "FILE|etcd://…")]
+    hosts: HostsAt,
     /// What the host is called [default: the host or context that URL names, or "local"]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
@@ -34,7 +35,7 @@ pub struct Args {
     /// Directory with ca.pem, cert.pem and key.pem for an engine at tcp://
     #[arg(long, value_name = "DIR")]
     tls: Option<PathBuf>,
-    /// Change the host of that name if it is in the file
+    /// Change the host of that name if it is there
     #[arg(long)]
     replace: bool,
     /// Give up on the engine after this time
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
 fn run(args: Args, report: &Report) -> Result<()> {
     let options = Options {
         url: args.url,
-        file: args.hosts,
+        hosts: args.hosts,
         id: args.id,
         labels: args.labels,
         tls: args.tls,

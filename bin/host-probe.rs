@@ -8,7 +8,8 @@ use clap::Parser;
 use leasepipe::cli::{self, Reach, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::pipe::Report;
-use leasepipe::stage::host_probe::{self, Options, Prober};
+use leasepipe::record::HostsAt;
+use leasepipe::stage::host_probe::{self, Follow, Options, Prober};
 
 /// Hosts → the same: which are up, what they have, and what is in use
 ///
@@ -19,13 +20,14 @@ use leasepipe::stage::host_probe::{self, Options, Prober};
 ///
 /// With --hosts or --follow all of the hosts are taken together, and a checkpoint says that these
 /// were all. With --follow they are asked again every --interval, those that are down less often,
-/// and each is written again when something has changed.
+/// and each is written again when something has changed; so is all of the file of --write, for
+/// programs that place containers.
 #[derive(Parser)]
 #[command(name = "host-probe", version, after_long_help = EXAMPLE)]
 pub struct Args {
-    /// File with host records [default: the records of standard input]
-    #[arg(long, value_name = "FILE")]
-    hosts: Option<PathBuf>,
+    /// Host records, in a file or in an etcd [default: the records of standard input]
+    #[arg(long, value_name = "FILE|etcd://…")]
+    hosts: Option<HostsAt>,
     /// Give up on a host after this time
     #[arg(long, value_name = "TIME", default_value = "5s")]
     timeout: Span,
@@ -38,6 +40,12 @@ pub struct Args {
     /// With --follow, ask again this often
     #[arg(long, value_name = "TIME", default_value = "30s")]
     interval: Span,
+    /// With --follow, call a host down that has answered before only when it has not for so long
+    #[arg(long, value_name = "TIME", default_value = "0s", requires = "follow")]
+    grace: Span,
+    /// Write the whole list to FILE as well, anew whenever something has changed
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -52,11 +60,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {
+    let follow = Follow { every: args.interval.0, grace: args.grace.0 };
     let options = Options {
         hosts: args.hosts,
         prober: Prober { insecure: args.reach.insecure, timeout: args.timeout.0 },
         most: args.concurrency,
-        follow: args.follow.then_some(args.interval.0),
+        follow: args.follow.then_some(follow),
+        write: args.write,
     };
     host_probe::run(report, args.show.table, options)
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use leasepipe::cli::{self, Asked, Keep, Show};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report, Stdio};
-use leasepipe::record::Hostname;
-use leasepipe::stage::lease_bind::{self, Address, Kept, Naming, Options, Protect, Reserve};
+use leasepipe::record::{EtcdUrl, Hostname};
+use leasepipe::stage::lease_bind::{self, Kept, Naming, Options, Protect, Reserve};
 
 /// Changes → bindings: whose container has which address, written down
 ///
@@ -50,7 +50,7 @@ pub struct Where {
     ledger: PathBuf,
     /// An etcd to keep bindings in instead, for several machines
     #[arg(long, value_name = "etcd://HOST:PORT[,…][/PREFIX]", conflicts_with = "ledger")]
-    store: Option<Address>,
+    store: Option<EtcdUrl>,
 }
 
 /// What containers are called.

@@ -1,4 +1,4 @@
-complete -c cccf-host -l hosts -d 'File with host records [default: this machine\'s own engine, called "local"]' -r -F
+complete -c cccf-host -l hosts -d 'Host records, in a file or in an etcd [default: this machine\'s own engine, called "local"]' -r
 complete -c cccf-host -l strategy -d 'What decides between hosts that fit: least-busy, spread, binpack, random, round-robin or fixed' -r
 complete -c cccf-host -l seed -d 'Where the random numbers of --strategy random begin' -r
 complete -c cccf-host -l max-moves -d 'Move at most N of them' -r

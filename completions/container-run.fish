@@ -19,7 +19,7 @@ complete -c container-run -l publish -d 'With --engine swarm, publish ports on t
 ingress\t'On every node, by the swarm\'s balancer of load'"
 complete -c container-run -l concurrency -d 'Work on up to N containers at the same time, on all hosts together' -r
 complete -c container-run -l per-host -d 'Of these, on up to N on each host' -r
-complete -c container-run -l hosts -d 'With --reap, file with host records: on all of them; without it, on this machine' -r -F
+complete -c container-run -l hosts -d 'With --reap, host records, in a file or in an etcd: on all of them; without it, on this machine' -r
 complete -c container-run -l insecure -d 'Speak without encryption to engines at tcp:// whose host names no "tls" directory'
 complete -c container-run -l dry-run -d 'Change nothing, and write into each record the steps that would be taken'
 complete -c container-run -l reap -d 'Read no records: remove this owner\'s containers that are past their time, and write a change for each'

@@ -1,7 +1,7 @@
 complete -c container-watch -l owner -d 'Consider only this owner\'s containers; without it, everybody\'s' -r
 complete -c container-watch -l label -d 'Consider only containers with this label; with all of them, if it is given more than once' -r
-complete -c container-watch -l hosts -d 'File with host records: watch the engines of all of them' -r -F
-complete -c container-watch -l host -d 'Watch the engine at URL; the host\'s id is "local"' -r
+complete -c container-watch -l hosts -d 'Ask the engines of all of these host records, in a file or in an etcd' -r
+complete -c container-watch -l host -d 'Ask the engine at URL; the host\'s id is "local"' -r
 complete -c container-watch -l stats -d 'Tell also what containers use; with --follow, so often' -r
 complete -c container-watch -l metrics -d 'Write metrics to FILE, for the textfile collector of Prometheus\'s node_exporter' -r -F
 complete -c container-watch -l loop -d 'Call a container looping that ends by itself N times within TIME; "none" for never' -r

@@ -1,6 +1,6 @@
 complete -c docker-cccf -l owner -d 'Consider only this owner\'s containers; without it, everybody\'s' -r
 complete -c docker-cccf -l label -d 'Consider only containers with this label; with all of them, if it is given more than once' -r
-complete -c docker-cccf -l hosts -d 'File with host records: ask the engines of all of them' -r -F
+complete -c docker-cccf -l hosts -d 'Ask the engines of all of these host records, in a file or in an etcd' -r
 complete -c docker-cccf -l host -d 'Ask the engine at URL; the host\'s id is "local"' -r
 complete -c docker-cccf -l engine -d 'The engines\' kind' -r -f -a "docker\t'Each host has containers of its own'
 swarm\t'The hosts are managers of swarms: containers are services of theirs'"

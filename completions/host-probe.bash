@@ -23,7 +23,7 @@ _host__probe() {
 
     case "${cmd}" in
         host__probe)
-            opts="-h -V --hosts --timeout --concurrency --follow --interval --insecure --table --help --version"
+            opts="-h -V --hosts --timeout --concurrency --follow --interval --grace --write --insecure --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -42,6 +42,14 @@ _host__probe() {
                     return 0
                     ;;
                 --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

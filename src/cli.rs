@@ -16,8 +16,8 @@ pub use question::{Answer, Asked};
 
 use crate::error::Result;
 use crate::pipe::{Exit, Report, run};
-use crate::record::NotA;
 pub use crate::record::Span;
+use crate::record::{HostsAt, NotA};
 
 /// Parses the command line and does the work: the whole of a program's `main`. The program is
 /// called what its command line definition says.
@@ -74,6 +74,29 @@ pub struct Reach {
     /// Speak without encryption to engines at tcp:// whose host names no "tls" directory
     #[arg(long)]
     pub insecure: bool,
+}
+
+/// Whose engines are asked.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Hosts {
+    /// Ask the engines of all of these host records, in a file or in an etcd
+    #[arg(long, value_name = "FILE|etcd://…")]
+    hosts: Option<HostsAt>,
+    /// Ask the engine at URL; the host's id is "local"
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "hosts",
+        default_value = "unix:///var/run/docker.sock"
+    )]
+    host: String,
+}
+
+impl Hosts {
+    /// Where the list of them is.
+    pub fn at(self) -> HostsAt {
+        self.hosts.unwrap_or(HostsAt::One(self.host))
+    }
 }
 
 /// How registries are entered.

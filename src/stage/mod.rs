@@ -13,6 +13,7 @@ pub mod docker_cccf;
 mod flights;
 pub mod host_add;
 pub mod host_probe;
+pub mod hosts;
 pub mod image_ship;
 mod images;
 pub mod lease_bind;

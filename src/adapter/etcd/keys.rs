@@ -1,7 +1,8 @@
-//! The names under which bindings stand in etcd, and back.
+//! The names under which bindings and hosts stand in etcd, and back.
 //!
 //! Owners and names of containers have no slash in them and do not begin with a dot; times, addresses
-//! and DUIDs come from their types. So no name can mean another key than its own.
+//! and DUIDs come from their types; a host's name is all that is behind `hosts/`. So no name can mean
+//! another key than its own.
 
 use std::net::IpAddr;
 
@@ -80,6 +81,16 @@ impl Keys {
     /// What the keys of all that ended at this moment begin with; those of later moments sort behind.
     pub(super) fn ended_at(&self, until: Timestamp) -> String {
         format!("{}{until:.3}/", self.history())
+    }
+
+    /// The record of a host.
+    pub(super) fn host(&self, id: &str) -> String {
+        format!("{}{id}", self.hosts())
+    }
+
+    /// What the keys of all hosts begin with.
+    pub(super) fn hosts(&self) -> String {
+        format!("{}/hosts/", self.prefix)
     }
 
     /// What the keys of all that has ended begin with.

@@ -122,6 +122,18 @@ impl Members {
         Ok(None)
     }
 
+    /// Asks one member.
+    ///
+    /// # Errors
+    /// `Unavailable` when it does not answer, or what etcd says.
+    pub(super) fn ask_now<T>(
+        &mut self,
+        what: &str,
+        request: impl AsyncFn(&mut Client) -> Result<T, Failure>,
+    ) -> Result<T> {
+        self.ask_once(what, request)?.ok_or_else(|| self.nobody(what))
+    }
+
     fn nobody(&self, what: &str) -> Error {
         let error = Error::new(Kind::Unavailable, what);
         error.why(format_args!("no member of etcd serves it ({})", self.why))

@@ -1,4 +1,4 @@
-//! Bindings in etcd, for several machines at once.
+//! Bindings and hosts in etcd, for several machines at once.
 //!
 //! A binding that holds stands under `bindings/OWNER/CONTAINER`, and its address under
 //! `addresses/ADDRESS` with the name of its holder; one that has ended stands under `history`. Each
@@ -7,6 +7,7 @@
 
 mod address;
 mod error;
+mod hosts;
 mod keys;
 mod members;
 mod plan;
@@ -20,6 +21,7 @@ use etcd_client::{Client, Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp, 
 use jiff::Timestamp;
 
 pub use address::{Address, SCHEME};
+pub use hosts::HostsMark;
 
 use crate::error::{Error, Kind, Result, Within};
 use crate::record::{Binding, Bound, ContainerId, Entry, Owner};
@@ -37,7 +39,7 @@ const TRIES: u64 = 200;
 /// How long it is remembered that a change is not to be made any more.
 const FENCED: Duration = Duration::from_hours(24);
 
-/// Bindings that are kept in an etcd.
+/// Bindings and hosts that are kept in an etcd.
 pub struct Etcd {
     members: Members,
     keys: Keys,
@@ -203,6 +205,10 @@ impl Etcd {
             .map(|(key, revision)| Compare::mod_revision(key, CompareOp::Equal, revision))
             .collect();
         given.push(Compare::value(self.keys.form(), CompareOp::Equal, FORM));
+        given.extend(change.unchanged.as_ref().map(|(keys, revision)| {
+            let none_newer = Compare::mod_revision(keys.as_str(), CompareOp::Less, revision + 1);
+            none_newer.with_range(Keys::behind(keys))
+        }));
         let steps: Vec<TxnOp> = change.steps.iter().map(operation).collect();
         Txn::new().when(given).and_then(steps)
     }

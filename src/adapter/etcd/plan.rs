@@ -40,6 +40,8 @@ pub(super) enum Step {
 pub(super) struct Change {
     /// Keys, and the revision that each must still be of.
     pub given: Vec<(String, i64)>,
+    /// What keys begin with of which none may be newer than that revision.
+    pub unchanged: Option<(String, i64)>,
     pub steps: Vec<Step>,
     /// A key and its value, by which the transaction can be told to have been carried out.
     pub proof: (String, String),
@@ -104,6 +106,7 @@ pub(super) fn unbind(
     let name = keys.binding(&holder_of(own));
     let mut change = Change {
         given: vec![(name.clone(), revision)],
+        unchanged: None,
         steps: vec![Step::Delete(name)],
         proof: Default::default(),
     };
@@ -124,7 +127,7 @@ impl Change {
         let other = scene.claim.value.as_ref().filter(|other| **other != me);
         given.extend(other.map(|other| (keys.binding(other), scene.other.revision)));
         let steps = vec![Step::Put(claim.0.clone(), claim.1.clone())];
-        Change { given, steps, proof: claim }
+        Change { given, unchanged: None, steps, proof: claim }
     }
 
     fn put(&mut self, (key, value): (String, String)) {

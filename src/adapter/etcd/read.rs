@@ -20,7 +20,7 @@ const LARGEST_PAGE: i64 = 4 * PAGE;
 const TRIES: u32 = 20;
 
 /// Keys from one to before another.
-type Range = (String, String);
+pub(super) type Range = (String, String);
 
 impl Etcd {
     /// The binding of a container that holds, if it is bound.
@@ -114,39 +114,51 @@ impl Etcd {
     }
 
     /// What `pick` makes of all the keys and values in these ranges as they are at one moment, in
-    /// the order of the keys. A listing that etcd's compaction has overtaken asks for more at a time
-    /// when it begins anew, so that it is sooner done.
+    /// the order of the keys.
     fn list<T>(
         &mut self,
         ranges: &[Range],
         keys_only: bool,
         pick: impl Fn(&str, &str) -> Result<Option<T>>,
     ) -> Result<Vec<T>> {
+        let listed = self.list_at("read", ranges, keys_only, pick).within(&self.name)?;
+        Ok(listed.0)
+    }
+
+    /// The same, with the revision that it is of. A listing that etcd's compaction has overtaken asks
+    /// for more at a time when it begins anew, so that it is sooner done.
+    pub(super) fn list_at<T>(
+        &mut self,
+        what: &str,
+        ranges: &[Range],
+        keys_only: bool,
+        pick: impl Fn(&str, &str) -> Result<Option<T>>,
+    ) -> Result<(Vec<T>, i64)> {
         let mut at_a_time = PAGE;
         for _ in 0..TRIES {
-            let found = self.list_once(ranges, at_a_time, keys_only, &pick).within(&self.name)?;
+            let found = self.list_once(what, ranges, at_a_time, keys_only, &pick)?;
             if let Some(found) = found {
                 return Ok(found);
             }
             at_a_time = LARGEST_PAGE.min(2 * at_a_time);
         }
-        let error = Error::new(Kind::TimedOut, "read").at(&self.name);
-        Err(error.why("etcd is compacted all the time"))
+        Err(Error::new(Kind::TimedOut, what).why("etcd is compacted all the time"))
     }
 
     /// Nothing when etcd has forgotten the moment at which it began.
     fn list_once<T>(
         &mut self,
+        what: &str,
         ranges: &[Range],
         at_a_time: i64,
         keys_only: bool,
         pick: impl Fn(&str, &str) -> Result<Option<T>>,
-    ) -> Result<Option<Vec<T>>> {
+    ) -> Result<Option<(Vec<T>, i64)>> {
         let (mut found, mut revision) = (Vec::new(), 0);
         for (from, to) in ranges {
             let mut from = from.clone();
             loop {
-                let page = self.page("read", (&from, to), (at_a_time, revision), keys_only)?;
+                let page = self.page(what, (&from, to), (at_a_time, revision), keys_only)?;
                 let Some(page) = page else { return Ok(None) };
                 if revision == 0 {
                     revision = page.header().map_or(0, |header| header.revision());
@@ -161,7 +173,7 @@ impl Etcd {
                 }
             }
         }
-        Ok(Some(found))
+        Ok(Some((found, revision)))
     }
 
     /// The first keys of a range, so many, at a revision, or now if that is 0. Nothing when etcd has
@@ -187,7 +199,7 @@ impl Etcd {
 }
 
 /// All keys that begin so.
-fn all(prefix: String) -> Range {
+pub(super) fn all(prefix: String) -> Range {
     let end = Keys::behind(&prefix);
     (prefix, end)
 }

@@ -109,6 +109,16 @@ impl Classes {
         self.split.insert((class, label), hosts.into_iter().map(ranges).collect());
     }
 
+    /// Works all of it out anew, for hosts of which some are up or drain that did not before.
+    pub(super) fn look_again(&mut self, hosts: &[Host]) {
+        for known in &mut self.all {
+            *known = class(&known.asked, hosts);
+        }
+        for (class, label) in std::mem::take(&mut self.split).into_keys() {
+            self.learn_split(class, label);
+        }
+    }
+
     /// The hosts of a class apart for each value of the label, once that is worked out.
     pub(super) fn split(&self, class: u32, label: u32) -> &[Ranges] {
         self.split.get(&(class, label)).map_or(&[], |split| split)

@@ -10,6 +10,7 @@ mod classes;
 mod company;
 mod explain;
 mod ground;
+mod later;
 mod needs;
 mod pack;
 mod ports;

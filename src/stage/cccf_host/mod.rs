@@ -1,47 +1,27 @@
 //! cccf-host: changes or containers → the same, each with the host it goes to.
 
 mod ahead;
+mod list;
 mod plain;
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use ahead::{Ahead, Plain, Portion};
+use list::List;
 use plain::{Names, Sorts};
 
 use crate::error::{Error, Kind, Result};
-use crate::logic::place::{Outcome, Placer, Verdict};
-use crate::pipe::{Found, Output, Reader, Report, Stdio};
-use crate::record::{Action, Change, Checkpoint, Container, Host, Of, Placement, Record, Status};
+use crate::logic::place::{How, Outcome, Placer, Verdict};
+use crate::pipe::{Output, Report, Stdio};
+use crate::record::{
+    Action, Change, Checkpoint, Container, HostsAt, Of, Placement, Record, Status,
+};
 
 /// What waits for the end of a listing is placed when nothing has come for so long: a listing that
 /// is never closed must not keep it for ever.
 const QUIET: Duration = Duration::from_secs(1);
-
-/// The hosts of a file, or this machine's own engine when none is named.
-///
-/// # Errors
-/// When the file cannot be read, or anything in it is no host: a list of hosts is taken whole or
-/// not at all.
-pub fn hosts(path: Option<&Path>) -> Result<Vec<Host>> {
-    let Some(path) = path else { return Ok(vec![Host::local()]) };
-    let mut reader = Reader::open(path).map_err(Error::into_usage)?;
-    let mut hosts = Vec::new();
-    loop {
-        match reader.read(&mut || Ok(()))? {
-            Found::Record(_, Record::Host(host)) => hosts.push(host),
-            Found::Record(_, Record::Checkpoint(_)) => (),
-            Found::Record(line, _) => {
-                let what = Error::new(Kind::BadInput, "record is no host");
-                return Err(what.at(format_args!("{}:{line}", reader.name())));
-            }
-            Found::Bad(why) => return Err(why),
-            Found::End => return Ok(hosts),
-        }
-    }
-}
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +34,18 @@ pub enum Tell {
     Reasons,
 }
 
-/// Serves standard input to its end.
-pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
+/// Serves standard input to its end, with the hosts that are kept there. Behind the first checkpoint
+/// it goes by that list as it is when a record comes.
+///
+/// # Errors
+/// When a stream fails, or the list cannot be read or is none.
+pub fn run(stdio: Stdio, hosts: &HostsAt, how: How, tell: Tell) -> Result<()> {
+    let (list, placer) = List::open(hosts, how)?;
     let Stdio { reader, output, report } = stdio;
     let (portions, back) = ahead::read(reader, tell == Tell::Records);
     let mut serving = Serving {
+        list,
+        listed: false,
         placer,
         output,
         report,
@@ -77,6 +64,7 @@ pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
                 serving.next(&portions)?
             }
         };
+        serving.look_at_hosts();
         for found in portion.found.drain(..) {
             match found {
                 Ahead::Plain(plain) => serving.plain(&portion.text, &plain)?,
@@ -95,6 +83,9 @@ pub fn run(stdio: Stdio, placer: Placer, tell: Tell) -> Result<()> {
 }
 
 struct Serving {
+    list: List,
+    /// Whether the first listing is complete.
+    listed: bool,
     placer: Placer,
     output: Output,
     report: Report,
@@ -131,6 +122,14 @@ impl Serving {
             }
         }
         portions.recv().map_err(|_| Error::new(Kind::Bug, "the reader ended without saying so"))
+    }
+
+    /// A listing is placed on the hosts that it began with.
+    fn look_at_hosts(&mut self) {
+        if self.listed && self.held.is_empty() && self.list.take_up(&mut self.placer, &self.report)
+        {
+            self.names = Names::default();
+        }
     }
 
     /// A new container that has no host, of which all was seen at a glance: no more of it is built
@@ -171,6 +170,7 @@ impl Serving {
             }
             Record::Checkpoint(checkpoint) => {
                 self.settle(true)?;
+                self.listed = true;
                 let checkpoint = match self.tell {
                     Tell::Reasons => explained(checkpoint, std::mem::take(&mut self.told)),
                     _ => checkpoint,

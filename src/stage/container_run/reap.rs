@@ -11,7 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Reader, Report};
 use crate::record::{Action, Change, Container, Endpoint, Host, Owner, Why};
 use crate::stage::changes;
-use crate::stage::docker_cccf::{each_at_once, no_host_twice};
+use crate::stage::docker_cccf::each_at_once;
+use crate::stage::hosts::no_host_twice;
 use crate::stage::images::Images;
 
 /// Removes the owner's containers on these hosts that are past their time, and writes a change for

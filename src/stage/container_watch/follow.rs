@@ -1,11 +1,13 @@
-//! List, then watch: one thread for each host listens, others ask, and one tells.
+//! List, then watch: one thread for each host listens, a few ask, and one tells.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::askers::Askers;
 use super::host::{Followed, Question, Reached};
 use super::page::Page;
 use super::{Options, checkpoint, listed, without_own_labels};
@@ -13,54 +15,59 @@ use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::logic::watch::Watch;
 use crate::pipe::{Output, Report};
-use crate::record::{Endpoint, Event, Happening, Owner, Sample, Sight, What};
+use crate::record::{Endpoint, Event, Happening, Host, Owner, Sample, Sight, What};
+use crate::stage::hosts::Lookout;
 use crate::stage::listening;
 
 /// What is counted is looked through for what can be forgotten.
 const TIDY: Duration = Duration::from_secs(60);
 
 /// Tells how it stands, and what happens until nobody reads any more.
-pub(super) fn run(output: Output, report: &Report, options: Options, page: Page) -> Result<()> {
+pub(super) fn run(
+    output: Output,
+    report: &Report,
+    options: Options,
+    (hosts, lookout): (Vec<Host>, Option<Lookout>),
+    page: Page,
+) -> Result<()> {
     let (to, news) = mpsc::channel();
-    for at in 0..options.hosts.len() {
-        let (endpoint, owner, to) = (options.endpoint(at), options.owner.clone(), to.clone());
-        std::thread::spawn(move || listen(at, &endpoint, owner.as_ref(), &to));
+    if let Some(lookout) = lookout {
+        lookout.follow(report, to.clone(), News::List);
     }
     let leaves = to.clone();
     std::thread::spawn(move || {
         crate::pipe::reader_leaves();
         let _ = leaves.send(News::ReaderLeft);
     });
-    let hosts = options.hosts.iter().map(|host| Watch::new(host.as_ref(), options.loops));
-    let hosts = hosts.map(Followed::new).collect();
-    let sample_at = options.stats.map(|_| Instant::now());
-    let options = Arc::new(options);
-    let (tidy_at, count) = (Instant::now() + TIDY, Some(0));
     let mut teller = Teller {
         output,
         report,
-        options,
-        hosts,
+        sample_at: options.stats.map(|_| Instant::now()),
+        options: Arc::new(options),
+        hosts: Vec::new(),
         page,
+        askers: Askers::default(),
         to,
-        sample_at,
-        tidy_at,
-        count,
+        tidy_at: Instant::now() + TIDY,
+        count: Some(0),
         unwritten: None,
     };
+    teller.take_up(hosts);
     // Whether it can be written is known now, and not only when somebody misses it.
     teller.page.put(&[])?;
     teller.page.touch();
     teller.tell(&news)
 }
 
-/// What a thread has to say; a host is told by its place in the list.
+/// What a thread has to say; a host is told by its number.
 enum News {
     /// The engine answers, and from here on nothing is missed.
     Up(usize, Arc<Engine>),
     Happened(usize, Box<Happening>),
     /// The engine does not answer any more.
     Down(usize, Error),
+    /// The list of hosts is this now.
+    List(Vec<Host>),
     /// What was asked over this connection is answered.
     Answered(usize, u64, Result<Answer>),
     /// Nobody reads what is told.
@@ -73,29 +80,38 @@ enum Answer {
     Used(Vec<Sample>),
 }
 
-/// Listens to one engine, for ever. Behind a gap it goes on from the last event that came.
-fn listen(at: usize, endpoint: &Endpoint, owner: Option<&Owner>, to: &Sender<News>) {
+/// Listens to one engine until its host has left. Behind a gap it goes on from the last event that came.
+fn listen(
+    at: usize,
+    endpoint: &Endpoint,
+    owner: Option<&Owner>,
+    left: &AtomicBool,
+    to: &Sender<News>,
+) {
+    let send = |news| !left.load(Ordering::Relaxed) && to.send(news).is_ok();
     let mut last: Option<Timestamp> = None;
     let hear = |engine: &Arc<Engine>, since| {
         // By its own clock, which may be another one than this machine's.
         let since = last.unwrap_or_else(|| engine.clock().unwrap_or(since));
-        if to.send(News::Up(at, engine.clone())).is_err() {
+        if !send(News::Up(at, engine.clone())) {
             return Error::new(Kind::ReaderLeft, "tell what happens");
         }
         engine.happenings(owner, since, &mut |happening| {
             last = last.max(Some(happening.at));
-            to.send(News::Happened(at, Box::new(happening))).is_ok()
+            send(News::Happened(at, Box::new(happening)))
         })
     };
-    listening::stay(endpoint, hear, |why| to.send(News::Down(at, why)).is_ok());
+    listening::stay(endpoint, hear, |why| send(News::Down(at, why)));
 }
 
 struct Teller<'a> {
     output: Output,
     report: &'a Report,
     options: Arc<Options>,
+    /// All that are in the list or were, by their numbers.
     hosts: Vec<Followed>,
     page: Page,
+    askers: Askers,
     to: Sender<News>,
     /// When it is asked next what the containers use.
     sample_at: Option<Instant>,
@@ -120,6 +136,7 @@ impl Teller<'_> {
                     News::Up(at, engine) => self.up(at, engine)?,
                     News::Happened(at, happening) => self.happened(at, *happening)?,
                     News::Down(at, why) => self.down(at, why)?,
+                    News::List(hosts) => self.take_up(hosts),
                     News::Answered(at, connection, answer) => {
                         if self.hosts[at].connection == connection {
                             self.answered(at, answer)?;
@@ -142,12 +159,49 @@ impl Teller<'_> {
         asks.chain(others.into_iter().flatten()).min().unwrap_or(self.tidy_at)
     }
 
+    /// Watches the hosts of a list that are new, and those no more that are not in it.
+    fn take_up(&mut self, list: Vec<Host>) {
+        for at in 0..self.hosts.len() {
+            let known = &mut self.hosts[at];
+            if !known.has_left() && !list.iter().any(|host| host.as_ref() == known.host.as_ref()) {
+                known.leave();
+                let error = Error::new(Kind::Unavailable, "it is not watched any more");
+                let error = error.why("it is not in the list of hosts");
+                self.report.note(&error.at(&known.host.id));
+                self.page.touch();
+            }
+        }
+        for host in list {
+            let is_it =
+                |known: &Followed| !known.has_left() && known.host.as_ref() == host.as_ref();
+            if !self.hosts.iter().any(is_it) {
+                self.begin(host);
+            }
+        }
+    }
+
+    fn begin(&mut self, host: Host) {
+        let (at, endpoint) = (self.hosts.len(), self.options.endpoint(&host));
+        if let Some(caution) = endpoint.caution() {
+            self.report.note(&caution);
+        }
+        let watch = Watch::new(host.as_ref(), self.options.loops);
+        let followed = Followed::new(host, watch);
+        let (owner, left, to) =
+            (self.options.owner.clone(), followed.left.clone(), self.to.clone());
+        std::thread::spawn(move || listen(at, &endpoint, owner.as_ref(), &left, &to));
+        self.hosts.push(followed);
+    }
+
     fn up(&mut self, at: usize, engine: Arc<Engine>) -> Result<()> {
+        if self.hosts[at].has_left() {
+            return Ok(());
+        }
         let begun = self.hosts[at].begun;
         if !self.hosts[at].up(engine) {
             return Ok(());
         }
-        let url = &self.options.hosts[at].url;
+        let url = &self.hosts[at].host.url;
         let note = Error::new(Kind::Unavailable, format_args!("{url} answers again"));
         self.report.note(&if begun { note.remedy("looking for what was missed") } else { note });
         self.told_of_host(at, Event::new(Timestamp::now(), What::HostUp))
@@ -156,8 +210,12 @@ impl Teller<'_> {
     /// # Errors
     /// When waiting cannot help: the engine was never reached, for a reason of its own.
     fn down(&mut self, at: usize, why: Error) -> Result<()> {
+        if self.hosts[at].has_left() {
+            return Ok(());
+        }
+        let is_begin = self.count.is_some();
         match self.hosts[at].down() {
-            Reached::NotYet if !listening::may_pass(&why) => return Err(why),
+            Reached::NotYet if is_begin && !listening::may_pass(&why) => return Err(why),
             Reached::Down => return Ok(()),
             Reached::NotYet | Reached::Up => self.report.note(&why),
         }
@@ -174,6 +232,9 @@ impl Teller<'_> {
 
     fn happened(&mut self, at: usize, mut happening: Happening) -> Result<()> {
         let host = &mut self.hosts[at];
+        if host.has_left() {
+            return Ok(());
+        }
         let seen = happening.sight.as_ref().map_or(&happening.subject, |sight| &sight.subject);
         if !host.watch.knows(&happening.docker_id) && !self.options.watches(seen) {
             return Ok(());
@@ -212,7 +273,7 @@ impl Teller<'_> {
             Err(why) => {
                 host.sampling = false;
                 // Whether it is away is told by its stream of events.
-                self.report.note(&why.at(&self.options.hosts[at].id));
+                self.report.note(&why.at(&host.host.id));
                 host.unanswered();
                 Vec::new()
             }
@@ -227,7 +288,7 @@ impl Teller<'_> {
         events.into_iter().try_for_each(|event| self.output.write(&event.into()))
     }
 
-    /// Asks the engines whatever is to be asked now, each question on a thread of its own.
+    /// Asks the engines whatever is to be asked now.
     fn ask(&mut self, now: Instant) {
         let sample = self.sample_at.is_some_and(|at| at <= now);
         for at in 0..self.hosts.len() {
@@ -240,15 +301,15 @@ impl Teller<'_> {
                 host.sampling = !ids.is_empty();
                 if host.sampling {
                     let engine = engine.clone();
-                    self.spawn(at, connection, move || engine.samples(&ids).map(Answer::Used));
+                    self.put(at, connection, move || engine.samples(&ids).map(Answer::Used));
                 }
             }
             let options = self.options.clone();
             match question {
                 Some(Question::All) => {
-                    self.spawn(at, connection, move || listed(&engine, &options).map(Answer::All))
+                    self.put(at, connection, move || listed(&engine, &options).map(Answer::All))
                 }
-                Some(Question::These(ids)) => self.spawn(at, connection, move || {
+                Some(Question::These(ids)) => self.put(at, connection, move || {
                     let sights = engine.sights_of(&ids)?;
                     Ok(Answer::These(ids.into_iter().zip(sights).collect()))
                 }),
@@ -264,14 +325,16 @@ impl Teller<'_> {
         }
     }
 
-    fn spawn(
-        &self,
+    fn put(
+        &mut self,
         at: usize,
         connection: u64,
         ask: impl FnOnce() -> Result<Answer> + Send + 'static,
     ) {
         let to = self.to.clone();
-        std::thread::spawn(move || to.send(News::Answered(at, connection, ask())));
+        self.askers.put(move || {
+            let _ = to.send(News::Answered(at, connection, ask()));
+        });
     }
 
     /// Writes the checkpoint, once it is known of every host how it stands there, or that it is away.
@@ -279,7 +342,7 @@ impl Teller<'_> {
         let settled = |host: &Followed| host.begun || host.reached == Reached::Down;
         if let Some(count) = self.count.filter(|_| self.hosts.iter().all(settled)) {
             self.count = None;
-            let partial = self.hosts.iter().any(|host| !host.begun);
+            let partial = self.hosts.iter().any(|host| !host.begun && !host.has_left());
             self.report.used();
             self.output.write(&checkpoint(count, &self.options, partial))?;
             self.output.settle()?;
@@ -292,7 +355,8 @@ impl Teller<'_> {
         if self.page.due().is_none_or(|due| due > now) {
             return;
         }
-        let hosts: Vec<_> = self.hosts.iter().map(|host| (&host.watch, host.is_up())).collect();
+        let there = self.hosts.iter().filter(|host| !host.has_left());
+        let hosts: Vec<_> = there.map(|host| (&host.watch, host.is_up())).collect();
         match self.page.put(&hosts) {
             Ok(()) => self.unwritten = None,
             Err(why) => {

@@ -6,13 +6,14 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::adapter::docker::Engine;
 use crate::logic::watch::Watch;
-use crate::record::{Event, Happening, Sight};
+use crate::record::{Event, Happening, Host, Sight};
 
 /// An event takes less to arrive, mostly.
 const ON_ITS_WAY: Duration = Duration::from_millis(300);
@@ -29,6 +30,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// One host.
 pub(super) struct Followed {
+    pub(super) host: Host,
+    /// It is not in the list any more.
+    pub(super) left: Arc<AtomicBool>,
     pub(super) watch: Watch,
     pub(super) engine: Option<Arc<Engine>>,
     /// Which connection it is; answers that were asked for over another one are of no use.
@@ -71,8 +75,10 @@ pub(super) enum Question {
 }
 
 impl Followed {
-    pub(super) fn new(watch: Watch) -> Followed {
+    pub(super) fn new(host: Host, watch: Watch) -> Followed {
         Followed {
+            host,
+            left: Arc::default(),
             watch,
             engine: None,
             connection: 0,
@@ -85,6 +91,16 @@ impl Followed {
             next: None,
             sampling: false,
         }
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// It is not in the list any more: nothing is asked there, and nobody listens.
+    pub(super) fn leave(&mut self) {
+        self.left.store(true, Ordering::Relaxed);
+        self.down();
     }
 
     pub(super) fn is_up(&self) -> bool {

@@ -1,6 +1,7 @@
 //! `container-watch`: what happens to the containers of engines, how it stands with them, and what they
 //! use.
 
+mod askers;
 mod follow;
 mod host;
 mod page;
@@ -15,15 +16,18 @@ use crate::adapter::docker::{Engine, PREFIX};
 use crate::error::Result;
 use crate::logic::watch::{Loops, Watch};
 use crate::pipe::{Output, Report};
-use crate::record::{Checkpoint, Endpoint, Host, Of, Owner, Record, Sample, Sight, Subject};
-use crate::stage::docker_cccf::{self, Label, each_at_once, no_host_twice};
+use crate::record::{
+    Checkpoint, Endpoint, Host, HostsAt, Of, Owner, Record, Sample, Sight, Subject,
+};
+use crate::stage::docker_cccf::{self, Label, each_at_once};
+use crate::stage::hosts::Lookout;
 use page::Page;
 
 /// What is watched, and what is told of it.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Whose engines are asked.
-    pub hosts: Vec<Host>,
+    pub hosts: HostsAt,
     /// Whether those at `tcp://` may be spoken to without TLS.
     pub insecure: bool,
     /// Only this owner's containers.
@@ -46,16 +50,14 @@ const BETWEEN_SAMPLES: Duration = Duration::from_secs(1);
 /// Tells how it stands, with a checkpoint behind it, and goes on with what happens if that is asked for.
 ///
 /// # Errors
-/// When a host stands twice among the hosts, or the file for metrics cannot be written. In one shot,
+/// When the hosts cannot be read or are no list, or the file for metrics cannot be written. In one shot,
 /// when an engine cannot be asked; then there is no checkpoint. While following, that is an event.
 pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
-    no_host_twice(&options.hosts)?;
-    let endpoints = (0..options.hosts.len()).map(|at| options.endpoint(at));
-    endpoints.filter_map(|of| of.caution()).for_each(|caution| report.note(&caution));
+    let (hosts, lookout) = Lookout::open(&options.hosts)?;
     let page = Page::at(options.metrics.as_deref())?;
     match options.follow {
-        true => follow::run(output, report, options, page),
-        false => once(output, report, options, page),
+        true => follow::run(output, report, options, (hosts, lookout), page),
+        false => once(output, report, options, hosts, page),
     }
 }
 
@@ -78,16 +80,24 @@ pub fn landing(output: Output, report: &Report, options: Options) -> Result<()> 
 }
 
 /// Tells how it stands with every host, all asked at the same time.
-fn once(mut output: Output, report: &Report, options: Options, mut page: Page) -> Result<()> {
+fn once(
+    mut output: Output,
+    report: &Report,
+    options: Options,
+    hosts: Vec<Host>,
+    mut page: Page,
+) -> Result<()> {
     report.used();
     let options = Arc::new(options);
     let ask = {
         let options = options.clone();
-        move |at: usize| asked(at, &options)
+        move |endpoint: Endpoint| asked(&endpoint, &options)
     };
+    let endpoints: Vec<Endpoint> = hosts.iter().map(|host| options.endpoint(host)).collect();
+    endpoints.iter().filter_map(Endpoint::caution).for_each(|caution| report.note(&caution));
     let (mut count, mut failed) = (0, None);
     let mut watches = Vec::new();
-    for (host, asked) in options.hosts.iter().zip(each_at_once(0..options.hosts.len(), ask)) {
+    for (host, asked) in hosts.iter().zip(each_at_once(endpoints, ask)) {
         let mut watch = Watch::new(host.as_ref(), options.loops);
         match asked {
             Ok((sights, samples)) => {
@@ -124,8 +134,8 @@ type Samples = (Vec<Sample>, Vec<Sample>);
 
 /// How it stands with one host's containers, and, where that is asked for, two samples of those that
 /// run.
-fn asked(at: usize, options: &Options) -> Result<(Vec<Sight>, Samples)> {
-    let engine = Engine::connect(&options.endpoint(at))?;
+fn asked(endpoint: &Endpoint, options: &Options) -> Result<(Vec<Sight>, Samples)> {
+    let engine = Engine::connect(endpoint)?;
     let sights = listed(&engine, options)?;
     if options.stats.is_none() {
         return Ok((sights, Samples::default()));
@@ -155,9 +165,9 @@ fn checkpoint(count: u64, options: &Options, partial: bool) -> Record {
 }
 
 impl Options {
-    /// How the engine of a host is reached, which is told by its place in the list.
-    fn endpoint(&self, at: usize) -> Endpoint {
-        Endpoint::from(&self.hosts[at]).insecure(self.insecure)
+    /// How the engine of a host is reached.
+    fn endpoint(&self, host: &Host) -> Endpoint {
+        Endpoint::from(host).insecure(self.insecure)
     }
 
     /// Whether a container with all these labels is watched.

@@ -1,4 +1,5 @@
-//! List, then watch: one thread for each host listens, and one tells.
+//! List, then watch: one thread for each host listens, and one tells. When the list of hosts is
+//! another one, everything is listed anew.
 //!
 //! An event says "look again" and nothing else. What a stream of records says, taken together, is
 //! at every moment what a listing would say: what leaves the listing is told as `absent`, also when
@@ -6,37 +7,53 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use super::{Listing, Options, checkpoint, each_at_once, left_out, on};
+use super::{Listing, Options, checkpoint, each_at_once, left_out, not_asked, on};
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Container, ContainerId, Endpoint, Host, Object, Owner, Record, State};
+use crate::record::{Container, ContainerId, Endpoint, Host, Object, Record, State};
+use crate::stage::hosts::{Lookout, is_down};
 use crate::stage::listening;
 
 /// The wait before a listing that failed is made again, if nothing else comes between.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Lists, and tells what changes until nobody reads any more.
-pub(super) fn run(output: Output, report: &Report, options: Arc<Options>) -> Result<()> {
+pub(super) fn run(
+    output: Output,
+    report: &Report,
+    options: Arc<Options>,
+    (hosts, lookout): (Vec<Host>, Option<Lookout>),
+) -> Result<()> {
     let (to, news) = mpsc::channel();
-    for at in 0..options.hosts.len() {
-        let swarm = options.swarm;
-        let (endpoint, owner, to) = (options.endpoint(at), options.owner.clone(), to.clone());
-        std::thread::spawn(move || listen(at, &endpoint, swarm, owner.as_ref(), &to));
+    if let Some(lookout) = lookout {
+        lookout.follow(report, to.clone(), News::List);
     }
+    let leaves = to.clone();
     std::thread::spawn(move || {
         crate::pipe::reader_leaves();
-        let _ = to.send(News::ReaderLeft);
+        let _ = leaves.send(News::ReaderLeft);
     });
-    let hosts = options.hosts.iter().map(|_| Reached::NotYet).collect();
-    let teller = Teller { output, report, options, hosts, told: HashMap::new(), list_at: None };
+    let mut teller = Teller {
+        output,
+        report,
+        options,
+        to,
+        hosts: Vec::new(),
+        told: HashMap::new(),
+        list_at: None,
+        has_listed: false,
+    };
+    hosts.iter().filter(|host| is_down(host)).for_each(|host| report.note(&not_asked(host)));
+    teller.take_up(hosts);
     teller.tell(&news)
 }
 
-/// What a listening thread has to say; a host is told by its place in the list.
+/// What a thread has to say; a host is told by its number.
 enum News {
     /// The engine answers, and from here on nothing is missed.
     Up(usize, Arc<Engine>),
@@ -44,23 +61,46 @@ enum News {
     Changed(usize, String),
     /// The engine does not answer any more.
     Down(usize, Error),
+    /// The list of hosts is this now.
+    List(Vec<Host>),
     /// Nobody reads what is told.
     ReaderLeft,
 }
 
-/// Listens to one engine, for ever.
-fn listen(at: usize, endpoint: &Endpoint, swarm: bool, owner: Option<&Owner>, to: &Sender<News>) {
+/// Listens to one engine until its host has left the list.
+fn listen(at: usize, endpoint: &Endpoint, options: &Options, left: &AtomicBool, to: &Sender<News>) {
+    let owner = options.owner.as_ref();
+    let send = |news| !left.load(Ordering::Relaxed) && to.send(news).is_ok();
     let hear = |engine: &Arc<Engine>, since| {
-        if to.send(News::Up(at, engine.clone())).is_err() {
+        if !send(News::Up(at, engine.clone())) {
             return Error::new(Kind::ReaderLeft, "tell what changes");
         }
-        let mut changed = |id| to.send(News::Changed(at, id)).is_ok();
-        match swarm {
+        let mut changed = |id| send(News::Changed(at, id));
+        match options.swarm {
             true => engine.watch_services(owner, &mut changed),
             false => engine.watch(owner, since, &mut changed),
         }
     };
-    listening::stay(endpoint, hear, |why| to.send(News::Down(at, why)).is_ok());
+    listening::stay(endpoint, hear, |why| send(News::Down(at, why)));
+}
+
+/// A host that is listened to, or was.
+struct Heard {
+    host: Host,
+    reached: Reached,
+    /// It is not in the list any more, or is down by it.
+    left: Arc<AtomicBool>,
+}
+
+impl Heard {
+    fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Whether that is the same engine.
+    fn is(&self, host: &Host) -> bool {
+        !self.has_left() && self.host.as_ref() == host.as_ref()
+    }
 }
 
 /// How it stands with one host.
@@ -77,11 +117,14 @@ struct Teller<'a> {
     output: Output,
     report: &'a Report,
     options: Arc<Options>,
-    hosts: Vec<Reached>,
-    /// What was told last of each container, by its host's place and its engine's own id.
+    to: Sender<News>,
+    /// By their numbers.
+    hosts: Vec<Heard>,
+    /// What was told last of each container, by its host's number and its engine's own id.
     told: HashMap<(usize, String), Container>,
     /// When everything is to be listed next.
     list_at: Option<Instant>,
+    has_listed: bool,
 }
 
 impl Teller<'_> {
@@ -98,6 +141,7 @@ impl Teller<'_> {
                     News::Up(at, engine) => self.up(at, engine),
                     News::Down(at, why) => self.down(at, why)?,
                     News::Changed(at, id) => changed.push((at, id)),
+                    News::List(hosts) => self.take_up(hosts),
                 }
             }
             if self.list_at.is_some_and(|at| at <= Instant::now()) {
@@ -108,20 +152,59 @@ impl Teller<'_> {
         }
     }
 
+    /// Listens to the hosts of a list that are new, and to those that are not in it, or down by it, no
+    /// more. Then everything is listed anew.
+    fn take_up(&mut self, list: Vec<Host>) {
+        let (down, list): (Vec<Host>, Vec<Host>) = list.into_iter().partition(is_down);
+        let mut changed = false;
+        for heard in self.hosts.iter().filter(|heard| !heard.has_left()) {
+            if !list.iter().any(|host| heard.is(host)) {
+                heard.left.store(true, Ordering::Relaxed);
+                changed = true;
+                let down = down.iter().any(|down| down.id == heard.host.id);
+                self.report.note(&if down { not_asked(&heard.host) } else { gone(&heard.host) });
+            }
+        }
+        for host in list {
+            if self.hosts.iter().any(|heard| heard.is(&host)) {
+                continue;
+            }
+            self.begin(host);
+            changed = true;
+        }
+        if changed {
+            self.list_at = Some(Instant::now());
+        }
+    }
+
+    fn begin(&mut self, host: Host) {
+        let (at, endpoint) = (self.hosts.len(), self.options.endpoint(&host));
+        if let Some(caution) = endpoint.caution() {
+            self.report.note(&caution);
+        }
+        let left = Arc::new(AtomicBool::new(false));
+        let (options, to, until) = (self.options.clone(), self.to.clone(), left.clone());
+        std::thread::spawn(move || listen(at, &endpoint, &options, &until, &to));
+        self.hosts.push(Heard { host, reached: Reached::NotYet, left });
+    }
+
     fn up(&mut self, at: usize, engine: Arc<Engine>) {
-        if let Reached::Down = self.hosts[at] {
+        if let Reached::Down = self.hosts[at].reached {
             let what = format!("{} answers again", engine.url());
             self.report.note(&Error::new(Kind::Unavailable, what).remedy("listing anew"));
         }
-        self.hosts[at] = Reached::Up(engine);
+        self.hosts[at].reached = Reached::Up(engine);
         self.list_at = Some(Instant::now());
     }
 
     /// # Errors
-    /// When waiting cannot help: the engine was never reached, for a reason of its own.
+    /// When waiting cannot help: an engine was never reached, for a reason of its own.
     fn down(&mut self, at: usize, why: Error) -> Result<()> {
-        match std::mem::replace(&mut self.hosts[at], Reached::Down) {
-            Reached::NotYet if !listening::may_pass(&why) => return Err(why),
+        if self.hosts[at].has_left() {
+            return Ok(());
+        }
+        match std::mem::replace(&mut self.hosts[at].reached, Reached::Down) {
+            Reached::NotYet if !self.has_listed && !listening::may_pass(&why) => return Err(why),
             Reached::NotYet | Reached::Up(_) => self.report.note(&why),
             Reached::Down => (),
         }
@@ -131,18 +214,23 @@ impl Teller<'_> {
     /// Tells everything anew, and that it was everything, once every host answers.
     fn list(&mut self) -> Result<()> {
         self.list_at = None;
-        let mut engines = Vec::new();
-        for host in &self.hosts {
-            let Reached::Up(engine) = host else {
+        let (mut asked, mut engines) = (Vec::new(), Vec::new());
+        for (at, heard) in self.hosts.iter().enumerate().filter(|(_, heard)| !heard.has_left()) {
+            let Reached::Up(engine) = &heard.reached else {
                 return Ok(());
             };
+            asked.push((at, &heard.host));
             engines.push(engine.clone());
+        }
+        if engines.is_empty() {
+            // That is not known to be nothing.
+            return Ok(());
         }
         let options = self.options.clone();
         let listings =
             each_at_once(engines, move |engine: Arc<Engine>| Listing::of(&engine, &options));
         let mut listed = Vec::new();
-        for ((at, host), listing) in self.options.hosts.iter().enumerate().zip(listings) {
+        for ((at, host), listing) in asked.into_iter().zip(listings) {
             match listing {
                 Ok(listing) => listed.extend(
                     listing
@@ -175,6 +263,7 @@ impl Teller<'_> {
         }
         self.output.write(&Record::Checkpoint(checkpoint(count, &self.options)))?;
         self.list_at = self.options.resync.map(|every| Instant::now() + every);
+        self.has_listed = true;
         self.output.settle()
     }
 
@@ -186,8 +275,10 @@ impl Teller<'_> {
             ids.entry(at).or_default().push(id);
         }
         let reached = ids.into_iter().filter_map(|(at, ids)| match &self.hosts[at] {
-            Reached::Up(engine) => Some((at, ids, engine.clone())),
-            Reached::NotYet | Reached::Down => None,
+            Heard { reached: Reached::Up(engine), left, .. } if !left.load(Ordering::Relaxed) => {
+                Some((at, ids, engine.clone()))
+            }
+            _ => None,
         });
         let swarm = self.options.swarm;
         let look = move |(at, ids, engine): (usize, Vec<String>, Arc<Engine>)| {
@@ -215,7 +306,7 @@ impl Teller<'_> {
     }
 
     fn tell_changed(&mut self, at: usize, id: String, found: Option<Found>) -> Result<()> {
-        let host: &Host = &self.options.hosts[at];
+        let host: &Host = &self.hosts[at].host;
         let container =
             found.and_then(|found| self.options.take(found)).map(|found| on(host, found));
         let key = (at, id);
@@ -256,6 +347,11 @@ impl Teller<'_> {
             false => absent(gone),
         }
     }
+}
+
+fn gone(host: &Host) -> Error {
+    let error = Error::new(Kind::Unavailable, "it is not asked any more");
+    error.why("it is not in the list of hosts").at(&host.id)
 }
 
 fn absent(gone: &Container) -> Container {

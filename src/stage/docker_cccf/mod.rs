@@ -4,14 +4,14 @@ mod follow;
 mod label;
 mod landing;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Checkpoint, Container, Endpoint, Host, Of, Owner, Record, State};
+use crate::record::{Checkpoint, Container, Endpoint, Host, HostsAt, Of, Owner, Record, State};
+use crate::stage::hosts::{Lookout, is_down};
 
 pub use label::Label;
 
@@ -19,7 +19,7 @@ pub use label::Label;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Whose engines are asked.
-    pub hosts: Vec<Host>,
+    pub hosts: HostsAt,
     /// Whether those at `tcp://` may be spoken to without TLS.
     pub insecure: bool,
     /// Whether the engines are managers of swarms, whose services stand for containers.
@@ -41,46 +41,50 @@ pub struct Options {
 
 /// Lists the containers and a checkpoint, and goes on with what changes if that is asked for.
 ///
+/// A host whose record says that it is down is not asked: its containers are as good as gone.
+///
 /// # Errors
-/// When a host stands twice among the hosts. When an engine cannot be asked; then there is no
-/// checkpoint. While following, that is told, and tried again until it answers.
+/// When the hosts cannot be read or are no list, or all of them are down. When an engine cannot be
+/// asked; then there is no checkpoint. While following, that is told, and tried again until it
+/// answers.
 pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
-    no_host_twice(&options.hosts)?;
-    (0..options.hosts.len())
-        .filter_map(|at| options.endpoint(at).caution())
-        .for_each(|caution| report.note(&caution));
+    let (hosts, lookout) = Lookout::open(&options.hosts)?;
     let options = Arc::new(options);
     if options.follow {
-        follow::run(output, report, options)
-    } else {
-        list(output, report, options)
+        return follow::run(output, report, options, (hosts, lookout));
     }
+    let (down, hosts): (Vec<Host>, Vec<Host>) = hosts.into_iter().partition(is_down);
+    down.iter().for_each(|host| report.note(&not_asked(host)));
+    if hosts.is_empty() {
+        return Err(Error::new(Kind::Unavailable, "list containers").why("every host is down"));
+    }
+    list(output, report, options, hosts)
 }
 
-/// # Errors
-/// When a host stands twice among the hosts.
-pub(super) fn no_host_twice(hosts: &[Host]) -> Result<()> {
-    let mut ids = HashSet::new();
-    match hosts.iter().find(|host| !ids.insert(&host.id)) {
-        Some(twice) => {
-            let what = format!("host \"{}\" stands twice", twice.id);
-            Err(Error::new(Kind::BadInput, what))
-        }
-        None => Ok(()),
-    }
+fn not_asked(down: &Host) -> Error {
+    let error =
+        Error::new(Kind::Unavailable, "it is not asked").why("its record says that it is down");
+    error.remedy("its containers count as gone").at(&down.id)
 }
 
 /// Lists every host once, all at the same time. What could be read of the others is written when one
 /// fails.
-fn list(mut output: Output, report: &Report, options: Arc<Options>) -> Result<()> {
+fn list(
+    mut output: Output,
+    report: &Report,
+    options: Arc<Options>,
+    hosts: Vec<Host>,
+) -> Result<()> {
     report.used();
     let mut count = 0;
     let mut failed = None;
     let ask = {
         let options = options.clone();
-        move |at: usize| Listing::of(&Engine::connect(&options.endpoint(at))?, &options)
+        move |endpoint: Endpoint| Listing::of(&Engine::connect(&endpoint)?, &options)
     };
-    for (host, listed) in options.hosts.iter().zip(each_at_once(0..options.hosts.len(), ask)) {
+    let endpoints: Vec<Endpoint> = hosts.iter().map(|host| options.endpoint(host)).collect();
+    endpoints.iter().filter_map(Endpoint::caution).for_each(|caution| report.note(&caution));
+    for (host, listed) in hosts.iter().zip(each_at_once(endpoints, ask)) {
         match listed {
             Ok(listing) => {
                 let found = listing.told(report).into_iter().map(|found| on(host, found));
@@ -181,9 +185,9 @@ fn checkpoint(count: u64, options: &Options) -> Checkpoint {
 }
 
 impl Options {
-    /// How the engine of a host is reached, which is told by its place in the list.
-    fn endpoint(&self, at: usize) -> Endpoint {
-        Endpoint::from(&self.hosts[at]).insecure(self.insecure)
+    /// How the engine of a host is reached.
+    fn endpoint(&self, host: &Host) -> Endpoint {
+        Endpoint::from(host).insecure(self.insecure)
     }
 
     /// The container as it is listed; nothing for one that is not.
@@ -246,7 +250,7 @@ mod tests {
         let options = |owner: Option<&str>, all| Options {
             labels: Vec::new(),
             swarm: false,
-            hosts: vec![Host::local()],
+            hosts: HostsAt::local(),
             insecure: false,
             owner: owner.map(|o| o.parse().unwrap()),
             all,

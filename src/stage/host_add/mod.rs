@@ -1,18 +1,17 @@
-//! host-add: an engine that answers becomes a host in a file.
+//! host-add: an engine that answers becomes a host in a list.
 
 mod lacks;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::cccf_host;
 use super::host_probe::Prober;
-use crate::adapter::hosts_file::HostsFile;
+use super::hosts;
 use crate::error::{Error, Kind, Result};
 use crate::logic::probe::answering;
 use crate::pipe::{Output, Report};
-use crate::record::{Host, NotA, Record};
+use crate::record::{Host, HostsAt, NotA, Record};
 
 /// A label of a host, as the command line says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +33,8 @@ impl FromStr for Labelled {
 pub struct Options {
     /// Where the engine listens.
     pub url: String,
-    /// The file.
-    pub file: PathBuf,
+    /// The list.
+    pub hosts: HostsAt,
     /// What the host is to be called.
     pub id: Option<String>,
     /// Its labels.
@@ -52,7 +51,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When the engine does not answer, or is none that could be used: nothing is entered then. When
-/// the file cannot be read as a list of hosts, has that host already, or cannot be written.
+/// the list cannot be read as one of hosts, has that host already, or cannot be written.
 pub fn run(mut output: Output, report: &Report, options: Options) -> Result<()> {
     report.used();
     let host = wanted(&options)?;
@@ -61,10 +60,8 @@ pub fn run(mut output: Output, report: &Report, options: Options) -> Result<()> 
     }
     let (sight, survey) = options.prober.ask(&host, &mut None).map_err(|why| why.at(&host.id))?;
     lacks::refusal(&survey.ability).map_or(Ok(()), Err).map_err(|why| why.at(&host.id))?;
-    let file = HostsFile::lock(&options.file)?;
-    let (hosts, at) = entered(known(&file)?, host, options.replace, file.path())?;
-    file.write(&hosts)?;
-    let host = &hosts[at];
+    let made = |known| entered(known, host.clone(), options.replace);
+    let host = &hosts::enter(&options.hosts, &host.id, made)?;
     for lack in lacks::of(&survey.ability, host.url.starts_with("unix:")) {
         report.note(&lack.at(&host.id));
     }
@@ -107,18 +104,9 @@ fn name_of(url: &str) -> &str {
     }
 }
 
-fn known(file: &HostsFile) -> Result<Vec<Host>> {
-    if file.exists() { cccf_host::hosts(Some(file.path())) } else { Ok(Vec::new()) }
-}
-
 /// The list with the host in it, and where. One that is changed keeps what is not said anew.
-fn entered(
-    mut hosts: Vec<Host>,
-    host: Host,
-    replace: bool,
-    file: &Path,
-) -> Result<(Vec<Host>, usize)> {
-    let refused = |what: String| Error::new(Kind::Refused, what).at(file.display());
+fn entered(mut hosts: Vec<Host>, host: Host, replace: bool) -> Result<(Vec<Host>, usize)> {
+    let refused = |what: String| Error::new(Kind::Refused, what);
     if let Some(other) = hosts.iter().find(|other| other.url == host.url && other.id != host.id) {
         return Err(refused(format!("{} is there as host \"{}\"", host.url, other.id)));
     }
@@ -157,7 +145,6 @@ mod tests {
 
     #[test]
     fn a_host_that_is_there_is_changed_only_if_that_is_asked_for() {
-        let file = Path::new("hosts.json");
         let old: Host = serde_json::from_str(
             r#"{"kind":"host","id":"a","url":"unix:///a","labels":{"zone":"eu"},
                 "capacity":{"gpus":2},"note":1}"#,
@@ -165,9 +152,9 @@ mod tests {
         .unwrap();
         let labels = [("disk".to_owned(), "ssd".to_owned())].into();
         let new = Host { labels, ..Host::new("a", "ssh://a") };
-        let refused = entered(vec![old.clone()], new.clone(), false, file).unwrap_err();
+        let refused = entered(vec![old.clone()], new.clone(), false).unwrap_err();
         assert_eq!(refused.kind(), Kind::Refused);
-        let (hosts, at) = entered(vec![Host::new("b", "unix:///b"), old], new, true, file).unwrap();
+        let (hosts, at) = entered(vec![Host::new("b", "unix:///b"), old], new, true).unwrap();
         let found = serde_json::to_string(&hosts[at]).unwrap();
         let wanted = r#"{"kind":"host","id":"a","url":"ssh://a","labels":{"disk":"ssd","zone":"eu"},"capacity":{"gpus":2},"note":1}"#;
         assert_eq!((found.as_str(), hosts.len(), at), (wanted, 2, 1));
@@ -176,7 +163,7 @@ mod tests {
     #[test]
     fn one_engine_is_one_host() {
         let hosts = vec![Host::new("a", "unix:///a")];
-        let twice = entered(hosts, Host::new("b", "unix:///a"), true, Path::new("f")).unwrap_err();
+        let twice = entered(hosts, Host::new("b", "unix:///a"), true).unwrap_err();
         assert!(twice.to_string().contains("as host \"a\""), "{twice}");
     }
 }

@@ -1,6 +1,6 @@
 //! Many hosts at a time, each on a thread of its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Scope;
 
@@ -18,6 +18,8 @@ pub(super) struct Crew<'a> {
     /// One of them is done.
     freed: Condvar,
     output: Mutex<Output>,
+    /// What was found, by the names of hosts, if somebody wants it at the end.
+    seen: Option<Mutex<HashMap<String, Host>>>,
 }
 
 #[derive(Default)]
@@ -39,6 +41,7 @@ impl<'a> Crew<'a> {
             state: Mutex::default(),
             freed: Condvar::new(),
             output: Mutex::new(output),
+            seen: options.write.is_some().then(Mutex::default),
         }
     }
 
@@ -58,8 +61,11 @@ impl<'a> Crew<'a> {
         }
         drop(state);
         scope.spawn(move || {
-            let record = Record::Host(self.prober.look(&host, &host, &mut None, self.report));
-            let written = self.write(&record).and_then(|()| self.flush());
+            let found = self.prober.look(&host, &host, &mut None, self.report);
+            if let Some(seen) = &self.seen {
+                lock(seen).insert(found.id.clone(), found.clone());
+            }
+            let written = self.write(&Record::Host(found)).and_then(|()| self.flush());
             let mut state = lock(&self.state);
             state.busy -= 1;
             if let Err(why) = written {
@@ -81,6 +87,12 @@ impl<'a> Crew<'a> {
             state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.stop.clone().map_or(Ok(()), Err)
+    }
+
+    /// What was found of all that were asked, by their names.
+    pub(super) fn seen(&mut self) -> HashMap<String, Host> {
+        let seen = self.seen.take().map(Mutex::into_inner);
+        seen.map(|seen| seen.unwrap_or_else(PoisonError::into_inner)).unwrap_or_default()
     }
 
     /// Writes a record.

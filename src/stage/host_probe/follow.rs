@@ -1,26 +1,28 @@
 //! Hosts are asked again and again, and what changes is written.
 //!
-//! Each host has a thread of its own, so that one that hangs keeps none waiting. It tells what it
-//! finds to one that writes.
+//! Each host is watched by a thread, which tells what it finds to one that writes. When the list of
+//! hosts is another one, those that are new are watched as well, and all of it is written anew.
 
-use std::num::NonZeroUsize;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Instant;
 
-use super::{Options, Prober, lock};
+use super::sheet::Sheet;
+use super::watch::{Turns, Watcher};
+use super::{Follow, Options};
 use crate::error::{Error, Kind, Result};
 use crate::logic::probe::is_news;
 use crate::pipe::{Output, Report};
 use crate::record::{Checkpoint, Host, HostState, Of, Record};
-
-/// How many times as long as the others a host that is down may be left alone.
-const LONGEST: u32 = 8;
+use crate::stage::hosts::Lookout;
 
 /// Something has come to be known.
-enum News {
-    /// A host, told by its place in the list, is so now.
+pub(super) enum News {
+    /// A host, told by its number, is so now.
     Seen(usize, Box<Host>),
+    /// The list is this now.
+    List(Vec<Host>),
     /// Nobody reads what is written.
     ReaderLeft,
 }
@@ -29,87 +31,72 @@ enum News {
 pub(super) fn run(
     output: Output,
     report: &Report,
-    hosts: Vec<Host>,
+    (hosts, lookout): (Vec<Host>, Option<Lookout>),
     options: &Options,
-    every: Duration,
+    follow: &Follow,
 ) -> Result<()> {
     let (to, news) = mpsc::channel();
-    let turns = Arc::new(Turns::new(options.most));
-    let count = hosts.len();
-    for (at, host) in hosts.into_iter().enumerate() {
-        if let Some(caution) = options.prober.endpoint(&host).caution() {
-            report.note(&caution);
-        }
-        let (prober, report, turns) = (options.prober.clone(), report.clone(), turns.clone());
-        let to = to.clone();
-        std::thread::spawn(move || watch(at, &host, &prober, &report, &turns, every, &to));
+    if let Some(lookout) = lookout {
+        lookout.follow(report, to.clone(), News::List);
     }
+    let leaves = to.clone();
     std::thread::spawn(move || {
         crate::pipe::reader_leaves();
-        let _ = to.send(News::ReaderLeft);
+        let _ = leaves.send(News::ReaderLeft);
     });
-    Teller { output, report, last: vec![None; count], every, written: 0, round_ends: None }
-        .tell(&news)
+    let watcher = Watcher {
+        prober: options.prober.clone(),
+        report: report.clone(),
+        turns: Arc::new(Turns::new(options.most)),
+        every: follow.every,
+        grace: follow.grace,
+        to,
+    };
+    let mut teller = Teller {
+        output,
+        report,
+        sheet: options.sheet()?,
+        watcher,
+        all: Vec::new(),
+        list: Vec::new(),
+        listing: Listing::First,
+        written: 0,
+        round_ends: None,
+    };
+    teller.take_up(hosts);
+    teller.tell(&news)
 }
 
-/// Asks one host for ever, one that is down less and less often.
-fn watch(
-    at: usize,
-    host: &Host,
-    prober: &Prober,
-    report: &Report,
-    turns: &Turns,
-    every: Duration,
-    to: &Sender<News>,
-) {
-    let (mut engine, mut pause, mut known) = (None, every, host.clone());
-    loop {
-        turns.begin();
-        let seen = prober.look(host, &known, &mut engine, report);
-        turns.end();
-        let is_up = seen.reason.is_none();
-        if is_up {
-            known = seen.clone();
-        }
-        if to.send(News::Seen(at, Box::new(seen))).is_err() {
-            return;
-        }
-        std::thread::sleep(pause);
-        pause = if is_up { every } else { (pause * 2).min(every * LONGEST) };
-    }
+/// A host that is watched, or was.
+struct Watched {
+    /// As the list has it.
+    host: Host,
+    /// As it was found last.
+    seen: Option<Host>,
+    left: Arc<AtomicBool>,
 }
 
-/// How many may ask at the same time.
-struct Turns {
-    left: Mutex<usize>,
-    ended: Condvar,
-}
-
-impl Turns {
-    fn new(most: NonZeroUsize) -> Turns {
-        Turns { left: Mutex::new(most.get()), ended: Condvar::new() }
-    }
-
-    fn begin(&self) {
-        let mut left = lock(&self.left);
-        while *left == 0 {
-            left = self.ended.wait(left).unwrap_or_else(PoisonError::into_inner);
-        }
-        *left -= 1;
-    }
-
-    fn end(&self) {
-        *lock(&self.left) += 1;
-        self.ended.notify_one();
-    }
+/// What becomes of a host that is found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    /// It is written, and a checkpoint once all are.
+    First,
+    /// It waits for the others of a list that is new.
+    Again,
+    /// It is written if it is news.
+    Done,
 }
 
 struct Teller<'a> {
     output: Output,
     report: &'a Report,
-    /// What was written last of each host.
-    last: Vec<Option<Host>>,
-    every: Duration,
+    sheet: Option<Sheet>,
+    watcher: Watcher,
+    /// Every host that ever was in the list, by its number.
+    all: Vec<Watched>,
+    /// The numbers of those that are, in its order.
+    list: Vec<usize>,
+    listing: Listing,
     /// Records since the last checkpoint.
     written: u64,
     /// When the next checkpoint is due; not before every host has been written once.
@@ -119,30 +106,85 @@ struct Teller<'a> {
 impl Teller<'_> {
     fn tell(mut self, news: &Receiver<News>) -> Result<()> {
         loop {
-            let next = match self.round_ends {
+            let due = self.sheet.as_ref().and_then(Sheet::due);
+            let next = match self.round_ends.into_iter().chain(due).min() {
                 None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => news.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
             match next {
-                Ok(News::Seen(at, host)) => self.seen(at, *host)?,
-                Ok(News::ReaderLeft) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => self.close_round(true)?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                first => {
+                    for news in first.ok().into_iter().chain(news.try_iter()) {
+                        match news {
+                            News::Seen(at, host) => self.seen(at, *host)?,
+                            News::List(hosts) => self.take_up(hosts),
+                            News::ReaderLeft => return Ok(()),
+                        }
+                    }
+                }
+            }
+            if self.round_ends.is_some_and(|at| at <= Instant::now()) {
+                self.close_round(true)?;
             }
             self.output.flush()?;
+            if let Some(sheet) = &mut self.sheet {
+                let seen = self.list.iter().filter_map(|at| self.all[*at].seen.as_ref());
+                sheet.publish(seen, self.report)?;
+            }
+        }
+    }
+
+    /// Has those watched that are new, or described otherwise than before, and lets go of the others.
+    fn take_up(&mut self, hosts: Vec<Host>) {
+        let before = std::mem::take(&mut self.list);
+        for host in hosts {
+            let known = before.iter().find(|at| self.all[**at].host == host).copied();
+            self.list.push(known.unwrap_or_else(|| {
+                let left = self.watcher.begin(self.all.len(), host.clone());
+                self.all.push(Watched { host, seen: None, left });
+                self.all.len() - 1
+            }));
+        }
+        for at in before.iter().filter(|at| !self.list.contains(at)) {
+            self.all[*at].left.store(true, Ordering::Relaxed);
+        }
+        if !before.is_empty() {
+            (self.listing, self.round_ends) = (Listing::Again, None);
         }
     }
 
     fn seen(&mut self, at: usize, host: Host) -> Result<()> {
-        if !is_news(self.last[at].as_ref(), &host) {
+        let watched = &self.all[at];
+        let has_left = watched.left.load(Ordering::Relaxed);
+        if has_left || !is_news(watched.seen.as_ref(), &host) {
             return Ok(());
         }
-        self.note(self.last[at].as_ref(), &host);
-        self.output.write(&Record::Host(host.clone()))?;
-        self.written += 1;
-        let is_first = self.last[at].replace(host).is_none();
-        if is_first && self.last.iter().all(Option::is_some) {
+        self.note(watched.seen.as_ref(), &host);
+        if self.listing != Listing::Again {
+            self.output.write(&Record::Host(host.clone()))?;
+            self.written += 1;
+        }
+        self.all[at].seen = Some(host);
+        self.close_listing()
+    }
+
+    /// Once all of the list are known, that is told, and from then on they are in the file.
+    fn close_listing(&mut self) -> Result<()> {
+        if self.listing != Listing::Done {
+            if self.list.iter().any(|at| self.all[*at].seen.is_none()) {
+                return Ok(());
+            }
+            if self.listing == Listing::Again {
+                let seen = self.list.iter().filter_map(|at| self.all[*at].seen.clone());
+                seen.into_iter().try_for_each(|host| self.output.write(&Record::Host(host)))?;
+                self.written = self.list.len() as u64;
+            }
+            self.listing = Listing::Done;
             self.close_round(false)?;
             self.output.settle()?;
+        }
+        if let Some(sheet) = &mut self.sheet {
+            sheet.touch();
         }
         Ok(())
     }
@@ -165,11 +207,11 @@ impl Teller<'_> {
         }
     }
 
-    /// The first listing is of every host; what is behind it is only what has changed.
+    /// A listing is of every host; what is behind it is only what has changed.
     fn close_round(&mut self, partial: bool) -> Result<()> {
         let count = std::mem::take(&mut self.written);
         let checkpoint = Checkpoint { partial, follow: true, ..Checkpoint::new(Of::Host, count) };
-        self.round_ends = Some(Instant::now() + self.every);
+        self.round_ends = Some(Instant::now() + self.watcher.every);
         self.output.write(&Record::Checkpoint(checkpoint))
     }
 }

@@ -3,32 +3,51 @@
 mod crew;
 mod follow;
 mod prober;
+mod sheet;
+mod watch;
 
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use prober::Prober;
 
-use super::cccf_host;
-use crate::error::{Error, Kind, Result};
+use super::hosts::Lookout;
+use crate::error::Result;
 use crate::pipe::{Found, Output, Reader, Report, Stdio};
-use crate::record::{Checkpoint, Host, Of, Record};
+use crate::record::{Checkpoint, Host, HostsAt, Of, Record};
 use crew::Crew;
+use sheet::Sheet;
 
 /// Which hosts are asked, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The file that they are in; nothing for the records of standard input.
-    pub hosts: Option<PathBuf>,
+    /// Where they are kept; nothing for the records of standard input.
+    pub hosts: Option<HostsAt>,
     /// How engines are asked.
     pub prober: Prober,
     /// How many at a time.
     pub most: NonZeroUsize,
-    /// How often they are asked again; only once when absent.
-    pub follow: Option<Duration>,
+    /// How they are asked again and again; only once when absent.
+    pub follow: Option<Follow>,
+    /// A file that all of them are written to as well.
+    pub write: Option<PathBuf>,
+}
+
+/// How hosts are asked again and again.
+#[derive(Clone, Debug)]
+pub struct Follow {
+    /// How often.
+    pub every: Duration,
+    /// How long one that has answered may say nothing before it is told that it is down.
+    pub grace: Duration,
+}
+
+impl Options {
+    fn sheet(&self) -> Result<Option<Sheet>> {
+        self.write.as_deref().map(|path| Sheet::at(path, self.hosts.as_ref())).transpose()
+    }
 }
 
 /// Asks the hosts, and writes each out as soon as its engine has answered or has not.
@@ -37,36 +56,22 @@ pub struct Options {
 /// When a stream fails, or a list of hosts that is to be taken as a whole is none. A host that does
 /// not answer is no error.
 pub fn run(report: &Report, table: bool, options: Options) -> Result<()> {
-    match (&options.hosts, options.follow) {
-        (None, None) => stream(Stdio::open(report, table)?, &options),
-        (file, follow) => {
-            let hosts = set(file.as_deref().unwrap_or(Path::new("-")))?;
-            report.used();
-            let output = Output::stdout(table)?;
-            match follow {
-                None => once(output, report, hosts, &options),
-                Some(every) => follow::run(output, report, hosts, &options, every),
-            }
-        }
+    if options.hosts.is_none() && options.follow.is_none() && options.write.is_none() {
+        return stream(Stdio::open(report, table)?, &options);
+    }
+    let stdin = HostsAt::File("-".into());
+    let (hosts, lookout) = Lookout::open(options.hosts.as_ref().unwrap_or(&stdin))?;
+    report.used();
+    let output = Output::stdout(table)?;
+    match &options.follow {
+        None => once(output, report, hosts, &options),
+        Some(follow) => follow::run(output, report, (hosts, lookout), &options, follow),
     }
 }
 
 /// A lock that a panic cannot take along: what it guards is whole between statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// All hosts of a file, of which none may stand twice.
-fn set(path: &Path) -> Result<Vec<Host>> {
-    let hosts = cccf_host::hosts(Some(path))?;
-    let mut ids = HashSet::new();
-    match hosts.iter().find(|host| !ids.insert(&host.id)) {
-        Some(twice) => {
-            Err(Error::new(Kind::BadInput, format_args!("host \"{}\" stands twice", twice.id)))
-        }
-        None if hosts.is_empty() => Err(Error::new(Kind::BadInput, "there is no host")),
-        None => Ok(hosts),
-    }
 }
 
 /// Serves standard input to its end. What is no host passes at once, but a checkpoint only when all
@@ -106,12 +111,17 @@ fn next(reader: &mut Reader, crew: &Crew, report: &Report) -> Result<Option<Reco
 
 /// Asks all of a list, and says that these were all.
 fn once(output: Output, report: &Report, hosts: Vec<Host>, options: &Options) -> Result<()> {
-    let crew = Crew::new(output, report, options);
-    let count = hosts.len() as u64;
+    let mut sheet = options.sheet()?;
+    let order: Vec<String> = hosts.iter().map(|host| host.id.clone()).collect();
+    let mut crew = Crew::new(output, report, options);
     std::thread::scope(|scope| {
         hosts.into_iter().try_for_each(|host| crew.ask(scope, host))?;
         crew.idle()
     })?;
-    crew.write(&Record::Checkpoint(Checkpoint::new(Of::Host, count)))?;
+    if let Some(sheet) = &mut sheet {
+        let seen = crew.seen();
+        sheet.put(order.iter().filter_map(|id| seen.get(id)))?;
+    }
+    crew.write(&Record::Checkpoint(Checkpoint::new(Of::Host, order.len() as u64)))?;
     crew.finish()
 }

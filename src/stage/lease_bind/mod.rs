@@ -14,7 +14,7 @@ mod store;
 pub use ask::ask;
 pub use names::{Naming, Protect};
 pub use reserve::Reserve;
-pub use store::{Address, Kept};
+pub use store::Kept;
 
 use std::time::Duration;
 

@@ -1,9 +1,6 @@
 //! Where bindings are kept.
 
-use std::convert::Infallible;
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 
@@ -11,7 +8,7 @@ use jiff::Timestamp;
 use crate::adapter::etcd::Etcd;
 use crate::adapter::ledger::Ledger;
 use crate::error::Result;
-use crate::record::{Binding, Bound, ContainerId, Duid, Entry, Owner, Question};
+use crate::record::{Binding, Bound, ContainerId, Duid, Entry, EtcdUrl, Owner, Question};
 
 /// Where bindings are kept, as the command line says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,26 +16,7 @@ pub enum Kept {
     /// In a ledger, an SQLite file.
     Ledger(PathBuf),
     /// In an etcd, which several machines share.
-    Etcd(Address),
-}
-
-/// The address of an etcd, which is looked at when it is opened. There may be a password in it, so it
-/// is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Address(String);
-
-impl FromStr for Address {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Address, Infallible> {
-        Ok(Address(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("etcd")
-    }
+    Etcd(EtcdUrl),
 }
 
 /// What keeps bindings: writes them down, and answers for them.
@@ -60,12 +38,12 @@ macro_rules! with {
 }
 
 #[cfg(feature = "etcd")]
-fn open_etcd(address: &Address) -> Result<Store> {
-    Etcd::open(&address.0.parse()?).map(|etcd| Store::Etcd(Box::new(etcd)))
+fn open_etcd(address: &EtcdUrl) -> Result<Store> {
+    Etcd::open(&address.as_str().parse()?).map(|etcd| Store::Etcd(Box::new(etcd)))
 }
 
 #[cfg(not(feature = "etcd"))]
-fn open_etcd(_: &Address) -> Result<Store> {
+fn open_etcd(_: &EtcdUrl) -> Result<Store> {
     use crate::error::{Error, Kind};
     let error = Error::new(Kind::Usage, "bindings in etcd").why("this build is without them");
     Err(error.remedy("build leasepipe with its feature etcd, or use --ledger"))
