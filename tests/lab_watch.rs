@@ -4,9 +4,9 @@ mod lab;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lab::{Docker, Hosts, IMAGE, Running, bin, eventually, run, skipped};
+use lab::{Docker, Hosts, IMAGE, Lab, Podman, Running, bin, eventually, run, skipped};
 use serde_json::{Value, json};
 
 /// What happened to whom.
@@ -138,4 +138,101 @@ fn what_happens_while_an_engine_is_away_is_told_when_it_is_back() {
     }
     let listed = run(Command::new(bin!("container-watch")).args(["--host", &socket]), "");
     assert_eq!((listed.status, listed.records().len()), (Some(0), 3), "{}", listed.stderr);
+}
+
+/// Two hosts, one reached by TLS and one by ssh. Their cables are pulled: no packet says so.
+#[test]
+fn hosts_that_are_cut_off_are_noticed_and_what_was_missed_is_told() {
+    let test = "hosts_that_are_cut_off_are_noticed_and_what_was_missed_is_told";
+    let Some(hosts) = Hosts::or_skip(test, 2, &["tls", "ssh"]) else { return };
+    let list = hosts.base().join("hosts.json");
+    let tls = json!({"kind": "host", "id": "tls", "url": hosts.url(1), "tls": hosts.tls()});
+    let ssh = format!("ssh://root@{}", hosts.address(2));
+    let ssh = json!({"kind": "host", "id": "ssh", "url": ssh});
+    std::fs::write(&list, format!("{tls}\n{ssh}\n")).unwrap();
+    let path = format!("{}:{}", hosts.ssh().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(bin!("container-watch"));
+    command.env("PATH", path).args(["--follow", "--loop", "none", "--hosts"]).arg(&list);
+    let mut watch = Running::start(&mut command);
+    watch.until("the checkpoint", |record| record["kind"] == "checkpoint");
+    let start = |host: usize, name: &str| {
+        let run = ["run", "-d", "--network=none", "--name", name, IMAGE, "sleep", "600"];
+        hosts.docker(host, &run);
+    };
+    for (host, id) in [(1, "tls"), (2, "ssh")] {
+        start(host, "seen");
+        let event = watch.until("its start", is("start", "seen"));
+        assert_eq!((&event["host"]["id"], event.get("gap")), (&json!(id), None));
+    }
+
+    let begun = Instant::now();
+    [1, 2].into_iter().for_each(|host| hosts.cut(host));
+    let mut down: Vec<String> = (0..2)
+        .map(|_| {
+            let fits = |event: &Value| event["what"] == "host-down";
+            let left = CUT_OFF.saturating_sub(begun.elapsed());
+            let event = within(&mut watch, left, fits).expect("what is cut off is told in time");
+            event["host"]["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    down.sort();
+    assert_eq!(down, ["ssh", "tls"]);
+    for host in [1, 2] {
+        start(host, "unseen");
+        hosts.docker(host, &["rm", "-f", "seen"]);
+        hosts.heal(host);
+    }
+    let mut missed: Vec<String> = Vec::new();
+    while missed.len() < 4 {
+        let event = within(&mut watch, Duration::from_secs(40), |event| event["what"] != "host-up");
+        let event = event.expect("what was missed");
+        let what = event["what"].as_str().unwrap();
+        if ["start", "destroy"].contains(&what) {
+            let text = |pointer: &str| event.pointer(pointer).unwrap().as_str().unwrap();
+            missed.push(format!("{} {what} {}", text("/host/id"), text("/container/id")));
+        }
+    }
+    missed.sort();
+    let wanted = ["ssh destroy seen", "ssh start unseen", "tls destroy seen", "tls start unseen"];
+    assert_eq!(missed, wanted);
+    assert!(watch.is_silent(Duration::from_millis(700)), "nothing is told twice");
+}
+
+/// How long it may take, as the manual says, and a moment for the machine.
+const CUT_OFF: Duration = Duration::from_secs(20 + 5);
+
+/// The first of the events to come that fits.
+fn within(watch: &mut Running, time: Duration, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+    let end = Instant::now() + time;
+    loop {
+        let line = watch.line(end.saturating_duration_since(Instant::now()))?;
+        let event = serde_json::from_str(&line).unwrap();
+        if fits(&event) {
+            return Some(event);
+        }
+    }
+}
+
+#[test]
+fn podman_is_watched_through_its_own_socket() {
+    let test = "podman_is_watched_through_its_own_socket";
+    let Some(lab) = Lab::or_skip(test) else { return };
+    let Some(docker) = Docker::or_skip(test) else { return };
+    let Some(podman) = Podman::or_skip(test, &lab, &docker) else { return };
+    podman.run("before");
+    let url = podman.url();
+    let mut watch =
+        Running::start(Command::new(bin!("container-watch")).args(["--follow", "--host", &url]));
+    watch.until("what is there", is("is", "before"));
+    watch.until("the checkpoint", |record| record["kind"] == "checkpoint");
+    podman.run("web");
+    watch.until("its start", is("start", "web"));
+    podman.podman(&["kill", "--signal", "KILL", "web"]);
+    let end = watch.until("its end", is("die", "web"));
+    assert_eq!((&end["exit_code"], &end["signal"]), (&json!(137), &json!("SIGKILL")), "{end}");
+    podman.podman(&["rm", "--force", "--time", "0", "web"]);
+    watch.until("that it goes", is("destroy", "web"));
+    let used = run(Command::new(bin!("container-watch")).args(["--stats", "--host", &url]), "");
+    let of = |what: &str| used.records().iter().filter(|event| event["what"] == what).count();
+    assert_eq!((used.status, of("is"), of("stats")), (Some(0), 1, 1), "{}", used.stderr);
 }
