@@ -79,6 +79,14 @@ fn an_image_comes_from_a_registry_that_asks_for_a_login() {
     assert_eq!(done.status, Some(0), "{}", done.stderr);
     let asked = fs::read_to_string(&notes).unwrap();
     assert_eq!(asked, format!("get\n{}", registry.address()));
+
+    // What was pinned is what is wanted by its tag, and another tag is another one.
+    let tagged = document(&docker, "a", &image);
+    assert_eq!(needed(&docker, &registry, &tagged), "keep");
+    let again = fetch(&docker, &registry, &tagged).records().remove(0);
+    assert_eq!((&again["status"], &again["steps"]), (&json!("done"), &Value::Null), "{again}");
+    let other = document(&docker, "a", &registry.image("app:2"));
+    assert_eq!(needed(&docker, &registry, &other), "replace");
     docker.clear();
     registry.forget();
     helper(&registry, "echo 'the keychain is locked'; exit 1");
@@ -104,6 +112,16 @@ fn an_image_comes_from_a_registry_that_asks_for_a_login() {
     let done = fetch(&docker, &registry, &wanted);
     assert_eq!(done.status, Some(0), "{}", done.stderr);
     docker.clear();
+}
+
+/// What cccf-diff makes of a document and what there is.
+fn needed(docker: &Docker, registry: &Registry, wanted: &Value) -> String {
+    let list = run(Command::new(bin!("docker-cccf")).args(["--owner", docker.owner()]), "");
+    let current = registry.dir().join("current.json");
+    fs::write(&current, list.stdout.join("\n")).unwrap();
+    let mut diff = Command::new(bin!("cccf-diff"));
+    let done = run(diff.arg("--current").arg(&current), wanted.to_string());
+    done.records()[0]["action"].as_str().unwrap().to_owned()
 }
 
 fn fetch(docker: &Docker, registry: &Registry, wanted: &Value) -> Done {

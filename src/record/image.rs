@@ -56,6 +56,14 @@ impl Image {
         format!("{name}{tag}@{digest}").parse()
     }
 
+    /// Whether the other one is this one with a digest put behind it; this one has none then.
+    pub fn is_pinned_in(&self, other: &Image) -> bool {
+        let (name, tag, digest) = split(&other.0);
+        let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+        let bare = Image(format!("{name}{tag}").into());
+        digest.is_some() && self.digest().is_none() && self.canonical() == bare.canonical()
+    }
+
     /// The reference with what Docker fills in: `docker.io/library/` and `:latest`. A reference
     /// with a digest needs no tag, and its tag is left out.
     pub fn canonical(&self) -> Image {
@@ -196,6 +204,19 @@ mod tests {
         let again = pinned("a").unwrap().with_digest(&digest.replace('0', "1")).unwrap();
         assert_eq!(again.as_str(), format!("a@{}", digest.replace('0', "1")));
         assert!("a".parse::<Image>().unwrap().with_digest("0").is_err());
+    }
+
+    #[test]
+    fn a_tag_is_known_behind_its_digest() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let is_pinned = |tagged: &str, pinned: &str| {
+            let pinned = pinned.replace('@', &format!("@{digest}"));
+            tagged.parse::<Image>().unwrap().is_pinned_in(&pinned.parse().unwrap())
+        };
+        assert!(is_pinned("h:5/a:1", "h:5/a:1@"));
+        assert!(is_pinned("a", "docker.io/library/a:latest@") && is_pinned("a:latest", "a@"));
+        assert!(!is_pinned("a:2", "a:1@") && !is_pinned("b:1", "a:1@"));
+        assert!(!is_pinned("a:1", "a:1") && !is_pinned(&format!("a:1@{digest}"), "a:1@"));
     }
 
     #[test]

@@ -55,9 +55,23 @@ impl Ignored {
 /// two ask for the same container.
 ///
 /// Sets (`env`, `ports`, `expose`, `volumes`, capabilities …) have no order, `latest` is the tag of
-/// an image without one, a command line equals its words, a mode that names a network that network. Where a container runs, what became of
-/// it and whose lease it is for are not compared.
+/// an image without one, a command line equals its words, a mode that names a network that network.
+/// A tag that is wanted is there under whichever digest it had when the container was made. Where a
+/// container runs, what became of it and whose lease it is for are not compared.
 pub fn compare(wanted: &Container, current: &Container, ignored: &Ignored) -> Vec<Why> {
+    let is_pinned = wanted.image.is_pinned_in(&current.image);
+    let mut whys = differences(wanted, current, ignored);
+    whys.retain(|why| !(is_pinned && why.field == "image"));
+    whys
+}
+
+/// Whether two documents say the same, be it in other words. Each may stand for the other then,
+/// whichever of them is wanted and whichever is there.
+pub fn agree(one: &Container, other: &Container, ignored: &Ignored) -> bool {
+    differences(one, other, ignored).is_empty()
+}
+
+fn differences(wanted: &Container, current: &Container, ignored: &Ignored) -> Vec<Why> {
     let (wanted, current) = (fields(wanted), fields(current));
     let names: BTreeSet<&String> = wanted.keys().chain(current.keys()).collect();
     let differs = |name: &&String| wanted.get(*name) != current.get(*name);
@@ -279,6 +293,31 @@ mod tests {
             &Ignored::default(),
         );
         assert_eq!((&whys[0].from, &whys[0].to), (&None, &Some(Value::from(2))));
+    }
+
+    #[test]
+    fn a_tag_that_is_wanted_is_there_under_any_digest() {
+        let image = |tag: &str, digit: &str| {
+            let digest = digit.repeat(64);
+            let digest = digest.is_empty().then(String::new).unwrap_or(format!("@sha256:{digest}"));
+            container(&format!(r#"{{"id":"a","image":"b{tag}{digest}"}}"#))
+        };
+        let none = Ignored::default();
+        let differ =
+            |wanted: &Container, current: &Container| compare(wanted, current, &none).len();
+        assert_eq!(differ(&image(":1", ""), &image(":1", "0")), 0);
+        assert_eq!(differ(&image("", ""), &image(":latest", "0")), 0);
+        assert_eq!(differ(&image(":2", ""), &image(":1", "0")), 1);
+        // Who asks for a digest gets that one, under whichever tag.
+        assert_eq!(differ(&image(":1", "0"), &image(":1", "")), 1);
+        assert_eq!(differ(&image(":1", "0"), &image(":1", "1")), 1);
+        assert_eq!(differ(&image(":2", "0"), &image(":1", "0")), 0);
+        assert!(!agree(&image(":1", ""), &image(":1", "0"), &none));
+        assert!(agree(&image(":1", "0"), &image("", "0"), &none));
+        let mut pinned = image(":1", "0");
+        pinned.user = Some("x".to_owned());
+        let whys = compare(&image(":1", ""), &pinned, &none);
+        assert_eq!(whys.iter().map(|why| &why.field).collect::<Vec<_>>(), ["user"]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use sides::Listing;
 
 pub use policy::{FEW, MaxRemove, Policy};
 
-use super::diff::{Ignored, Looker, compare, stopped, why};
+use super::diff::{Ignored, Looker, agree, compare, stopped, why};
 use crate::error::{Error, Kind};
 use crate::record::{
     Action, Change, Container, ContainerId, LeaseRef, Object, Owner, Split, State,
@@ -152,7 +152,8 @@ impl Reconciler {
     }
 
     /// Puts a member in its place, when there is something to compare it with: one that says the
-    /// same in other words gets the same print.
+    /// same as before in other words keeps its print, and what is wanted gets that of what is there
+    /// if it is that.
     fn take_in(&mut self, which: Which, seen: Seen) -> Taken {
         let id = seen.id;
         let before = match which {
@@ -161,13 +162,21 @@ impl Reconciler {
         };
         let told = before.told();
         let before = before.known();
-        if let Some(both) = self.sides.get_mut(id)
-            && let (Some(member), other) = both.seen_from(which)
-        {
-            let known = [before.as_ref(), other].into_iter().flatten();
-            let mut same = known.filter(|known| says_the_same(known, member, &self.policy.ignored));
-            if let Some(known) = same.next() {
-                member.print = known.print;
+        let ignored = &self.policy.ignored;
+        if let Some(both) = self.sides.get_mut(id) {
+            if let (Some(member), Some(before)) = (both.seen_from(which).0, &before)
+                && says_the_same(before, member, ignored)
+            {
+                member.print = before.print;
+            }
+            let goal = both.wanted.as_ref().map(|wanted| wanted.print);
+            both.match_words(ignored);
+            let print = both.wanted.as_ref().map(|wanted| wanted.print);
+            if let Some(asked) = self.asked.get_mut(id)
+                && asked.goal.is_some()
+                && asked.goal == goal
+            {
+                asked.goal = print;
             }
         }
         Taken { told, before }
@@ -296,15 +305,9 @@ impl Reconciler {
         out(Out::Refused(error));
     }
 
-    /// What is wanted and says the same as what is there, in other words, gets the same print.
+    /// What is wanted and is what is there, in other words, gets the same print.
     fn match_words(&mut self) {
-        for both in self.sides.iter_mut() {
-            if let (Some(wanted), Some(there)) = (&mut both.wanted, &both.current)
-                && says_the_same(there, wanted, &self.policy.ignored)
-            {
-                wanted.print = there.print;
-            }
-        }
+        self.sides.iter_mut().for_each(|both| both.match_words(&self.policy.ignored));
     }
 
     /// One change for each container that is wanted or has to go, those in flight too, so that
@@ -655,7 +658,7 @@ impl Before {
 
 /// Whether two members say the same, be it in other words.
 fn says_the_same(a: &Member, b: &Member, ignored: &Ignored) -> bool {
-    a.print == b.print || compare(&a.container(), &b.container(), ignored).is_empty()
+    a.print == b.print || agree(&a.container(), &b.container(), ignored)
 }
 
 /// What became of a member that was taken in.

@@ -7,7 +7,7 @@ use foldhash::quality::RandomState;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use super::super::diff::Print;
+use super::super::diff::{Ignored, Print, compare};
 use super::eye::{Said, Seen};
 use crate::record::{Container, ContainerId, Owner, State};
 
@@ -82,6 +82,17 @@ impl Both {
         match which {
             Which::Wanted => (&mut self.wanted, self.current.as_ref()),
             Which::Current => (&mut self.current, self.wanted.as_ref()),
+        }
+    }
+
+    /// Gives what is wanted the print of what is there, if it is that in other words. What is there
+    /// keeps its own: a tag that is wanted is there under any digest, and those are not the same.
+    pub(super) fn match_words(&mut self, ignored: &Ignored) {
+        if let (Some(wanted), Some(there)) = (&mut self.wanted, &self.current)
+            && wanted.print != there.print
+            && compare(&wanted.container(), &there.container(), ignored).is_empty()
+        {
+            wanted.print = there.print;
         }
     }
 

@@ -361,3 +361,40 @@ fn fleet(seed: u64) -> Vec<Container> {
     };
     crate::logic::fleet::Fleet::seeded(seed).take(30).map(ours).collect()
 }
+
+#[test]
+fn a_tag_is_there_under_whichever_digest_it_was_pinned_to() {
+    let image = |text: &str, more: &str| {
+        let text = format!(r#"{{"id":"a","image":"{text}","owner":"edge"{more}}}"#);
+        serde_json::from_str::<Container>(&text).unwrap()
+    };
+    let (one, other) = (format!("b:1@sha256:{:064}", 1), format!("b:1@sha256:{:064}", 2));
+    let there = |text: &str| image(text, r#","state":"running""#);
+    let (mut loop_, out) = listed(&[image("b:1", "")], &[there(&one)]);
+    assert_eq!(out, ["keep a", "complete 1"]);
+    // Another stage has pinned it to another one, which is what is wanted just as well.
+    assert!(loop_.see(there(&other), seconds(1)).is_empty());
+    assert!(loop_.want(image("b:1", ""), seconds(2)).is_empty());
+    // Who asks for a digest gets that one, also where the tag was there under both.
+    assert_eq!(told(&loop_.want(image(&one, ""), seconds(3))), ["replace a"]);
+    assert!(loop_.see(there(&one), seconds(4)).is_empty());
+    assert_eq!(told(&loop_.want(image("b:2", ""), seconds(5))), ["replace a"]);
+}
+
+#[test]
+fn what_is_pinned_on_its_way_has_arrived_and_counts_as_asked_for() {
+    let image = |text: &str, state: &str| {
+        let text = format!(r#"{{"id":"a","image":"{text}","owner":"edge"{state}}}"#);
+        serde_json::from_str::<Container>(&text).unwrap()
+    };
+    let pinned = format!("b:1@sha256:{:064}", 1);
+    let wanted = || image("b:1", "");
+    let (mut loop_, out) = listed(&[wanted()], &[]);
+    assert_eq!(out, ["add a", "complete 1"]);
+    assert!(loop_.see(image(&pinned, r#","state":"running""#), seconds(1)).is_empty());
+    // One that keeps ending is asked for later each time, however often it is wanted meanwhile.
+    assert_eq!(told(&loop_.see(image(&pinned, r#","state":"exited""#), seconds(2))), ["add a"]);
+    assert!(loop_.see(image(&pinned, r#","state":"running""#), seconds(2)).is_empty());
+    assert!(loop_.want(wanted(), seconds(2)).is_empty());
+    assert!(loop_.see(image(&pinned, r#","state":"exited""#), seconds(2)).is_empty());
+}
