@@ -1,16 +1,23 @@
 //! What lands on this machine and is to be plugged in.
 //!
 //! A task of a service that the suite made has the service's document in its labels, under a name that
-//! the swarm chose. It is told as that document under its own name.
+//! the swarm chose. It is told as that document under its own name, with the networks that its node
+//! has put it into beside those of the document: they have interfaces in it that are not to be had
+//! twice.
 
 use serde_json::from_str;
 
 use crate::adapter::docker::{DECLARED, Found, OWNER};
-use crate::record::{Container, Key};
+use crate::record::{Container, DockerNetwork, Key, Network};
 
 /// The labels that the swarm gives to the containers of its tasks.
 const SERVICE: &str = "com.docker.swarm.service.name";
 const TASK: &str = "com.docker.swarm.task.name";
+
+/// A node's own bridge, and its way out for those that are in networks of the swarm, which the engine
+/// does not tell of.
+const BRIDGE: &str = "bridge";
+const WAY_OUT: &str = "docker_gwbridge";
 
 /// The container as the service that it is a task of was declared; any other as it is.
 pub(super) fn as_declared(found: Found) -> Found {
@@ -40,12 +47,34 @@ fn document(found: &Found) -> Option<Container> {
             Key::derive("task", &[document.identity().to_string().as_bytes(), other.as_bytes()])
         }
     };
-    Some(Container { owner: label(OWNER)?.parse().ok(), key: Some(key), scale: None, ..document })
+    let networks = with_the_node_s(document.networks.clone(), &found.joined);
+    let owner = label(OWNER)?.parse().ok();
+    Some(Container { owner, key: Some(key), scale: None, networks, ..document })
+}
+
+/// The networks of a document, and those that the node has put the task into beside them.
+fn with_the_node_s(mut networks: Vec<Network>, joined: &[String]) -> Vec<Network> {
+    if joined.iter().any(|name| matches!(name.as_str(), "host" | "none")) {
+        return networks;
+    }
+    let is_in_swarm = !joined.is_empty() && !joined.iter().any(|name| name == BRIDGE);
+    let way_out = is_in_swarm.then_some(WAY_OUT);
+    for name in joined.iter().map(String::as_str).chain(way_out) {
+        let is_known = networks.iter().any(|network| match network {
+            Network::Docker(network) => network.network.as_str() == name,
+            Network::Link(_) => false,
+        });
+        if let (false, Ok(name)) = (is_known, name.parse()) {
+            networks.push(Network::Docker(DockerNetwork::named(name)));
+        }
+    }
+    networks
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn landed(name: &str, labels: &[(&str, &str)]) -> Container {
         let text = format!(r#"{{"id":"{name}","image":"b:1","env":["A=1"],"state":"running"}}"#);
@@ -73,6 +102,22 @@ mod tests {
         assert_ne!(first.key, of("web.2.abc").key);
         let document: Container = from_str(declared).unwrap();
         assert_eq!(first.key, Some(document.identity()));
+    }
+
+    #[test]
+    fn networks_of_the_node_stand_beside_those_of_the_document() {
+        let names = |document: &str, joined: &[&str]| {
+            let document: Container = from_str(document).unwrap();
+            let joined: Vec<String> = joined.iter().map(ToString::to_string).collect();
+            let networks = with_the_node_s(document.networks, &joined);
+            serde_json::to_value(networks).unwrap()
+        };
+        let plugged = r#"{"id":"web","image":"b","networks":["back",{"bridge":"br1"}]}"#;
+        let overlay = names(plugged, &["back", "ingress"]);
+        assert_eq!(overlay, json!(["back", {"bridge": "br1"}, "ingress", "docker_gwbridge"]));
+        let bare = r#"{"id":"web","image":"b","networks":[{"bridge":"br1"}]}"#;
+        assert_eq!(names(bare, &["bridge"]), json!([{"bridge": "br1"}, "bridge"]));
+        assert_eq!(names(bare, &["host"]), json!([{"bridge": "br1"}]));
     }
 
     #[test]
