@@ -1,132 +1,28 @@
-//! Containers as services of a real swarm of three engines, one of which is cut off.
+//! Containers as services of a real swarm of three engines: made, changed, plugged in and moved, while
+//! nodes and managers are lost. It is one story, because much of it is waiting.
 
 mod lab;
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use lab::{Done, Hosts, IMAGE, PATIENCE, Running, bin, eventually, run};
+use lab::swarm::ELECTION;
+use lab::{Done, IMAGE, PATIENCE, Proxy, Registry, Running, Swarm, bin, eventually, keep, run};
 use serde_json::{Value, json};
 
 /// How long a swarm takes at most to give up a node and to run its tasks elsewhere.
 const MOVED: Duration = Duration::from_secs(40);
 
-/// A swarm of three hosts, the first of them its manager.
-struct Swarm {
-    hosts: Hosts,
-}
-
-impl Swarm {
-    fn or_skip(test: &str) -> Option<Swarm> {
-        let hosts = Hosts::or_skip(test, 3, &[])?;
-        hosts.swarm(1);
-        hosts.docker(1, &["network", "create", "-d", "overlay", "--attachable", "back"]);
-        for what in ["secret", "config"] {
-            let file = hosts.base().join(what);
-            std::fs::write(&file, format!("the {what}\n")).unwrap();
-            hosts.docker(1, &[what, "create", what, file.to_str().unwrap()]);
-        }
-        Some(Swarm { hosts })
-    }
-
-    /// A document of host 1's with these fields.
-    fn document(&self, id: &str, fields: Value) -> Value {
-        let mut document = json!({"id": id, "image": IMAGE, "owner": "edge"});
-        document["host"] = json!({"id": "local", "url": self.hosts.socket(1)});
-        document.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        document
-    }
-
-    fn container_run(&self, records: &[Value]) -> Done {
-        let input: String = records.iter().map(|record| format!("{record}\n")).collect();
-        run(Command::new(bin!("container-run")).args(["--engine", "swarm"]), input)
-    }
-
-    /// What became of each of these, in the order of their ids.
-    fn results(&self, records: &[Value]) -> Vec<Value> {
-        let mut results = self.container_run(records).records();
-        results.sort_by_key(|record| record["id"].to_string());
-        results
-    }
-
-    #[track_caller]
-    fn done(&self, record: Value) -> Value {
-        let done = self.container_run(&[record]);
-        let result = done.records().remove(0);
-        assert_eq!(result["status"], "done", "{}", done.stderr);
-        result
-    }
-
-    fn docker_cccf(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(bin!("docker-cccf"));
-        command.args(["--engine", "swarm", "--host", &self.hosts.socket(1)]).args(arguments);
-        command
-    }
-
-    /// What there is of this id.
-    fn read(&self, id: &str) -> Option<Value> {
-        let listed = run(&mut self.docker_cccf(&[]), "").records();
-        listed.into_iter().find(|record| record["id"] == id)
-    }
-
-    /// What there is of this id, once it runs.
-    #[track_caller]
-    fn running(&self, id: &str) -> Value {
-        eventually(&format!("{id} runs"), PATIENCE, || {
-            self.read(id).filter(|record| record["state"] == "running")
-        })
-    }
-
-    /// What cccf-diff makes of what is wanted and what there is: action and id.
-    fn diff(&self, wanted: &[Value]) -> Vec<(String, String)> {
-        let current = self.hosts.base().join("current.json");
-        let listed = run(&mut self.docker_cccf(&["--owner", "edge"]), "");
-        std::fs::write(&current, listed.stdout.join("\n")).unwrap();
-        let wanted: String = wanted.iter().map(|record| format!("{record}\n")).collect();
-        let mut diff = Command::new(bin!("cccf-diff"));
-        let done = run(diff.args(["--complete", "--current"]).arg(&current), wanted);
-        let told = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let changes = done.records();
-        let mut changes: Vec<_> = changes
-            .iter()
-            .filter(|record| record["kind"] == "change")
-            .map(|change| (told(&change["action"]), told(&change["container"]["id"])))
-            .collect();
-        changes.sort();
-        changes
-    }
-
-    /// Runs a command in the container of a service, on the node where it is.
-    fn exec(&self, record: &Value, command: &[&str]) -> String {
-        let container = record["docker"]["tasks"][0]["container"].as_str().unwrap();
-        self.hosts.docker(self.node(record), &[&["exec", container], command].concat())
-    }
-
-    /// The page of an address, as it is seen from within the container of a service.
-    fn fetch(&self, record: &Value, address: &str) -> Option<String> {
-        let container = record["docker"]["tasks"][0]["container"].as_str().unwrap();
-        let pid = self.hosts.look(self.node(record), container, "{{.State.Pid}}")?;
-        let url = format!("http://{address}/");
-        let get = "nsenter --target \"$1\" --net curl -s --max-time 2 \"$2\" || true";
-        let page = self.hosts.exec(self.node(record), &["sh", "-c", get, "sh", &pid, &url]);
-        (!page.is_empty()).then_some(page)
-    }
-
-    /// The number of the host that a service is on.
-    fn node(&self, record: &Value) -> usize {
-        let name = record["docker"]["node"].as_str().unwrap();
-        (1..=3).find(|host| self.hosts.name(*host) == name).unwrap()
-    }
-}
-
-fn keep(ids: &[&str]) -> Vec<(String, String)> {
-    ids.iter().map(|id| ("keep".to_owned(), (*id).to_owned())).collect()
-}
-
 #[test]
 fn containers_are_services_of_a_swarm() {
-    let Some(swarm) = Swarm::or_skip("containers_are_services_of_a_swarm") else { return };
+    let test = "containers_are_services_of_a_swarm";
+    let Some(mut swarm) = Swarm::or_skip(test) else { return };
+    let Some(registry) = Registry::at(test, &swarm.hosts.machine()) else { return };
+    let mut nodes = plugging(&swarm);
     let wanted = made_and_kept(&swarm);
+    let address = plugged(&mut nodes[1], "moving");
+    planned(&swarm);
     let mut follow = Running::start(&mut swarm.docker_cccf(&["--owner", "edge", "--follow"]));
     follow.until("a checkpoint", |record| record["kind"] == "checkpoint");
     swarm.hosts.cut(3);
@@ -134,17 +30,65 @@ fn containers_are_services_of_a_swarm() {
     refused(&swarm);
     let wanted = changed(&swarm, wanted);
     operated(&swarm);
+    pinned(&swarm, &registry);
+    failing(&swarm);
     moved(&swarm, &mut follow, cut);
     drop(follow);
-    manager_lost(&swarm, wanted);
+    // It has taken its address along.
+    assert_eq!(plugged(&mut nodes[0], "moving"), address);
+    swarm.hosts.exec(2, &["ping", "-6", "-c1", "-W3", &address]);
+    drop(nodes);
+    let wanted = leader_lost(&mut swarm, wanted);
+    majority_lost(&mut swarm, &wanted);
+}
+
+/// Hosts 2 and 3 have bridges that are one link, with a DHCPv6 server on host 2, and plug in what lands
+/// on them.
+fn plugging(swarm: &Swarm) -> [Running; 2] {
+    let link = "ip link add br1 address \"02:00:00:00:b1:0$1\" type bridge stp_state 0
+        ip link add vx1 type vxlan id 7 local \"$2\" remote \"$3\" dstport 4790
+        ip link set vx1 master br1 up
+        ip link set br1 up";
+    let hosts = &swarm.hosts;
+    for (host, other) in [(2, 3), (3, 2)] {
+        let (number, here, there) = (host.to_string(), hosts.address(host), hosts.address(other));
+        hosts.exec(host, &["sh", "-euc", link, "sh", &number, &here, &there]);
+    }
+    let serve = "ip address add fd00:7::1/64 dev br1 nodad
+        dnsmasq --conf-file=/dev/null --user=root --interface=br1 --except-interface=lo --port=0 \
+          --bind-interfaces --enable-ra --dhcp-authoritative --pid-file=\"$1/pid\" \
+          --dhcp-range=fd00:7::1000,fd00:7::1fff,64,1h --dhcp-leasefile=\"$1/leases\"";
+    let directory = hosts.base().join("dnsmasq");
+    std::fs::create_dir(&directory).unwrap();
+    hosts.exec(2, &["sh", "-euc", serve, "sh", directory.to_str().unwrap()]);
+    let pipe = "\"$1\" --follow --local --host \"$3\" | \"$2\" --address dhcp6 --state \"$4\"";
+    let (watch, unionize) = (bin!("container-watch"), bin!("unionize"));
+    [2, 3].map(|host| {
+        let state = hosts.base().join(format!("{host}/attachments")).display().to_string();
+        let words = ["sh", "-c", pipe, "sh", watch, unionize, &hosts.socket(host), &state];
+        Running::start(hosts.program(host, &words).process_group(0))
+    })
+}
+
+/// The address that a task of the service has got on the node of this pipe.
+fn plugged(node: &mut Running, service: &str) -> String {
+    let task = format!("{service}.1.");
+    let is_it = |record: &Value| {
+        record["id"].as_str().is_some_and(|id| id.starts_with(&task)) && record["state"] != "absent"
+    };
+    let record = node.until("a task that is plugged in", is_it);
+    let interface = &record["interfaces"][0];
+    // The overlay has eth0, and the way out of its node eth1.
+    assert_eq!((&record["status"], &interface["name"]), (&json!("done"), &json!("eth2")));
+    assert_eq!(interface["addresses"][0]["origin"], "dhcp6", "{record:#}");
+    interface["addresses"][0]["address"].as_str().unwrap().to_owned()
 }
 
 fn made_and_kept(swarm: &Swarm) -> Vec<Value> {
-    let on = |host: usize| format!("node.hostname={}", swarm.hosts.name(host));
     let wanted = vec![
         swarm.document(
             "moving",
-            json!({"networks": ["back"], "requires": {
+            json!({"networks": ["back", {"bridge": "br1"}], "requires": {
             "constraints": [format!("node.hostname!={}", swarm.hosts.name(1))]}}),
         ),
         swarm.document(
@@ -156,15 +100,16 @@ fn made_and_kept(swarm: &Swarm) -> Vec<Value> {
                 "configs": [{"source": "config", "target": "/etc/site.conf"}],
                 "tmpfs": {"/run/x": "size=1m"}, "volumes": ["data:/data"], "stop_timeout": 1,
                 "ulimits": {"nofile": 100}, "labels": {"app": "web"},
-                "requires": {"constraints": [on(2)]}
+                "requires": swarm.on(2)
             }),
         ),
     ];
     // The one that is pinned first, so that the other one finds host 3 with less on it.
-    let web = swarm.done(wanted[1].clone());
+    let web = swarm.done(&[], &wanted[1]);
     assert_eq!(web["docker"]["id"].as_str().map(str::len), Some(25));
+    assert_eq!(steps(std::slice::from_ref(&web)), ["create"]);
     swarm.running("web");
-    swarm.done(wanted[0].clone());
+    swarm.done(&[], &wanted[0]);
     assert_eq!(swarm.diff(&wanted), keep(&["moving", "web"]));
 
     let (web, moving) = (swarm.running("web"), swarm.running("moving"));
@@ -185,28 +130,97 @@ fn made_and_kept(swarm: &Swarm) -> Vec<Value> {
         assert_eq!(page, "leasepipe example");
     }
     // A second run changes nothing.
-    swarm.results(&wanted);
+    let again = swarm.results(&["--wait", "started"], &wanted);
+    assert_eq!(steps(&again), [""; 0]);
     let same = |record: &Value| record["docker"]["tasks"][0]["id"].clone();
     assert_eq!(same(&swarm.running("web")), same(&web));
     assert_eq!(swarm.diff(&wanted), keep(&["moving", "web"]));
     wanted
 }
 
+/// The steps of records, each of which took its time.
+#[track_caller]
+fn steps(records: &[Value]) -> Vec<String> {
+    let all = records.iter().filter_map(|record| record["steps"].as_array()).flatten();
+    all.map(|step| step["step"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What is only told changes nothing, and is what is done then.
+fn planned(swarm: &Swarm) {
+    let engine = swarm.url();
+    let name = format!("lpt-swarm-{}", std::process::id());
+    let proxy = Proxy::before(&name, engine.strip_prefix("unix://").unwrap());
+    let of = |fields: Value| {
+        let mut document = swarm.document("planned", fields);
+        document["host"]["url"] = json!(proxy.url());
+        document
+    };
+    let change =
+        |action: &str| json!({"kind": "change", "action": action, "container": of(json!({}))});
+    let new =
+        json!({"kind": "change", "action": "replace", "container": of(json!({"env": ["A=2"]}))});
+    let actions = ["stop", "stop", "start", "keep", "restart"].map(change);
+    let input =
+        [&[of(json!({})), new], &actions[..], &[change("remove"), change("remove")]].concat();
+    let changing = || -> Vec<String> {
+        let calls = proxy.calls().into_iter();
+        let changing = calls.filter(|(method, _, status)| {
+            // What the manager refused changed nothing.
+            !matches!(&**method, "GET" | "HEAD") && status.is_some_and(|status| status < 400)
+        });
+        let word = |(method, path, _): (String, String, _)| match &*method {
+            "DELETE" => "remove".to_owned(),
+            _ => path.rsplit('/').next().unwrap().to_owned(),
+        };
+        changing.map(word).collect()
+    };
+    let one_by_one = ["--concurrency", "1"];
+    let told = swarm.container_run(&[&one_by_one[..], &["--dry-run"]].concat(), &input);
+    assert!(told.iter().all(|record| record["status"] == Value::Null), "{told:?}");
+    assert!(!proxy.calls().is_empty());
+    assert_eq!(changing(), [""; 0]);
+    let done = swarm.container_run(&one_by_one, &input);
+    assert!(done.iter().all(|record| record["status"] == "done"), "{done:#?}");
+    let steps_done = steps(&done);
+    assert_eq!(steps(&told), steps_done);
+    assert_eq!(steps_done, ["create", "update", "stop", "start", "restart", "remove"]);
+    let updates = steps_done.iter().map(|step| match &**step {
+        "stop" | "start" | "restart" => "update",
+        other => other,
+    });
+    assert_eq!(updates.collect::<Vec<_>>(), changing());
+    let takes_time = |record: &Value| {
+        let steps = record["steps"].as_array().into_iter().flatten();
+        steps.map(|step| step["ms"].as_f64()).collect::<Vec<_>>()
+    };
+    assert!(done.iter().flat_map(takes_time).all(|ms| ms.is_some_and(|ms| ms > 0.0)));
+    assert!(told.iter().flat_map(takes_time).all(|ms| ms.is_none()));
+}
+
 fn refused(swarm: &Swarm) {
-    let make = ["service", "create", "-d", "--name", "theirs", "--env", "B=2", IMAGE];
-    swarm.hosts.docker(1, &make);
-    let results = swarm.results(&[
-        swarm.document("graphics", json!({"gpus": "all", "links": ["web"]})),
-        swarm.document("lacking", json!({"secrets": [{"source": "none"}]})),
-        swarm.document("nowhere", json!({"networks": ["none-such"]})),
-        swarm.document("theirs", json!({})),
-    ]);
+    let files = ["--secret", "source=secret,target=pass,uid=7,mode=0440"];
+    let files = [&files[..], &["--config", "source=config,target=/etc/c"]].concat();
+    let make = ["service", "create", "-d", "--name", "theirs", "--env", "B=2"];
+    swarm.hosts.docker(1, &[&make[..], &files, &[IMAGE]].concat());
+    let results = swarm.results(
+        &[],
+        &[
+            swarm.document("graphics", json!({"gpus": "all", "links": ["web"]})),
+            swarm.document("lacking", json!({"secrets": [{"source": "none"}]})),
+            swarm.document("nowhere", json!({"networks": ["none-such"]})),
+            swarm.document("theirs", json!({})),
+        ],
+    );
     let told: Vec<_> = results.iter().map(|result| result["error_kind"].as_str()).collect();
     assert_eq!(told, [Some("refused"), Some("not_found"), Some("not_found"), Some("refused")]);
     let fields = results[0]["error"].as_str().unwrap();
     assert!(fields.contains("\"gpus\"") && fields.contains("\"links\""), "{fields}");
     let theirs = swarm.read("theirs").unwrap();
     assert_eq!((&theirs["env"], theirs.get("owner")), (&json!(["B=2"]), None));
+    // What somebody else's service says is read as it would be declared.
+    let secret = json!([{"source": "secret", "target": "pass", "uid": 7, "mode": "0440"}]);
+    assert_eq!(theirs["secrets"], secret);
+    assert_eq!(theirs["configs"], json!([{"source": "config", "target": "/etc/c"}]));
     // A single engine has no secrets.
     let single = swarm.document("single", json!({"secrets": [{"source": "secret"}]}));
     let single = run(&mut Command::new(bin!("container-run")), single.to_string());
@@ -216,17 +230,17 @@ fn refused(swarm: &Swarm) {
 fn changed(swarm: &Swarm, mut wanted: Vec<Value>) -> Vec<Value> {
     let before = swarm.running("web");
     wanted[1]["env"] = json!(["A=2"]);
+    wanted[1]["configs"] = json!([{"source": "config", "target": "/etc/other.conf"}]);
     let replace = ("replace".to_owned(), "web".to_owned());
     assert_eq!(swarm.diff(&wanted)[1], replace);
-    swarm.done(json!({"kind": "change", "action": "replace", "container": wanted[1],
-                      "current": before}));
-    let after = eventually("the new one runs", PATIENCE, || {
-        let now = swarm.running("web");
-        let new = now["docker"]["tasks"][0]["id"] != before["docker"]["tasks"][0]["id"];
-        new.then_some(now)
-    });
+    let change = json!({"kind": "change", "action": "replace", "container": wanted[1],
+                        "current": before});
+    let done = swarm.done(&["--wait", "started"], &change);
+    assert_eq!(steps(&[done]), ["update", "converge"]);
+    let after = swarm.running("web");
+    assert_ne!(after["docker"]["tasks"][0]["id"], before["docker"]["tasks"][0]["id"]);
     assert_eq!((&after["env"], &after["docker"]["id"]), (&json!(["A=2"]), &before["docker"]["id"]));
-    assert_eq!(swarm.exec(&after, &["sh", "-c", "echo $A"]), "2");
+    assert_eq!(swarm.exec(&after, &["sh", "-c", "echo $A; cat /etc/other.conf"]), "2\nthe config");
     assert_eq!(swarm.diff(&wanted), keep(&["moving", "web"]));
     wanted
 }
@@ -236,29 +250,105 @@ fn operated(swarm: &Swarm) {
         let container = swarm.document("web", json!({}));
         json!({"kind": "change", "action": action, "container": container})
     };
-    swarm.done(change("stop"));
+    swarm.done(&[], &change("stop"));
     let stopped = swarm.read("web").unwrap();
     assert_eq!(stopped["state"], "exited");
-    swarm.done(change("start"));
+    swarm.done(&[], &change("start"));
     swarm.running("web");
-    let done = swarm.container_run(&[change("pause")]);
-    assert_eq!(done.records()[0]["error_kind"], "refused", "{}", done.stderr);
-    swarm.done(swarm.document("theirs-not", json!({"state": "absent"})));
+    let paused = swarm.container_run(&[], &[change("pause")]).remove(0);
+    assert_eq!(paused["error_kind"], "refused", "{paused:#}");
+    swarm.done(&[], &swarm.document("theirs-not", json!({"state": "absent"})));
 }
 
-/// The engine of the manager dies and comes back.
-fn manager_lost(swarm: &Swarm, mut wanted: Vec<Value>) {
-    let late = swarm.document("late", json!({}));
-    swarm.hosts.crash(1);
-    let failed = swarm.results(std::slice::from_ref(&late)).remove(0);
-    assert_eq!(failed["error_kind"], "unavailable", "{failed:#}");
-    swarm.hosts.start(1);
-    eventually("the swarm has a leader again", PATIENCE, || {
-        let again = swarm.results(std::slice::from_ref(&late)).remove(0);
-        (again["status"] == "done").then_some(())
-    });
-    wanted.insert(0, late);
-    assert_eq!(swarm.diff(&wanted), keep(&["late", "moving", "web"]));
+/// An image of a registry that asks for a login comes to the node with it, and a tag that was pinned
+/// is what is wanted until another tag is.
+fn pinned(swarm: &Swarm, registry: &Registry) {
+    let docker = |arguments: &[&str]| swarm.hosts.docker(1, arguments);
+    let (first, digest) = registry.push_by("app:1", docker);
+    let (second, _) = registry.push_by("app:2", docker);
+    let config = registry.docker_config().display().to_string();
+    let app = |image: &str| {
+        swarm.document("app", json!({"image": image, "restart": "no", "requires": swarm.on(2)}))
+    };
+    let run_it = |record: &Value| {
+        let arguments = ["--docker-config", &config, "--wait", "started", "--timeout", "15s"];
+        swarm.container_run(&arguments, std::slice::from_ref(record)).remove(0)
+    };
+    let pin = |record: &Value| -> Value {
+        let mut ship = Command::new(bin!("image-ship"));
+        let done: Done = run(ship.args(["--pin", "--docker-config", &config]), record.to_string());
+        assert_eq!(done.status, Some(0), "{}", done.stderr);
+        done.records().remove(0)
+    };
+    registry.configure("{}");
+    let closed = run_it(&app(&first));
+    assert_eq!(closed["error_kind"], "refused", "{closed:#}");
+    assert!(closed["error"].as_str().unwrap().contains("No such image"), "{closed:#}");
+    registry.log_in();
+    let wanted = pin(&app(&first));
+    assert_eq!(wanted["image"], format!("{first}@{digest}"));
+    let done = run_it(&wanted);
+    assert_eq!(
+        (&done["status"], steps(&[done.clone()])),
+        (&json!("done"), vec!["update".into(), "converge".into()]),
+        "{done:#}"
+    );
+    let there = swarm.running("app");
+    let container = there["docker"]["tasks"][0]["container"].as_str().unwrap();
+    let image = swarm.hosts.look(2, container, "{{.Config.Image}}").unwrap();
+    assert!(image.ends_with(&digest), "{image}");
+    // Who wants the tag has it, and another tag is another one.
+    assert_eq!(swarm.diff(&[app(&first)]), keep(&["app"]));
+    assert_eq!(steps(&[run_it(&app(&first))]), [""; 0]);
+    assert_eq!(swarm.diff(&[app(&second)]), [("replace".to_owned(), "app".to_owned())]);
+    let done = run_it(&pin(&app(&second)));
+    assert_eq!(done["status"], "done", "{done:#}");
+    assert_eq!(swarm.diff(&[app(&second)]), keep(&["app"]));
+}
+
+/// What does not come to run fails, and what it was to take the place of comes back.
+fn failing(swarm: &Swarm) {
+    let on = swarm.on(2);
+    let none = format!("{}:9/none:1", swarm.hosts.machine());
+    let check = json!({"test": ["CMD", "true"], "interval_ms": 500});
+    let nowhere = json!({"constraints": ["node.hostname=nowhere"]});
+    let healthy = json!({"requires": on, "healthcheck": check});
+    let results = swarm.results(
+        &["--wait", "healthy", "--timeout", "6s"],
+        &[
+            swarm.document("absent", json!({"image": none, "restart": "no", "requires": on})),
+            swarm.document("brisk", json!({"requires": on})),
+            swarm.document("calm", healthy.clone()),
+            swarm.document("lost", json!({"requires": nowhere})),
+        ],
+    );
+    let kinds: Vec<_> = results.iter().map(|result| result["error_kind"].as_str()).collect();
+    assert_eq!(kinds, [Some("refused"), None, None, Some("timed_out")], "{results:#?}");
+    assert!(results[0]["error"].as_str().unwrap().contains("No such image"), "{results:#?}");
+    assert!(results[3]["error"].as_str().unwrap().contains("no suitable node"), "{results:#?}");
+    for result in &results {
+        assert_eq!(steps(std::slice::from_ref(result)), ["create", "converge"], "{result:#}");
+    }
+    assert_eq!(
+        (&results[1]["state"], &results[2]["state"]),
+        (&json!("running"), &json!("running"))
+    );
+
+    let brisk = swarm.document("brisk", json!({"cmd": ["sh", "-c", "exit 3"], "requires": on}));
+    let mut calm = swarm.document("calm", healthy);
+    calm["image"] = json!(none);
+    let results =
+        swarm.results(&["--wait", "started", "--timeout", "40s"], &[brisk.clone(), calm.clone()]);
+    for (result, why) in results.iter().zip(["exit (3)", "No such image"]) {
+        assert_eq!(result["error_kind"], "refused", "{result:#}");
+        let error = result["error"].as_str().unwrap();
+        assert!(error.contains(why) && error.contains("rolled back"), "{error}");
+        assert_eq!(steps(std::slice::from_ref(result)), ["update", "converge"]);
+    }
+    let (old, other) = (swarm.running("brisk"), swarm.running("calm"));
+    assert_eq!((&old["cmd"], &other["image"]), (&Value::Null, &json!(IMAGE)));
+    let replace = |id: &str| ("replace".to_owned(), id.to_owned());
+    assert_eq!(swarm.diff(&[brisk, calm]), [replace("brisk"), replace("calm")]);
 }
 
 /// Waits until a service that was on a host that is cut off runs on another one.
@@ -271,4 +361,47 @@ fn moved(swarm: &Swarm, follow: &mut Running, cut: Instant) {
             return;
         }
     }
+}
+
+/// The engine of the leader dies, and the others go on once they have chosen another one.
+fn leader_lost(swarm: &mut Swarm, mut wanted: Vec<Value>) -> Vec<Value> {
+    swarm.hosts.heal(3);
+    eventually("all managers are there again", MOVED, || {
+        let list = ["node", "ls", "--format", "{{.Status}} {{.ManagerStatus}}"];
+        let managers = swarm.hosts.docker(1, &list);
+        let is_there = |line: &str| matches!(line, "Ready Leader" | "Ready Reachable");
+        managers.lines().all(is_there).then_some(())
+    });
+    swarm.hosts.crash(1);
+    swarm.turn_to(2);
+    let late = swarm.document("late", json!({"requires": swarm.on(2)}));
+    let failed = swarm.results(&[], std::slice::from_ref(&late)).remove(0);
+    assert_eq!(failed["error_kind"], "unavailable", "{failed:#}");
+    assert!(failed["error"].as_str().unwrap().contains("no leader"), "{failed:#}");
+    taken(swarm, &late);
+    wanted.insert(0, late);
+    assert_eq!(swarm.diff(&wanted), keep(&["late", "moving", "web"]));
+    wanted
+}
+
+/// Without most of its managers a swarm takes nothing, and goes on when they are back.
+fn majority_lost(swarm: &mut Swarm, wanted: &[Value]) {
+    swarm.hosts.crash(2);
+    swarm.turn_to(3);
+    let last = swarm.document("last", json!({"requires": swarm.on(3)}));
+    let failed = swarm.results(&[], std::slice::from_ref(&last)).remove(0);
+    assert_eq!(failed["error_kind"], "unavailable", "{failed:#}");
+    assert!(failed["error"].as_str().unwrap().contains("no leader"), "{failed:#}");
+    swarm.hosts.start(2);
+    taken(swarm, &last);
+    assert_eq!(swarm.diff(wanted), keep(&["late", "moving", "web"]));
+}
+
+/// Asks again until a record is done.
+#[track_caller]
+fn taken(swarm: &Swarm, record: &Value) {
+    eventually("the swarm has a leader again", ELECTION, || {
+        let again = swarm.results(&[], std::slice::from_ref(record)).remove(0);
+        (again["status"] == "done").then_some(())
+    });
 }

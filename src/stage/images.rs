@@ -10,7 +10,7 @@ use crate::adapter::credentials::Keyring;
 use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Bars, Report};
-use crate::record::{Image, Platform};
+use crate::record::{Image, Login, Platform};
 
 /// Fetches images.
 pub(super) struct Images {
@@ -42,11 +42,16 @@ impl Images {
     ) -> Result<()> {
         let key = (engine.url().to_owned(), image.clone(), platform.cloned());
         self.pulls.share(&key, || {
-            let login = self.keyring.login(image.registry())?;
+            let login = self.login(image)?;
             let bar = self.bars.transfer(&format!("{image} to {}", engine.url()));
             let mut told = |done, all| bar.at(done, all);
             engine.pull(image, platform, login.as_ref(), &mut told)
         })
+    }
+
+    /// What the image's registry is entered with; nothing when it is not said.
+    pub(super) fn login(&self, image: &Image) -> Result<Option<Login>> {
+        self.keyring.login(image.registry())
     }
 
     /// The image with the digest that its registry has it by, as an engine learns that. All who ask
@@ -59,7 +64,7 @@ impl Images {
             if let Some(pinned) = self.lock().get(image) {
                 return Ok(pinned.clone());
             }
-            let login = self.keyring.login(image.registry())?;
+            let login = self.login(image)?;
             let digest = engine.registry_digest(image, login.as_ref())?;
             let pinned = image.with_digest(&digest).map_err(|why| {
                 Error::new(Kind::BadInput, format_args!("pin image \"{image}\"")).why(why)

@@ -136,6 +136,18 @@ impl Hosts {
         ok(&mut self.command(&[&["exec", &*host], command].concat())).trim().to_owned()
     }
 
+    /// A program with its arguments, to be run on a host. It ends with the host at the latest.
+    pub fn program(&self, host: usize, words: &[&str]) -> Command {
+        self.command(&[&["exec", &*host.to_string()], words].concat())
+    }
+
+    /// This machine's own address in the network of the hosts.
+    pub fn machine(&self) -> String {
+        let first = self.address(1);
+        let (network, _) = first.rsplit_once('.').expect("an IPv4 address");
+        format!("{network}.254")
+    }
+
     /// Runs `docker` for a host's engine; it must succeed. Returns what it printed, trimmed.
     #[track_caller]
     pub fn docker(&self, host: usize, arguments: &[&str]) -> String {

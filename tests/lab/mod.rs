@@ -41,6 +41,7 @@ mod proxy;
 pub mod registry;
 mod stock;
 pub mod strait;
+pub mod swarm;
 mod traffic;
 mod wiretap;
 
@@ -60,6 +61,7 @@ pub use program::{Done, Running, done, failed, run};
 pub use proxy::{Cut, Proxy};
 pub use registry::Registry;
 pub use stock::{Program, Stock};
+pub use swarm::{Swarm, keep};
 pub use traffic::reaches;
 pub use wiretap::Wiretap;
 

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 const ENGINE: &str = "/var/run/docker.sock";
@@ -30,7 +30,14 @@ struct State {
 }
 
 impl Proxy {
+    /// Before the machine's own engine.
     pub fn new(name: &str) -> Proxy {
+        Proxy::before(name, ENGINE)
+    }
+
+    /// Before the engine that listens at that path.
+    pub fn before(name: &str, engine: impl Into<PathBuf>) -> Proxy {
+        let engine = engine.into();
         let socket = std::env::temp_dir().join(format!("{name}.sock"));
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).unwrap();
@@ -38,8 +45,8 @@ impl Proxy {
         let shared = state.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let shared = shared.clone();
-                std::thread::spawn(move || pass(stream, &shared));
+                let (shared, engine) = (shared.clone(), engine.clone());
+                std::thread::spawn(move || pass(stream, &engine, &shared));
             }
         });
         Proxy { socket, state }
@@ -67,7 +74,7 @@ impl Drop for Proxy {
 }
 
 /// Passes one request on and its answer back; the connection ends with it.
-fn pass(mut from: UnixStream, state: &Mutex<State>) -> Option<()> {
+fn pass(mut from: UnixStream, engine: &Path, state: &Mutex<State>) -> Option<()> {
     let mut request = Vec::new();
     let mut piece = [0; 65536];
     let end = loop {
@@ -98,7 +105,7 @@ fn pass(mut from: UnixStream, state: &Mutex<State>) -> Option<()> {
     if cut == Some(Cut::Before) {
         return None;
     }
-    let mut engine = UnixStream::connect(ENGINE).ok()?;
+    let mut engine = UnixStream::connect(engine).ok()?;
     engine.write_all(&request[..end]).ok()?;
     engine.write_all(b"Connection: close\r\n").ok()?;
     engine.write_all(&request[end..]).ok()?;

@@ -1,4 +1,4 @@
-//! A real registry on the machine's own loopback interface, which asks for a login.
+//! A real registry on an address of the machine's, which asks for a login.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -21,13 +21,19 @@ const ENTRY: &str = "edge:$2y$05$oYzHoiPzJzrezLsiGsoLFuGsrRuRav.V8QyCRYMPOpESoEk
 /// A running registry; dropping it ends it and takes all of it away.
 pub struct Registry {
     dir: PathBuf,
-    port: u16,
+    address: String,
     child: Option<Child>,
 }
 
 impl Registry {
-    /// A registry that answers; or nothing, and a line that says so, where it is not installed.
+    /// A registry that answers on the loopback interface; or nothing, and a line that says so, where
+    /// it is not installed.
     pub fn or_skip(test: &str) -> Option<Registry> {
+        Registry::at(test, "127.0.0.1")
+    }
+
+    /// The same on this address.
+    pub fn at(test: &str, address: &str) -> Option<Registry> {
         if Command::new("docker-registry").arg("--version").output().is_err() {
             skipped(test, "docker-registry is not installed");
             return None;
@@ -35,17 +41,17 @@ impl Registry {
         let dir = std::env::temp_dir().join(format!("lpt-registry-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(dir.join("docker")).expect("a directory for the registry");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let port = free.expect("a free port").port();
+        let free = TcpListener::bind((address, 0)).and_then(|socket| socket.local_addr());
+        let address = free.expect("a free port").to_string();
         fs::write(dir.join("htpasswd"), ENTRY).unwrap();
         let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: 127.0.0.1:{port}}}\n\
+            "version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '{address}'}}\n\
              storage: {{filesystem: {{rootdirectory: {0}/data}}}}\n\
              auth: {{htpasswd: {{realm: test, path: {0}/htpasswd}}}}\n",
             dir.display()
         );
         fs::write(dir.join("config.yml"), config).unwrap();
-        let mut registry = Registry { dir, port, child: None };
+        let mut registry = Registry { dir, address, child: None };
         registry.start();
         Some(registry)
     }
@@ -57,7 +63,7 @@ impl Registry {
 
     /// `HOST:PORT`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.clone()
     }
 
     /// A directory with what the docker command knows of it.
@@ -80,17 +86,23 @@ impl Registry {
     /// Puts the tests' image into it under a name, and takes the name away from the engine again.
     /// Returns its whole name and its digest.
     pub fn push(&self, docker: &Docker, name: &str) -> (String, String) {
+        let pushed = self.push_by(name, |arguments| docker.docker(arguments));
+        self.forget();
+        pushed
+    }
+
+    /// Puts the tests' image into it under a name with a tag, by an engine that `docker` speaks to.
+    pub fn push_by(&self, name: &str, docker: impl Fn(&[&str]) -> String) -> (String, String) {
         self.log_in();
         let image = self.image(name);
-        docker.docker(&["tag", IMAGE, &image]);
+        docker(&["tag", IMAGE, &image]);
         let config = self.docker_config();
-        docker.docker(&["--config", &config.display().to_string(), "push", "--quiet", &image]);
-        let digests = docker.docker(&["image", "inspect", &image, "--format", "{{.RepoDigests}}"]);
-        let begin = format!("{}@", image.split_once(":1").map_or(&*image, |(begin, _)| begin));
+        docker(&["--config", &config.display().to_string(), "push", "--quiet", &image]);
+        let digests = docker(&["image", "inspect", &image, "--format", "{{.RepoDigests}}"]);
+        let begin = format!("{}@", image.rsplit_once(':').map_or(&*image, |(begin, _)| begin));
         let digests = digests.trim_matches(['[', ']']).split(' ');
         let digest = digests.filter_map(|digest| digest.strip_prefix(&begin)).next();
         let digest = digest.unwrap_or_else(|| panic!("no digest of {image}")).to_owned();
-        self.forget();
         (image, digest)
     }
 

@@ -11,7 +11,7 @@ use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 use hyper::header::HeaderValue;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::Engine;
@@ -136,21 +136,29 @@ async fn in_time<T>(step: impl Future<Output = T>) -> Result<T, Failure> {
 }
 
 /// The connection that shows the engine what opens the image's registry.
-///
+pub(super) fn entering(docker: Docker, image: &Image, login: Option<&Login>) -> Docker {
+    match login {
+        None => docker,
+        Some(Login::Password { user, password }) => showing(
+            docker,
+            &json!({"username": user, "password": password, "serveraddress": image.registry()}),
+        ),
+        Some(Login::Identity(token)) => {
+            showing(docker, &json!({"identitytoken": token, "serveraddress": image.registry()}))
+        }
+        Some(Login::Bearer(token)) => showing(docker, &json!({"registrytoken": token})),
+    }
+}
+
+/// The connection that shows the engine that nothing opens a registry, whatever it has been shown.
+pub(super) fn without_login(docker: Docker) -> Docker {
+    showing(docker, &json!({}))
+}
+
 /// The engine reads base64 for URLs alone (RFC 4648 section 5), and takes what it cannot read for
 /// no login at all.
-fn entering(docker: Docker, image: &Image, login: Option<&Login>) -> Docker {
-    let Some(login) = login else { return docker };
-    let text = match login {
-        Login::Password { user, password } => {
-            json!({"username": user, "password": password, "serveraddress": image.registry()})
-        }
-        Login::Identity(token) => {
-            json!({"identitytoken": token, "serveraddress": image.registry()})
-        }
-        Login::Bearer(token) => json!({"registrytoken": token}),
-    };
-    let Ok(mut value) = HeaderValue::from_str(&URL_SAFE.encode(text.to_string())) else {
+fn showing(docker: Docker, login: &Value) -> Docker {
+    let Ok(mut value) = HeaderValue::from_str(&URL_SAFE.encode(login.to_string())) else {
         return docker;
     };
     value.set_sensitive(true);
@@ -187,7 +195,6 @@ impl Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     #[test]
     fn bytes_of_several_layers_are_added_up() {

@@ -132,6 +132,9 @@ impl Work for Runner {
 
     fn is_there(&self, id: &ContainerId, change: &Change) -> Result<bool> {
         let (_, endpoint) = act::host(&change.container)?;
+        if self.options.swarm.is_some() {
+            return swarm::runs(id, &endpoint, &self.engines);
+        }
         let found = self.engines.tool(&endpoint, &Steps::default())?.find(id)?;
         Ok(found.is_some_and(|found| found.container.is_running()))
     }

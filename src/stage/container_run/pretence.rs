@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::adapter::docker::swarm::Service;
 use crate::adapter::docker::{Engine, Found, Joins};
 use crate::error::Result;
 use crate::record::{Container, ContainerId, Image, NetworkName, Owner, Platform, State};
@@ -17,6 +18,8 @@ struct World {
     containers: HashMap<ContainerId, Option<Found>>,
     /// Ids of containers that are gone.
     gone: HashSet<String>,
+    /// Services of a swarm that are otherwise; nothing for one that is gone.
+    services: HashMap<ContainerId, Option<Service>>,
     images: HashSet<(Image, Option<String>)>,
     /// Private networks that were made, and those that were taken away.
     networks: HashMap<NetworkName, bool>,
@@ -42,6 +45,16 @@ impl Pretence {
             true => Some(None),
             false => world.of(docker_id).cloned().map(Some),
         }
+    }
+
+    /// The service of that name, if anything about it is otherwise than the swarm says.
+    pub(super) fn service(&self, name: &ContainerId) -> Option<Option<Service>> {
+        self.lock().services.get(name).cloned()
+    }
+
+    /// Has a service be so from now on, or be gone.
+    pub(super) fn have_service(&self, name: &ContainerId, service: Option<Service>) {
+        self.lock().services.insert(name.clone(), service);
     }
 
     pub(super) fn has_image(&self, image: &Image, platform: Option<&Platform>) -> bool {

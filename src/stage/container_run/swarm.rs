@@ -4,6 +4,7 @@
 //! back that fails. So every step here is one call that it has taken or refused, and a run that was
 //! killed, or lost its manager, is finished by the next one.
 
+mod manager;
 mod watch;
 
 use std::time::{Duration, Instant};
@@ -13,10 +14,11 @@ use super::engines::Engines;
 use super::tool::Steps;
 pub use crate::adapter::docker::swarm::Publish;
 use crate::adapter::docker::swarm::{Service, ServiceSpec, spec};
-use crate::adapter::docker::{Engine, Found, Joins};
+use crate::adapter::docker::{Found, Joins};
 use crate::error::{Error, Kind, Result};
 use crate::logic::diff::{Ignored, compare};
-use crate::record::{Action, Change, Container, Owner, State};
+use crate::record::{Action, Change, Container, ContainerId, Endpoint, Owner, State};
+use manager::Manager;
 use watch::{Step, Watch};
 
 /// How often a service may turn out to be another one than was looked at, because others are at work.
@@ -38,55 +40,81 @@ pub struct Settings {
     pub wait: Option<Duration>,
 }
 
-/// Does what the change asks for, and puts what is known of the service then into it. A container
-/// that names no owner becomes one of `owner`'s.
+/// Does what the change asks for, and puts what was done and what is known of the service then into
+/// it. A container that names no owner becomes one of `owner`'s.
 pub(super) fn act(
     change: &mut Change,
     engines: &Engines,
     owner: &Owner,
     settings: Settings,
 ) -> Result<()> {
-    let Change { action, container, current, .. } = change;
-    let owner = container.owner.as_ref().unwrap_or(owner).clone();
-    let (host, endpoint) = act::host(container)?;
     let steps = Steps::default();
-    let engine = engines.tool(&endpoint, &steps)?;
-    let swarm = Swarm { engine: &engine, owner: &owner, settings };
-    let found = match action {
-        Action::Add => Some(swarm.add(container)?),
-        Action::Keep => Some(swarm.keep(container)?),
-        Action::Replace => {
-            let new = swarm.add(container)?;
-            if let Some(old) = current.as_ref().filter(|old| old.host.is_some()) {
-                let left = act::host(old).and_then(|(_, endpoint)| {
-                    let engine = engines.tool(&endpoint, &steps)?;
-                    Swarm { engine: &engine, owner: &owner, settings }.leave(old, &new)
-                });
-                left.map_err(|why| why.at("the new one is there, the old one"))?;
+    let outcome = Means { engines, owner, settings, steps: &steps }.act(change);
+    change.steps.extend(steps.into_inner());
+    outcome
+}
+
+/// Whether a service of that name runs.
+pub(super) fn runs(id: &ContainerId, endpoint: &Endpoint, engines: &Engines) -> Result<bool> {
+    let steps = Steps::default();
+    let service = Manager::new(engines.tool(endpoint, &steps)?).service(id)?;
+    Ok(service.is_some_and(|service| service.found.container.is_running()))
+}
+
+/// What a change is done with.
+struct Means<'a> {
+    engines: &'a Engines,
+    /// Whose the containers become that name no owner.
+    owner: &'a Owner,
+    settings: Settings,
+    steps: &'a Steps,
+}
+
+impl Means<'_> {
+    fn act(&self, change: &mut Change) -> Result<()> {
+        let Change { action, container, current, .. } = change;
+        let owner = container.owner.as_ref().unwrap_or(self.owner).clone();
+        let (host, endpoint) = act::host(container)?;
+        let swarm = self.swarm(&endpoint, &owner)?;
+        let found = match action {
+            Action::Add => Some(swarm.add(container)?),
+            Action::Keep => Some(swarm.keep(container)?),
+            Action::Replace => {
+                let new = swarm.add(container)?;
+                if let Some(old) = current.as_ref().filter(|old| old.host.is_some()) {
+                    let there = act::host(old).and_then(|(_, there)| self.swarm(&there, &owner));
+                    let left = there.and_then(|there| there.leave(old, &new));
+                    left.map_err(|why| why.at("the new one is there, the old one"))?;
+                }
+                Some(new)
             }
-            Some(new)
-        }
-        Action::Remove => {
-            swarm.remove(container)?;
-            None
-        }
-        action => Some(swarm.operate(*action, container)?),
-    };
-    container.owner = Some(owner);
-    container.host = Some(host);
-    container.state = match found {
-        Some(found) => {
-            container.docker = found.container.docker;
-            found.container.state
-        }
-        None => Some(State::Absent),
-    };
-    Ok(())
+            Action::Remove => {
+                swarm.remove(container)?;
+                None
+            }
+            action => Some(swarm.operate(*action, container)?),
+        };
+        container.owner = Some(owner);
+        container.host = Some(host);
+        container.state = match found {
+            Some(found) => {
+                container.docker = found.container.docker;
+                found.container.state
+            }
+            None => Some(State::Absent),
+        };
+        Ok(())
+    }
+
+    fn swarm<'a>(&'a self, endpoint: &Endpoint, owner: &'a Owner) -> Result<Swarm<'a>> {
+        let manager = Manager::new(self.engines.tool(endpoint, self.steps)?);
+        Ok(Swarm { manager, owner, settings: self.settings })
+    }
 }
 
 /// Acts for one owner through one manager.
 struct Swarm<'a> {
-    engine: &'a Engine,
+    manager: Manager<'a>,
     owner: &'a Owner,
     settings: Settings,
 }
@@ -97,13 +125,13 @@ impl Swarm<'_> {
         self.until_done(wanted, |service| match service {
             None => self.make(wanted),
             Some(service) if is_as(wanted, &service.found) => self.make_run(service),
-            Some(service) => self.change(service, service.changed_to(self.spec(wanted)?)),
+            Some(service) => self.change("update", service, service.changed_to(self.spec(wanted)?)),
         })
     }
 
     /// Makes sure that the service is to run, whatever it was declared as.
     fn keep(&self, wanted: &Container) -> Result<Found> {
-        match self.engine.service(&wanted.id)? {
+        match self.manager.service(&wanted.id)? {
             Some(service) if self.is_ours(&service.found) => {
                 self.until_done(wanted, |service| match service {
                     None => self.make(wanted),
@@ -130,9 +158,9 @@ impl Swarm<'_> {
             }
             match action {
                 Action::Start => self.make_run(service),
-                Action::Restart => self.change(service, service.renewed()),
+                Action::Restart => self.change("restart", service, service.renewed()),
                 Action::Stop if service.is_stopped() => Ok(Step::Stopped),
-                Action::Stop => match self.change(service, service.scaled(0))? {
+                Action::Stop => match self.change("stop", service, service.scaled(0))? {
                     Step::Changed => Ok(Step::Stopped),
                     late => Ok(late),
                 },
@@ -144,20 +172,20 @@ impl Swarm<'_> {
 
     /// Makes sure that the service is gone; a newer one of the same name is left alone.
     fn remove(&self, gone: &Container) -> Result<()> {
-        let Some(Service { found, .. }) = self.engine.service(&gone.id)? else {
+        let Some(service) = self.manager.service(&gone.id)? else {
             return Ok(());
         };
-        if gone.docker.as_ref().is_some_and(|docker| docker.id != found.docker_id) {
+        if gone.docker.as_ref().is_some_and(|docker| docker.id != service.found.docker_id) {
             return Ok(());
         }
-        self.refuse_foreign(&found)?;
-        self.engine.remove_service(&found.docker_id)
+        self.refuse_foreign(&service.found)?;
+        self.manager.remove(&service)
     }
 
     /// Makes sure that the service is gone from a swarm that it has left. Two managers may be of one
     /// swarm: the new service stays.
     fn leave(&self, gone: &Container, new: &Found) -> Result<()> {
-        match self.engine.service(&gone.id)? {
+        match self.manager.service(&gone.id)? {
             Some(service) if service.found.docker_id == new.docker_id => Ok(()),
             _ => self.remove(gone),
         }
@@ -165,9 +193,10 @@ impl Swarm<'_> {
 
     /// What the swarm is to be asked for; what it is made from must be there.
     fn spec(&self, wanted: &Container) -> Result<ServiceSpec> {
-        self.engine.need_networks(&Joins::of(wanted)?, None)?;
-        let files = self.engine.files(wanted)?;
-        spec(wanted, self.owner, self.engine.kernel(), &files, self.settings.publish)
+        let engine = self.manager.engine();
+        engine.need_networks(&Joins::of(wanted)?, None)?;
+        let files = engine.files(wanted)?;
+        spec(wanted, self.owner, engine.kernel(), &files, self.settings.publish)
     }
 
     /// Looks at the service and acts, until nobody has changed it in between, and waits for it to run
@@ -179,7 +208,7 @@ impl Swarm<'_> {
     ) -> Result<Found> {
         for tries in 0..TRIES {
             std::thread::sleep(PAUSE * tries);
-            let service = self.engine.service(&wanted.id)?;
+            let service = self.manager.service(&wanted.id)?;
             if let Some(service) = &service {
                 self.refuse_foreign(&service.found)?;
             }
@@ -192,21 +221,21 @@ impl Swarm<'_> {
     }
 
     fn make(&self, wanted: &Container) -> Result<Step> {
-        let made = self.engine.create_service(self.spec(wanted)?)?;
+        let made = self.manager.create(wanted, self.spec(wanted)?)?;
         Ok(if made { Step::Made } else { Step::Late })
     }
 
-    fn change(&self, service: &Service, spec: ServiceSpec) -> Result<Step> {
-        let changed = self.engine.update_service(service, spec)?;
+    fn change(&self, step: &str, service: &Service, spec: ServiceSpec) -> Result<Step> {
+        let changed = self.manager.update(step, service, spec)?;
         Ok(if changed { Step::Changed } else { Step::Late })
     }
 
     /// Has a service that is not to run, or has ended, run again.
     fn make_run(&self, service: &Service) -> Result<Step> {
         if service.is_stopped() {
-            self.change(service, service.scaled(1))
+            self.change("start", service, service.scaled(1))
         } else if service.found.container.state == Some(State::Exited) {
-            self.change(service, service.renewed())
+            self.change("start", service, service.renewed())
         } else {
             Ok(Step::Nothing)
         }
@@ -214,19 +243,32 @@ impl Swarm<'_> {
 
     /// The service as it is now, or once it runs.
     fn settled(&self, wanted: &Container, watch: &Watch) -> Result<Found> {
-        let end = self.settings.wait.map(|wait| Instant::now() + wait);
-        let gone = || Error::new(Kind::Refused, "make service").why("somebody took it away");
+        let service = self.look(wanted)?;
+        match self.settings.wait {
+            Some(wait) if !self.manager.pretends() && !watch.is_settled(&service)? => {
+                self.manager.converge(|| self.wait(wanted, watch, Instant::now() + wait))
+            }
+            _ => Ok(service.found),
+        }
+    }
+
+    /// Waits for the service to run.
+    fn wait(&self, wanted: &Container, watch: &Watch, end: Instant) -> Result<Found> {
         loop {
-            let service = self.engine.service(&wanted.id)?.ok_or_else(gone)?;
-            let Some(end) = end else { return Ok(service.found) };
+            std::thread::sleep(LOOK);
+            let service = self.look(wanted)?;
             if watch.is_settled(&service)? {
                 return Ok(service.found);
             }
             if Instant::now() > end {
                 return Err(watch.late(&service.found));
             }
-            std::thread::sleep(LOOK);
         }
+    }
+
+    fn look(&self, wanted: &Container) -> Result<Service> {
+        let gone = || Error::new(Kind::Refused, "make service").why("somebody took it away");
+        self.manager.service(&wanted.id)?.ok_or_else(gone)
     }
 
     fn is_ours(&self, found: &Found) -> bool {

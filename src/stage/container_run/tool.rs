@@ -14,7 +14,7 @@ use super::pretence::Pretence;
 use crate::adapter::docker::{self, Created, Engine, Found, Half, Joins, Settled, body};
 use crate::error::Result;
 use crate::record::{
-    Container, ContainerId, DockerNetwork, Image, NetworkName, Owner, Platform, State, Step,
+    Container, ContainerId, DockerNetwork, Image, Login, NetworkName, Owner, Platform, State, Step,
 };
 use crate::stage::images::Images;
 
@@ -72,6 +72,19 @@ impl<'a> Tool<'a> {
         done
     }
 
+    /// What would be so, where nothing is done.
+    pub(super) fn pretence(&self) -> Option<&Pretence> {
+        self.pretence.as_deref()
+    }
+
+    /// What the image's registry is entered with, if that is said and anything is to be done.
+    pub(super) fn login(&self, image: &Image) -> Result<Option<Login>> {
+        match &self.images {
+            Some(images) if self.pretence.is_none() => images.login(image),
+            _ => Ok(None),
+        }
+    }
+
     fn note(&self, name: &str, ms: Option<f64>) {
         self.steps.borrow_mut().push(Step::new(name, ms));
     }
@@ -92,13 +105,13 @@ impl<'a> Tool<'a> {
         }
     }
 
-    /// The same for what may turn out to be needless, and is no step then.
-    fn ask_if_needed(
+    /// The same for what may turn out to be needless, and is no step then; whether it was needed.
+    pub(super) fn ask_if_needed(
         &self,
         name: &str,
         act: impl FnOnce(&Engine) -> Result<bool>,
         pretend: impl FnOnce(&Pretence) -> Result<bool>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (done, ms) = match &self.pretence {
             None => {
                 let (done, ms) = timed(|| act(&self.engine));
@@ -109,7 +122,7 @@ impl<'a> Tool<'a> {
         if !matches!(done, Ok(false)) {
             self.note(name, ms);
         }
-        done.map(drop)
+        done
     }
 
     /// [`Engine::find`].
@@ -307,20 +320,22 @@ impl<'a> Tool<'a> {
 
     /// [`Engine::have_network`].
     pub(super) fn have_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
-        self.ask_if_needed(
+        let made = self.ask_if_needed(
             "network",
             |engine| engine.have_network(name, owner),
             |known| known.have_network(&self.engine, name, owner),
-        )
+        );
+        made.map(drop)
     }
 
     /// [`Engine::drop_network`].
     pub(super) fn drop_network(&self, name: &NetworkName, owner: &Owner) -> Result<()> {
-        self.ask_if_needed(
+        let gone = self.ask_if_needed(
             "remove_network",
             |engine| engine.drop_network(name, owner),
             |known| known.drop_network(&self.engine, name, owner),
-        )
+        );
+        gone.map(drop)
     }
 }
 

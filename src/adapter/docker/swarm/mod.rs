@@ -4,6 +4,7 @@
 //! again and moves. What is asked of the swarm is asked of a manager: any other engine refuses.
 
 mod cannot;
+mod change;
 mod mounts;
 mod placement;
 mod read;
@@ -22,13 +23,12 @@ use bollard::errors::Error as Failure;
 use bollard::models::{Service as Answer, ServiceUpdateStatusStateEnum, Task};
 use bollard::query_parameters::{
     ListNodesOptions, ListServicesOptionsBuilder, ListTasksOptionsBuilder,
-    UpdateServiceOptionsBuilder,
 };
 
 pub use bollard::models::ServiceSpec;
 pub use service::{Publish, spec};
 
-use super::error::{failure, is_missing, status};
+use super::error::{failure, is_missing};
 use super::label::OWNER;
 use super::{Engine, Found};
 use crate::error::{Error, Kind, Result};
@@ -91,6 +91,19 @@ impl Service {
     #[cfg(test)]
     pub fn of(found: Found, update: Update) -> Service {
         Service { found, update, spec: ServiceSpec::default(), version: 0 }
+    }
+
+    /// One with that id as it would be if it had been asked for: its task runs, unless it is to have
+    /// none.
+    ///
+    /// # Errors
+    /// `BadInput` for what is no container's.
+    pub fn would_be(id: &str, spec: ServiceSpec) -> Result<Service> {
+        let document = read::document(&spec, &HashMap::new())?;
+        let state = if state::wanted(&spec) == 0 { State::Exited } else { State::Running };
+        let container = Container { state: Some(state), ..document };
+        let found = Found::new(container, id.to_owned());
+        Ok(Service { found, update: Update::Done, spec, version: 0 })
     }
 
     /// The same service with so many tasks.
@@ -204,38 +217,6 @@ impl Engine {
                 .collect();
         }
         Ok(files)
-    }
-
-    /// Makes a service; whether its name was free.
-    pub fn create_service(&self, spec: ServiceSpec) -> Result<bool> {
-        match self.ask(async |swarm| swarm.create_service(spec, None).await) {
-            Ok(_) => Ok(true),
-            Err(why) if status(&why) == Some(409) => Ok(false),
-            Err(why) => Err(refusal("create service", &why)),
-        }
-    }
-
-    /// Changes a service; whether it still was as it had been looked at.
-    pub fn update_service(&self, service: &Service, spec: ServiceSpec) -> Result<bool> {
-        let version = i32::try_from(service.version).map_err(|_| {
-            Error::new(Kind::Refused, "update service").why("its version is beyond all numbers")
-        })?;
-        let options = UpdateServiceOptionsBuilder::default().version(version).build();
-        let id = service.found.docker_id.as_str();
-        match self.ask(async |swarm| swarm.update_service(id, spec, options, None).await) {
-            Ok(_) => Ok(true),
-            Err(why) if is_missing(&why) => Ok(false),
-            Err(why) if why.to_string().contains("out of sequence") => Ok(false),
-            Err(why) => Err(refusal("update service", &why)),
-        }
-    }
-
-    /// Takes a service away; one that is gone already is no error. Its tasks end after that.
-    pub fn remove_service(&self, id: &str) -> Result<()> {
-        match self.ask(async |swarm| swarm.delete_service(id).await) {
-            Err(why) if !is_missing(&why) => Err(refusal("remove service", &why)),
-            _ => Ok(()),
-        }
     }
 
     fn read(

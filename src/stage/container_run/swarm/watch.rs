@@ -67,6 +67,10 @@ impl Watch {
         match found.container.state {
             Some(State::Running) if self.step != Step::Changed => Ok(true),
             Some(State::Running) => Ok(new().any(|task| task.state == "running")),
+            // The swarm has yet to take the change up.
+            Some(State::Exited) if self.step == Step::Changed && new().next().is_none() => {
+                Ok(false)
+            }
             Some(State::Exited) => Err(start().why(why())),
             _ if failures >= FAILURES => {
                 Err(start().why(format_args!("its tasks fail: {}", why())))
@@ -122,6 +126,16 @@ mod tests {
         assert!(watch.is_settled(&service("running", both, Update::Done)).unwrap());
         let nothing = Watch::behind(Step::Nothing, Some(&before));
         assert!(nothing.is_settled(&before).unwrap());
+    }
+
+    #[test]
+    fn a_change_of_one_that_had_ended_is_waited_for() {
+        let before = service("exited", json!([task("a", "rejected")]), Update::Done);
+        let watch = Watch::behind(Step::Changed, Some(&before));
+        assert!(!watch.is_settled(&before).unwrap());
+        let again = json!([task("b", "rejected"), task("a", "rejected")]);
+        let again = service("exited", again, Update::Done);
+        assert_eq!(watch.is_settled(&again).unwrap_err().kind(), Kind::Refused);
     }
 
     #[test]
