@@ -78,7 +78,9 @@ fn answer(mut stream: UnixStream, say: &Say) {
     let request = request.rsplit_once(' ').map_or("", |(request, _)| request);
     let whole = format!("{request} {}", String::from_utf8_lossy(&body));
     if let Some((status, body)) = say(path, &whole) {
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n");
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        );
         let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
     }
 }

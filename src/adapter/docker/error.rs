@@ -127,8 +127,6 @@ fn disconnected(what: impl Display, why: &Failure) -> Error {
 /// With TLS 1.3 an engine's refusal of our certificate comes after the connection is made, with its
 /// first answer.
 fn distrust(text: &str) -> Option<(Kind, &'static str, &'static str)> {
-    const THEIRS: &str = "see that its certificate is of the authority in ca.pem, is in date, and \
-                          names the host as its URL does";
     const OURS: &str = "see that cert.pem is in date and of an authority that the engine trusts";
     const REFUSALS: [&str; 9] = [
         "CertificateRequired",
@@ -141,8 +139,9 @@ fn distrust(text: &str) -> Option<(Kind, &'static str, &'static str)> {
         "AccessDenied",
         "DecryptError",
     ];
-    if text.contains("invalid peer certificate") {
-        return Some((Kind::Refused, "the engine's certificate cannot be trusted", THEIRS));
+    if let Some((_, fault)) = text.split_once("invalid peer certificate: ") {
+        let (why, remedy) = fault_of(fault);
+        return Some((Kind::Refused, why, remedy));
     }
     if let Some((_, alert)) = text.split_once("received fatal alert: ") {
         return Some(match REFUSALS.iter().any(|refusal| alert.starts_with(refusal)) {
@@ -153,6 +152,27 @@ fn distrust(text: &str) -> Option<(Kind, &'static str, &'static str)> {
     let is_plain = text.contains("InvalidContentType");
     let remedy = "give it TLS, or say --insecure to do without encryption";
     is_plain.then_some((Kind::Refused, "what answers there does not speak TLS", remedy))
+}
+
+/// What is wrong with the engine's certificate, and what to do about it.
+fn fault_of(text: &str) -> (&'static str, &'static str) {
+    let says = |words: &str| text.contains(words);
+    if says("expired") || says("Expired") {
+        let why = "the engine's certificate cannot be trusted: it has expired";
+        (why, "give the engine a new one, or set the clock here right")
+    } else if says("not valid yet") || says("NotValidYet") {
+        let why = "the engine's certificate cannot be trusted: it is not valid yet";
+        (why, "set the clocks here and there right")
+    } else if says("not valid for") || says("NotValidForName") {
+        let why = "the engine's certificate cannot be trusted: it is for another host";
+        (why, "name the host in its URL as its certificate does")
+    } else if says("UnknownIssuer") {
+        let why = "the engine's certificate cannot be trusted: it is of no authority in ca.pem";
+        (why, "put the authority that signed it there, if that is the right one")
+    } else {
+        let why = "the engine's certificate cannot be trusted";
+        (why, "see that it is of an authority in ca.pem, and made for a server")
+    }
 }
 
 fn nobody(what: impl Display, why: &str) -> Error {
@@ -214,7 +234,7 @@ mod tests {
         let tls = |text: &str| Failure::IOError { err: io::Error::other(text.to_owned()) };
         let told = failure("x", &tls("invalid peer certificate: Expired"));
         assert_eq!(told.kind(), Kind::Refused);
-        assert!(told.to_string().contains("the engine's certificate"), "{told}");
+        assert!(told.to_string().contains("cannot be trusted: it has expired"), "{told}");
         let told = failure("x", &tls("received fatal alert: CertificateRequired"));
         assert_eq!(told.kind(), Kind::NotPermitted);
         assert!(told.to_string().contains("our certificate"), "{told}");

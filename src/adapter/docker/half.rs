@@ -12,7 +12,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveVolumeOption
 
 use super::error::{failure, is_missing, status};
 use super::label::{DECLARED, OWNER, REPLACES, VOLUMES};
-use super::{Engine, Found};
+use super::{Engine, Found, soon};
 use crate::error::Result;
 use crate::record::{Container, ContainerId, Image, Key, Owner};
 
@@ -115,7 +115,7 @@ impl Engine {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self
             .runtime
-            .block_on(self.docker.list_containers(Some(options)))
+            .block_on(soon(self.docker.list_containers(Some(options))))
             .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
         let halves = listed.into_iter().filter_map(|summary| {
             let names = summary.names.unwrap_or_default();
@@ -127,7 +127,7 @@ impl Engine {
 
     /// The mount points for which an image declares volumes.
     pub fn volumes_of(&self, image: &Image) -> Result<Vec<String>> {
-        match self.runtime.block_on(self.docker.inspect_image(image.as_str())) {
+        match self.runtime.block_on(soon(self.docker.inspect_image(image.as_str()))) {
             Ok(found) => Ok(found.config.and_then(|config| config.volumes).unwrap_or_default()),
             Err(why) if is_missing(&why) => Ok(Vec::new()),
             Err(why) => Err(failure(format_args!("inspect image {image}"), &why)),

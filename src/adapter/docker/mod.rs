@@ -26,6 +26,7 @@ mod origin;
 mod ports;
 mod pull;
 mod read;
+mod runtime;
 mod settle;
 mod ship;
 mod sight;
@@ -38,13 +39,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::errors::Error as Failure;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
     WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 pub use connect::{Api, REACH, Release};
@@ -66,8 +68,11 @@ use error::{failure, is_missing, status};
 use origin::{Brought, Defaults};
 use read::{Around, Inspected};
 
-/// How long the engine may take to begin its answer.
+/// How long the engine may take to begin its answer when it is to do something.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long it may take for the whole answer when it only has to look something up.
+const QUICK: Duration = REACH;
 
 /// How many containers are asked after at a time.
 const AT_A_TIME: usize = 8;
@@ -75,7 +80,7 @@ const AT_A_TIME: usize = 8;
 /// A connection to one engine.
 pub struct Engine {
     docker: Docker,
-    runtime: Runtime,
+    runtime: Handle,
     url: String,
     kernel: Kernel,
     release: Option<Release>,
@@ -113,9 +118,7 @@ impl Engine {
 
     /// The same, for which all of it may take so long.
     pub fn connect_within(endpoint: &Endpoint, patience: Duration) -> Result<Engine> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
+        let runtime = runtime::shared()
             .map_err(|why| Error::io(format_args!("connect to {}", endpoint.url), &why))?;
         let Connected { docker, forward, release, is_here } =
             connect::connect(&runtime, endpoint, patience)?;
@@ -171,7 +174,7 @@ impl Engine {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self
             .runtime
-            .block_on(self.docker.list_containers(Some(options)))
+            .block_on(soon(self.docker.list_containers(Some(options))))
             .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
         Ok(listed.into_iter().filter_map(|summary| summary.id).collect())
     }
@@ -185,17 +188,33 @@ impl Engine {
     /// The containers with these ids, in their order. One that is not there, or cannot be read, is
     /// nothing or an error in its place.
     pub fn look(&self, docker_ids: &[String]) -> Vec<Result<Option<Found>>> {
-        self.runtime.block_on(
-            futures_util::stream::iter(docker_ids)
-                .map(|id| self.inspect(id))
-                .buffered(AT_A_TIME)
-                .collect(),
-        )
+        let mut looked = Vec::with_capacity(docker_ids.len());
+        let _ = self.look_each(docker_ids, |found| {
+            looked.push(found);
+            Ok(())
+        });
+        looked
+    }
+
+    /// The same, each handed over as soon as it and those before it are known, until that fails.
+    pub fn look_each(
+        &self,
+        docker_ids: &[String],
+        mut take: impl FnMut(Result<Option<Found>>) -> Result<()>,
+    ) -> Result<()> {
+        self.runtime.block_on(async {
+            let looks = futures_util::stream::iter(docker_ids).map(|id| self.inspect(id));
+            let mut looks = std::pin::pin!(looks.buffered(AT_A_TIME));
+            while let Some(found) = looks.next().await {
+                take(found)?;
+            }
+            Ok(())
+        })
     }
 
     async fn inspect(&self, name: &str) -> Result<Option<Found>> {
         let doing = || format!("inspect container {name}");
-        let inspected = match self.docker.inspect_container(name, None).await {
+        let inspected = match soon(self.docker.inspect_container(name, None)).await {
             Ok(answer) => Inspected::of(answer)?,
             Err(why) if is_missing(&why) => return Ok(None),
             Err(why) => return Err(failure(doing(), &why)),
@@ -211,7 +230,7 @@ impl Engine {
     async fn around(&self, inspected: &Inspected) -> Result<Around<'_>> {
         let mut names = HashMap::new();
         for id in inspected.others() {
-            match self.docker.inspect_container(id, None).await {
+            match soon(self.docker.inspect_container(id, None)).await {
                 Ok(other) => names.extend(other.name.map(|name| {
                     (id.to_owned(), name.strip_prefix('/').unwrap_or(&name).to_owned())
                 })),
@@ -229,7 +248,7 @@ impl Engine {
         if let Some(brought) = known().get(id) {
             return Ok(brought.clone());
         }
-        let brought = match self.docker.inspect_image(id).await {
+        let brought = match soon(self.docker.inspect_image(id)).await {
             Ok(image) => Arc::new(Brought::of(image)),
             Err(why) if is_missing(&why) => return Ok(Arc::default()),
             Err(why) => return Err(failure(format_args!("inspect image {id}"), &why)),
@@ -244,7 +263,7 @@ impl Engine {
         let doing = || format!("ask {} for its defaults", self.url);
         self.defaults
             .get_or_try_init(|| async {
-                match self.docker.info().await.map_err(|why| failure(doing(), &why)) {
+                match soon(self.docker.info()).await.map_err(|why| failure(doing(), &why)) {
                     Ok(info) => Ok(Defaults::of(info)),
                     Err(why) if matches!(why.kind(), Kind::BadInput | Kind::NotFound) => {
                         Ok(Defaults::default())
@@ -326,6 +345,12 @@ impl Engine {
             }
         })
     }
+}
+
+/// The answer to what the engine only has to look up. Nothing is changed by it, so nothing is left half
+/// done when it is given up.
+async fn soon<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(QUICK, asked).await.unwrap_or(Err(Failure::RequestTimeoutError))
 }
 
 /// Whether the engine warns that it does not do something that was asked for. Where its kernel

@@ -13,7 +13,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOption
 use super::endpoint::endpoint;
 use super::error::{failure, is_missing, status};
 use super::label::OWNER;
-use super::{Engine, Joins};
+use super::{Engine, Joins, soon};
 use crate::error::{Error, Kind, Result};
 use crate::record::{DockerNetwork, NetworkName, Owner};
 
@@ -31,7 +31,7 @@ impl Engine {
     pub fn need_networks(&self, joins: &Joins, private: Option<&NetworkName>) -> Result<()> {
         let private = private.map(NetworkName::as_str);
         for name in joins.names().filter(|name| Some(*name) != private) {
-            match self.runtime.block_on(self.docker.inspect_network(name, None)) {
+            match self.runtime.block_on(soon(self.docker.inspect_network(name, None))) {
                 Ok(_) => (),
                 Err(why) if is_missing(&why) => {
                     return Err(Error::new(Kind::NotFound, format_args!("join network {name}"))
@@ -158,7 +158,7 @@ impl Engine {
     fn summaries(&self, filters: &HashMap<&str, Vec<String>>) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::default().all(true).filters(filters).build();
         self.runtime
-            .block_on(self.docker.list_containers(Some(options)))
+            .block_on(soon(self.docker.list_containers(Some(options))))
             .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))
     }
 
@@ -167,7 +167,7 @@ impl Engine {
             filters.iter().map(|(name, value)| (*name, vec![value.clone()])).collect();
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         self.runtime
-            .block_on(self.docker.list_networks(Some(options)))
+            .block_on(soon(self.docker.list_networks(Some(options))))
             .map_err(|why| failure(format_args!("list networks of {}", self.url), &why))
     }
 

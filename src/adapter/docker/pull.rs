@@ -14,9 +14,9 @@ use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::Engine;
 use super::error::{failure, is_missing, no_image};
 use super::origin::Brought;
+use super::{Engine, soon};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Image, Login, Platform};
 
@@ -59,7 +59,7 @@ impl Held {
 impl Engine {
     /// The image, if the engine has it, for that platform and with the digest that it names.
     pub fn held(&self, image: &Image, platform: Option<&Platform>) -> Result<Option<Held>> {
-        let found = match self.runtime.block_on(self.docker.inspect_image(image.as_str())) {
+        let found = match self.runtime.block_on(soon(self.docker.inspect_image(image.as_str()))) {
             Ok(found) => found,
             Err(why) if is_missing(&why) => return Ok(None),
             Err(why) => return Err(failure(format_args!("inspect image {image}"), &why)),

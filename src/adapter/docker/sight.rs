@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::error::{failure, is_missing};
 use super::list::parsed;
-use super::{AT_A_TIME, Engine, label, read};
+use super::{AT_A_TIME, Engine, label, read, soon};
 use crate::error::{Error, Kind, Result};
 use crate::record::{ContainerId, Docker, Health, Key, Object, Owner, Sight, Subject};
 
@@ -36,15 +36,17 @@ impl Engine {
     /// `BadInput` for an engine that does not say it.
     pub fn clock(&self) -> Result<Timestamp> {
         let doing = || format!("ask {} for its time", self.url);
-        let info =
-            self.runtime.block_on(self.docker.info()).map_err(|why| failure(doing(), &why))?;
+        let info = self
+            .runtime
+            .block_on(soon(self.docker.info()))
+            .map_err(|why| failure(doing(), &why))?;
         let time = info.system_time.and_then(|time| time.parse().ok());
         time.ok_or_else(|| Error::new(Kind::BadInput, doing()).why("it does not say it"))
     }
 
     /// One container, if it is there.
     pub(super) async fn sight(&self, docker_id: &str) -> Result<Option<Sight>> {
-        match self.docker.inspect_container(docker_id, None).await {
+        match soon(self.docker.inspect_container(docker_id, None)).await {
             Ok(answer) => Ok(Some(sight(answer))),
             Err(why) if is_missing(&why) => Ok(None),
             Err(why) => Err(failure(format_args!("inspect container {docker_id}"), &why)),

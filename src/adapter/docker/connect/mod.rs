@@ -1,20 +1,25 @@
 //! The ways to an engine.
 
 mod context;
+mod dial;
 mod ssh;
 mod tls;
+mod transport;
 mod url;
 
 use std::time::{Duration, Instant};
 
 use bollard::{API_DEFAULT_VERSION, Docker};
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::PATIENCE;
 use super::error::failure;
 use crate::error::{Error, Kind, Result};
 use crate::record::Endpoint;
+use dial::{Place, Site};
+use transport::Transport;
 use url::{OLDEST, Way};
 
 pub(super) use ssh::Forward;
@@ -35,7 +40,7 @@ pub(super) struct Connected {
 
 /// Reaches the engine and makes sure that it answers and is not too old.
 pub(super) fn connect(
-    runtime: &Runtime,
+    runtime: &Handle,
     endpoint: &Endpoint,
     patience: Duration,
 ) -> Result<Connected> {
@@ -71,29 +76,37 @@ pub(super) fn connect(
 
 /// Makes ready what calls go through.
 fn open(way: Way, endpoint: &Endpoint, until: Instant) -> Result<(Docker, Option<Forward>)> {
-    let patience = PATIENCE.as_secs();
-    let unusable = |why| failure("set up the connection", &why);
-    let unix = |path: &str| {
-        Docker::connect_with_unix(path, patience, API_DEFAULT_VERSION).map_err(unusable)
-    };
     match way {
-        Way::Unix(path) => Ok((unix(&path)?, None)),
+        Way::Unix(path) => Ok((through(Place::Unix(path.into()))?, None)),
         Way::Ssh(remote) => {
             let forward = Forward::open(&remote, until)?;
-            Ok((unix(forward.socket())?, Some(forward)))
-        }
-        Way::Tcp(place) if endpoint.is_open() => {
-            let docker = Docker::connect_with_http(&place, patience, API_DEFAULT_VERSION);
-            Ok((docker.map_err(unusable)?, None))
+            Ok((through(Place::Unix(forward.socket().into()))?, Some(forward)))
         }
         Way::Tcp(place) => {
+            let wrong = || Error::new(Kind::Usage, format_args!("host \"{place}\""));
+            let site = Site::of(&place).ok_or_else(wrong)?;
+            if endpoint.is_open() {
+                return Ok((through(Place::Open(site))?, None));
+            }
             let pem = tls::Pem::find(endpoint.tls.as_deref())?;
-            let (key, cert, ca) = (&pem.key, &pem.cert, &pem.ca);
-            let docker =
-                Docker::connect_with_ssl(&place, key, cert, ca, patience, API_DEFAULT_VERSION);
-            Ok((docker.map_err(unusable)?, None))
+            let name = ServerName::try_from(site.name().to_owned());
+            let name = name.map_err(|why| wrong().why(why))?;
+            Ok((through(Place::Tls(site, pem.connector()?, name))?, None))
         }
         Way::Context(name) => Err(Error::new(Kind::BadInput, format_args!("context \"{name}\""))
             .why("it is another context's name for an engine")),
     }
+}
+
+/// Calls that go through connections to that place.
+fn through(place: Place) -> Result<Docker> {
+    // Who is spoken to is known to the transport alone.
+    let address = Some("http://docker");
+    Transport::new(place)
+        .and_then(|transport| {
+            let call = move |request| transport.clone().call(request);
+            let patience = PATIENCE.as_secs();
+            Docker::connect_with_custom_transport(call, address, patience, API_DEFAULT_VERSION)
+        })
+        .map_err(|why| failure("set up the connection", &why))
 }

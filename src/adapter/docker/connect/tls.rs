@@ -1,18 +1,32 @@
 //! The certificates that an engine at `tcp://` is known by, and those that it knows us by.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Error, Kind, Result};
 
 /// The files for TLS, as Docker names them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Pem {
-    /// The authority that vouches for the engine.
-    pub(super) ca: PathBuf,
+    /// The authorities that vouch for the engine; no other does.
+    ca: PemFile,
     /// Who we are.
-    pub(super) cert: PathBuf,
+    cert: PemFile,
     /// The proof of it.
-    pub(super) key: PathBuf,
+    key: PemFile,
+}
+
+#[derive(Debug)]
+struct PemFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
 }
 
 impl Pem {
@@ -36,21 +50,66 @@ impl Pem {
             let why = format!("{} has no ca.pem, cert.pem and key.pem", path.display());
             return Err(no_certificates(&why));
         }
-        for (path, what) in [(&ca, "CERTIFICATE"), (&cert, "CERTIFICATE"), (&key, "PRIVATE KEY")] {
-            let reading = || format!("read {}", path.display());
-            let bytes = std::fs::read(path).map_err(|why| Error::io(reading(), &why))?;
-            let text = String::from_utf8_lossy(&bytes);
-            let is_begun = |line: &str| line.starts_with("-----BEGIN ") && line.contains(what);
-            if !text.lines().any(is_begun) {
-                return Err(Error::new(Kind::BadInput, reading())
-                    .why(format_args!("it holds no {} in PEM form", what.to_lowercase())));
-            }
-            if text.contains("ENCRYPTED") {
-                return Err(Error::new(Kind::BadInput, reading())
-                    .why("the key is encrypted, and nobody is asked for a passphrase"));
-            }
+        Ok(Pem {
+            ca: PemFile::read(ca, "CERTIFICATE")?,
+            cert: PemFile::read(cert, "CERTIFICATE")?,
+            key: PemFile::read(key, "PRIVATE KEY")?,
+        })
+    }
+
+    /// What speaks TLS to an engine that one of the authorities in `ca.pem` vouches for, whomever
+    /// this machine trusts otherwise.
+    ///
+    /// # Errors
+    /// `BadInput` when a file does not hold what it should.
+    pub(super) fn connector(&self) -> Result<TlsConnector> {
+        let mut authorities = RootCertStore::empty();
+        let (added, _) = authorities.add_parsable_certificates(self.ca.certificates()?);
+        if added == 0 {
+            return Err(self.ca.wrong("its certificate cannot be read"));
         }
-        Ok(Pem { ca, cert, key })
+        let key = PrivateKeyDer::from_pem_slice(&self.key.bytes)
+            .map_err(|why| self.key.wrong(&why.to_string()))?;
+        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|why| Error::new(Kind::Bug, "set up TLS").why(why))?
+            .with_root_certificates(authorities)
+            .with_client_auth_cert(self.cert.certificates()?, key)
+            .map_err(|why| self.key.wrong(&format!("it does not fit cert.pem: {why}")))?;
+        // One engine is spoken to with it.
+        config.resumption = Resumption::in_memory_sessions(1);
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+impl PemFile {
+    fn read(path: PathBuf, what: &str) -> Result<PemFile> {
+        let bytes = std::fs::read(&path)
+            .map_err(|why| Error::io(format_args!("read {}", path.display()), &why))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let is_begun = |line: &str| line.starts_with("-----BEGIN ") && line.contains(what);
+        let (is_there, is_closed) = (text.lines().any(is_begun), text.contains("ENCRYPTED"));
+        drop(text);
+        let file = PemFile { path, bytes };
+        match (is_there, is_closed) {
+            (false, _) => {
+                Err(file.wrong(&format!("it holds no {} in PEM form", what.to_lowercase())))
+            }
+            (_, true) => {
+                Err(file.wrong("the key is encrypted, and nobody is asked for a passphrase"))
+            }
+            _ => Ok(file),
+        }
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>> {
+        CertificateDer::pem_slice_iter(&self.bytes)
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|why| self.wrong(&why.to_string()))
+    }
+
+    fn wrong(&self, why: &str) -> Error {
+        Error::new(Kind::BadInput, format_args!("read {}", self.path.display())).why(why)
     }
 }
 
@@ -80,7 +139,10 @@ mod tests {
         put("key.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n");
         assert!(Pem::of(&path).unwrap_err().to_string().contains("encrypted"));
         put("key.pem", "-----BEGIN EC PRIVATE KEY-----\n");
-        assert_eq!(Pem::of(&path).unwrap().key, path.join("key.pem"));
+        let pem = Pem::of(&path).unwrap();
+        assert_eq!(pem.key.path, path.join("key.pem"));
+        let told = pem.connector().err().unwrap();
+        assert!(told.kind() == Kind::BadInput && told.to_string().contains("ca.pem"), "{told}");
         std::fs::remove_dir_all(&path).unwrap();
     }
 }
