@@ -59,6 +59,17 @@ impl Output {
         table.cells(&mut self.writer, head, cells).map(|()| true)
     }
 
+    /// Appends a record that is JSON already, on one line.
+    pub fn json(&mut self, text: &str) -> Result<()> {
+        match &mut self.table {
+            Some(table) => {
+                let record = Record::parse(text).map_err(|why| Error::new(Kind::Bug, why))?;
+                table.row(&mut self.writer, &record)
+            }
+            None => self.writer.line(text),
+        }
+    }
+
     /// Appends a change of which no more is to be said than the container, whose JSON is given.
     pub fn write_change(&mut self, action: Action, container: &str) -> Result<()> {
         let pieces = [
@@ -68,12 +79,8 @@ impl Output {
             container,
             "}",
         ];
-        match &mut self.table {
-            Some(table) => {
-                let text = pieces.concat();
-                let record = Record::parse(&text).map_err(|why| Error::new(Kind::Bug, why))?;
-                table.row(&mut self.writer, &record)
-            }
+        match &self.table {
+            Some(_) => self.json(&pieces.concat()),
             None => self.writer.pieces(&pieces),
         }
     }

@@ -49,7 +49,12 @@ impl Shared<'_> {
     }
 
     /// Works on one change and writes what became of it. Hands it back if that is provisional.
-    pub(super) fn finish(&self, judged: Judged, refused: Option<Error>, work: &impl Work) -> Attended {
+    pub(super) fn finish(
+        &self,
+        judged: Judged,
+        refused: Option<Error>,
+        work: &impl Work,
+    ) -> Attended {
         let Judged { change: mut done, bare } = judged;
         let asked = work.pretends().then(|| done.clone());
         let outcome = match refused {

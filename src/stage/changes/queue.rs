@@ -19,8 +19,8 @@ use super::task::Task;
 use crate::error::Error;
 use crate::record::ContainerId;
 use lanes::Lane;
-use order::{Before, ahead};
 pub(super) use order::unheard_of;
+use order::{Before, ahead};
 
 /// All changes that wait, and what is known of those that were done.
 pub(super) struct Queue {

@@ -39,7 +39,11 @@ impl Shared<'_> {
         }
     }
 
-    pub(super) fn worker<'scope, W: Work>(&'scope self, scope: &'scope Scope<'scope, '_>, work: &'scope W) {
+    pub(super) fn worker<'scope, W: Work>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        work: &'scope W,
+    ) {
         while let Some(taken) = self.take(scope, work) {
             let done = Done::of(&taken.task);
             let Some(Attended { why, outcome }) = self.attend(taken, work) else { continue };

@@ -3,17 +3,26 @@
 mod follow;
 mod label;
 mod landing;
+mod places;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::adapter::docker::{Engine, Found};
+use crate::adapter::files;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Checkpoint, Container, Endpoint, Host, HostsAt, Of, Owner, Record, State};
+use crate::record::{
+    Checkpoint, Container, Endpoint, Host, HostRef, HostsAt, Of, Owner, Record, State,
+};
 use crate::stage::hosts::{Lookout, is_down};
 
 pub use label::Label;
+use places::Places;
+
+/// How many hosts list at the same time; what an engine says takes far more room than what is told
+/// of it. Those that do not answer wait elsewhere.
+const AT_A_TIME: usize = 32;
 
 /// What is listed, and how.
 #[derive(Clone, Debug)]
@@ -48,6 +57,7 @@ pub struct Options {
 /// asked; then there is no checkpoint. While following, that is told, and tried again until it
 /// answers.
 pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
+    files::allow_many();
     let (hosts, lookout) = Lookout::open(&options.hosts)?;
     let options = Arc::new(options);
     if options.follow {
@@ -79,19 +89,22 @@ fn list(
     let mut count = 0;
     let mut failed = None;
     let ask = {
-        let options = options.clone();
-        move |endpoint: Endpoint| Listing::of(&Engine::connect(&endpoint)?, &options)
+        let (options, places) = (options.clone(), Places::new(AT_A_TIME));
+        move |(endpoint, host): (Endpoint, HostRef)| {
+            let engine = Engine::connect(&endpoint)?;
+            let _place = places.take();
+            Lines::of(&engine, &options, &host)
+        }
     };
     let endpoints: Vec<Endpoint> = hosts.iter().map(|host| options.endpoint(host)).collect();
     endpoints.iter().filter_map(Endpoint::caution).for_each(|caution| report.note(&caution));
-    for (host, listed) in hosts.iter().zip(each_at_once(endpoints, ask)) {
+    let asked = endpoints.into_iter().zip(hosts.iter().map(Host::as_ref).collect::<Vec<_>>());
+    for (host, listed) in hosts.iter().zip(each_at_once(asked, ask)) {
         match listed {
-            Ok(listing) => {
-                let found = listing.told(report).into_iter().map(|found| on(host, found));
-                for container in found.filter(|container| options.tells(container)) {
-                    count += 1;
-                    output.write(&container.into())?;
-                }
+            Ok(lines) => {
+                lines.left_out.into_iter().for_each(|why| report.failed(&left_out(why)));
+                count += lines.count;
+                lines.text.lines().try_for_each(|line| output.json(line))?;
                 // The next host may take its time.
                 output.flush()?;
             }
@@ -107,6 +120,33 @@ fn list(
     }
     output.settle()?;
     failed.map_or(Ok(()), Err)
+}
+
+/// What is told of one host, until those before it are told. As text it is a tenth as large.
+#[derive(Default)]
+struct Lines {
+    text: String,
+    count: u64,
+    left_out: Vec<Error>,
+}
+
+impl Lines {
+    fn of(engine: &Engine, options: &Options, host: &HostRef) -> Result<Lines> {
+        let mut lines = Lines::default();
+        let Lines { text, count, left_out } = &mut lines;
+        *left_out = each(engine, options, |found| {
+            let container = Container { host: Some(host.clone()), ..found.container };
+            if options.tells(&container) {
+                *text += &serde_json::to_string(&container)
+                    .map_err(|why| Error::new(Kind::Bug, "write container as JSON").why(why))?;
+                text.push('\n');
+                *count += 1;
+            }
+            Ok(())
+        })?;
+        text.shrink_to_fit();
+        Ok(lines)
+    }
 }
 
 /// Asks all at the same time, each on a thread of its own, and gives the answers in the order of the
@@ -138,26 +178,13 @@ struct Listing {
 }
 
 impl Listing {
-    /// One that goes away meanwhile is simply not there, and one that has no form as a document is
-    /// left out.
     fn of(engine: &Engine, options: &Options) -> Result<Listing> {
-        let labels: Vec<String> = options.labels.iter().map(ToString::to_string).collect();
-        let looked: Vec<Result<Option<Found>>> = if options.swarm {
-            let services = engine.services(options.owner.as_ref(), &labels)?;
-            services.into_iter().map(|found| found.map(Some)).collect()
-        } else {
-            engine.look(&engine.list(options.owner.as_ref(), &labels)?)
-        };
-        let mut listing = Listing { found: Vec::with_capacity(looked.len()), left_out: Vec::new() };
-        for looked in looked {
-            match looked {
-                Ok(Some(found)) => listing.found.extend(options.take(found)),
-                Ok(None) => (),
-                Err(why) if why.kind() == Kind::BadInput => listing.left_out.push(why),
-                Err(why) => return Err(why),
-            }
-        }
-        Ok(listing)
+        let mut found = Vec::new();
+        let left_out = each(engine, options, |one| {
+            found.push(one);
+            Ok(())
+        })?;
+        Ok(Listing { found, left_out })
     }
 
     /// The containers; of what is left out is told.
@@ -165,6 +192,33 @@ impl Listing {
         self.left_out.into_iter().for_each(|why| report.failed(&left_out(why)));
         self.found
     }
+}
+
+/// Hands over the containers of one engine that are listed, and tells why others cannot be. One that
+/// goes away meanwhile is simply not there, and one that has no form as a document is left out.
+fn each(
+    engine: &Engine,
+    options: &Options,
+    mut take: impl FnMut(Found) -> Result<()>,
+) -> Result<Vec<Error>> {
+    let labels: Vec<String> = options.labels.iter().map(ToString::to_string).collect();
+    let mut left_out = Vec::new();
+    let mut look = |looked: Result<Option<Found>>| match looked {
+        Ok(Some(found)) => options.take(found).map_or(Ok(()), &mut take),
+        Ok(None) => Ok(()),
+        Err(why) if why.kind() == Kind::BadInput => {
+            left_out.push(why);
+            Ok(())
+        }
+        Err(why) => Err(why),
+    };
+    if options.swarm {
+        let services = engine.services(options.owner.as_ref(), &labels)?;
+        services.into_iter().try_for_each(|found| look(found.map(Some)))?;
+    } else {
+        engine.look_each(&engine.list(options.owner.as_ref(), &labels)?, look)?;
+    }
+    Ok(left_out)
 }
 
 fn left_out(why: Error) -> Error {

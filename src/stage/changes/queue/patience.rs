@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Queue;
 use super::super::task::Task;
+use super::Queue;
 use crate::error::Error;
 use crate::record::ContainerId;
 
@@ -66,7 +66,12 @@ impl Queue {
 
     /// Puts a task back that was taken, until something is heard of the container that it misses.
     /// Nothing when it has waited long enough: it is handed back.
-    pub(in crate::stage::changes) fn hold(&mut self, task: Task, missing: &ContainerId, now: Instant) -> Option<Task> {
+    pub(in crate::stage::changes) fn hold(
+        &mut self,
+        task: Task,
+        missing: &ContainerId,
+        now: Instant,
+    ) -> Option<Task> {
         if task.is_last_call {
             return Some(task);
         }
