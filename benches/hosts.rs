@@ -1,11 +1,12 @@
 //! container-run and docker-cccf with a thousand hosts.
 //!
-//!     cargo bench --bench hosts [-- HOSTS [EACH [PER-HOST]]]
+//!     cargo bench --bench hosts [-- HOSTS [EACH [PER-HOST [ALL]]]]
 //!
 //! There are HOSTS engines (1000) in this process, which are no engines but take their time: 25 ms
 //! to make a container and 240 ms to start it, four at a time, as a real one does. Of one of them
 //! each call takes twice as long. container-run makes EACH (100) containers on each, PER-HOST (4)
-//! at a time; `slowest` is how long the slow one would take alone if nothing else took any time.
+//! at a time, and ALL (1024, its own limit) on all hosts together; `slowest` is how long the slow one
+//! would take alone if nothing else took any time.
 //! Then docker-cccf lists all of them. This process and the program share the machine's processors.
 
 #[path = "../tests/engine/crowd.rs"]
@@ -28,6 +29,7 @@ fn main() {
     let hosts = numbers.next().unwrap_or(1_000).max(1);
     let each = numbers.next().unwrap_or(100).max(1);
     let per_host = numbers.next().unwrap_or(4).max(1);
+    let all = numbers.next().unwrap_or(1_024).max(1);
     let manner = |at| Manner::slow(CREATE, START).times(if at == 0 { 2 } else { 1 });
     let crowd = Crowd::new("bench", (0..hosts).map(manner).collect());
     let input = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-hosts.json");
@@ -46,12 +48,10 @@ fn main() {
         "", "wall s", "slowest", "cpu s", "ms each", "peak MB"
     );
     let run = env!("CARGO_BIN_EXE_container-run");
-    let jobs = (hosts * per_host).to_string();
     let mut command = Command::new(run);
-    command.args(["--concurrency", &jobs, "--per-host", &per_host.to_string()]);
+    command.args(["--concurrency", &all.to_string(), "--per-host", &per_host.to_string()]);
     let (wall, cpu, peak) = timed(&mut command, &input);
-    let all = (0..hosts).all(|at| crowd.running(at).len() == each);
-    assert!(all, "not every container is there");
+    assert!((0..hosts).all(|at| crowd.running(at).len() == each), "not every container is there");
     let ms = cpu * 1e3 / (hosts * each) as f64;
     println!("{:14}{wall:>9.1}{slowest:>10.1}{cpu:>10.1}{ms:>12.2}{peak:>9.0}", "container-run");
 

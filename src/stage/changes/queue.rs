@@ -42,7 +42,7 @@ pub(super) struct Queue {
     /// For a container, why it has to stay: one that goes before it could not go.
     kept: HashMap<ContainerId, Error>,
     /// What became of containers that came: nothing when they did.
-    outcomes: HashMap<ContainerId, Option<Error>>,
+    outcomes: HashMap<ContainerId, Option<Box<Error>>>,
     /// Tasks that wait or are worked on, their size, and how many are worked on.
     open: usize,
     bytes: usize,
@@ -60,6 +60,13 @@ struct Chain {
     is_busy: bool,
     /// Whether the first waits in a lane, or for another.
     is_queued: bool,
+}
+
+impl Chain {
+    /// Nearly all have one task, and very many wait.
+    fn of_one() -> Chain {
+        Chain { tasks: VecDeque::with_capacity(1), ..Chain::default() }
+    }
 }
 
 /// A task that is to be worked on now.
@@ -113,7 +120,7 @@ impl Queue {
         for before in task.order.iter().flat_map(|order| &order.before) {
             self.leaving.entry(before.clone()).or_default().push(id.clone());
         }
-        let chain = self.chains.entry(id.clone()).or_default();
+        let chain = self.chains.entry(id.clone()).or_insert_with(Chain::of_one);
         chain.tasks.push_back(task);
         if !chain.is_busy && !chain.is_queued {
             self.offer(id.clone());
@@ -190,7 +197,7 @@ impl Queue {
         }
         match why {
             None if order.goes => drop(self.outcomes.remove(&done.id)),
-            why => drop(self.outcomes.insert(done.id.clone(), why.cloned())),
+            why => drop(self.outcomes.insert(done.id.clone(), why.cloned().map(Box::new))),
         }
     }
 

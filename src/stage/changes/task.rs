@@ -22,6 +22,10 @@ pub struct Order {
     pub is_patient: bool,
 }
 
+/// What is kept of a waiting change beside itself, in bytes, more or less: the names of its container
+/// and lane, and its places in the queue.
+const AROUND: usize = 300;
+
 /// A change that waits or is worked on.
 pub(super) struct Task {
     pub(super) id: ContainerId,
@@ -34,7 +38,7 @@ pub(super) struct Task {
     /// Whether nothing more is waited for: what it wants is there now, or it fails.
     pub(super) is_last_call: bool,
     /// Why it is not to be done at all.
-    pub(super) refused: Option<Error>,
+    pub(super) refused: Option<Box<Error>>,
     body: Body,
 }
 
@@ -69,7 +73,7 @@ impl Task {
             Body::Whole(_) => size_of::<Change>(),
             Body::Text(text) => text.len(),
         };
-        body + self.id.as_str().len() + size_of::<Task>()
+        body + size_of::<Task>() + AROUND
     }
 
     /// The change.
@@ -129,7 +133,7 @@ mod tests {
         let mut change = Change::new(Action::Replace, container.clone());
         change.current = Some(container);
         let task = Task::new(change.clone(), false, "".into(), None).packed();
-        assert!(task.size() < 2 * text.len() + 500);
+        assert!(task.size() < 2 * text.len() + 700);
         assert_eq!(task.into_change().unwrap(), change);
     }
 }

@@ -35,7 +35,7 @@ use tool::Steps;
 /// How many changes are read ahead of those that are worked on, and how many bytes of them, so that
 /// every host finds work, in whatever order they come.
 const AHEAD: usize = 250_000;
-const BYTES_AHEAD: usize = 96 * 1024 * 1024;
+const BYTES_AHEAD: usize = 64 * 1024 * 1024;
 
 /// How engines and registries are reached.
 pub struct Reach {

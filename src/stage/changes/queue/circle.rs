@@ -47,7 +47,7 @@ impl Queue {
             others.retain(|other| *other != first);
         }
         if let Some(task) = self.first(&first) {
-            task.refused = Some(circle(&round));
+            task.refused = Some(circle(&round).into());
         }
         self.offer(first);
     }

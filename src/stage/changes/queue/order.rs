@@ -26,7 +26,7 @@ impl Queue {
             return Before::Nothing(Vec::new());
         };
         if let Some(why) = &task.refused {
-            return Before::Failure(why.clone());
+            return Before::Failure((**why).clone());
         }
         if order.goes {
             let leaving = self.leaving.get(id).into_iter().flatten();

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Queue {
     /// An earlier stage failed on the container.
     pub(in crate::stage::changes) fn failed_before(&mut self, id: &ContainerId, why: Error) {
-        self.outcomes.insert(id.clone(), Some(why));
+        self.outcomes.insert(id.clone(), Some(why.into()));
         for who in self.missed.remove(id).unwrap_or_default() {
             self.held.remove(&who);
             self.offer(who);
