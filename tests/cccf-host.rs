@@ -733,3 +733,35 @@ mod limits {
         }
     }
 }
+
+#[test]
+fn what_belongs_together_goes_to_one_host() {
+    let hosts = hosts(
+        "host-together.json",
+        &[
+            r#""id":"a","capacity":{"containers":1}"#,
+            r#""id":"b","capacity":{"containers":3}"#,
+            r#""id":"c","capacity":{"containers":4}"#,
+        ],
+    );
+    let with = |id: &str| format!(r#","requires":{{"affinity":["container={id}"]}}"#);
+    let net = |name: &str| format!(r#","private_network":{{"name":"{name}","alias":"x"}}"#);
+    let input = change("add", "w1", &net("one"))
+        + &change("add", "w2", &net("two"))
+        + &change("add", "d1", &net("one"))
+        + &change("add", "d2", &net("two"))
+        + &change("add", "x", &with("y"))
+        + &change("add", "y", &with("x"))
+        + &change("add", "z", &with("z2"))
+        + &change("add", "z2", &with("z"))
+        + CHECKPOINT;
+    let done = run(PATH, &["--hosts", &hosts], &input);
+    assert_eq!(done.at("/container/host/id"), ["b", "c", "b", "c", "c", "c"]);
+    let pair = |of: &str| format!("it must be with {of}: no host fits: 3 lack containers");
+    assert_eq!(done.at("/error"), [pair("z2"), pair("z")]);
+    assert_eq!(done.status, 1);
+    // Why it is there is told as if it were nowhere.
+    let done = run(PATH, &["--hosts", &hosts, "--explain"], &change("add", "w1", &net("one")));
+    let why = done.records[0].pointer("/passed_over/0/why").unwrap();
+    assert_eq!(why, "fit, with as many containers or more");
+}

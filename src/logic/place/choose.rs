@@ -21,6 +21,16 @@ struct Limits<'a> {
     without: Vec<(&'a Peer, Places<'a>)>,
     /// These must not be with it.
     unwelcome: Vec<(Peer, &'a Spots)>,
+    /// It must be where its private network is.
+    network: Option<(&'a str, &'a Spots)>,
+}
+
+impl Limits<'_> {
+    /// The hosts of which one is to be taken; nothing when it may be any.
+    fn only(&self) -> Option<Vec<u32>> {
+        let with = self.with.first().map(|(_, places)| places.hosts().collect());
+        with.or_else(|| self.network.map(|(_, spots)| spots.keys().copied().collect()))
+    }
 }
 
 impl Ground {
@@ -37,7 +47,7 @@ impl Ground {
         }
         let class = self.classes.get(need.class);
         let limits = self.limits(id, being);
-        if need.is_plain() && limits.unwelcome.is_empty() {
+        if self.is_plain(being) && limits.unwelcome.is_empty() {
             return match self.closed.is_empty() {
                 true => self.pick(being, &class.ranges, random, |_| true),
                 false => self.pick(being, &class.ranges, random, |h| !self.closed.contains(&h)),
@@ -45,8 +55,7 @@ impl Ground {
         }
         let allowed =
             |host| !self.closed.contains(&host) && self.limited(being, &limits, host).is_none();
-        if !limits.with.is_empty() {
-            let mut only: Vec<u32> = limits.with[0].1.hosts().collect();
+        if let Some(mut only) = limits.only() {
             only.sort_unstable();
             only.dedup();
             only.retain(|host| class.has(*host as usize));
@@ -103,6 +112,9 @@ impl Ground {
         if let Some((peer, _)) = limits.without.iter().find(|(_, places)| places.has(host)) {
             return Some(Reason::With((*peer).clone()));
         }
+        if let Some((name, _)) = limits.network.filter(|(_, spots)| !spots.contains_key(&host)) {
+            return Some(Reason::OffNetwork(name.into()));
+        }
         let refused = limits.unwelcome.iter().find(|(_, spots)| spots.contains_key(&host));
         if let Some((peer, _)) = refused {
             return Some(Reason::Unwelcome(peer.clone()));
@@ -116,13 +128,25 @@ impl Ground {
         let mut with = self.hard(&company.with);
         // The first of those that want to be together goes anywhere.
         with.retain(|(peer, places)| {
-            places.hosts().next().is_some() || !self.neighbours.is_one(peer, id, being.traits)
+            self.is_any_open(peer, places) || !self.neighbours.is_one(peer, id, being.traits)
         });
         Limits {
             with,
+            network: self.network(being),
             without: self.hard(&company.without),
             unwelcome: self.neighbours.refusals(id, being.traits),
         }
+    }
+
+    /// The container's private network, if it is on a host, and where.
+    pub(super) fn network(&self, being: Being) -> Option<(&str, &Spots)> {
+        let known = self.neighbours.network(being.traits);
+        known.filter(|(_, spots)| spots.keys().any(|host| self.is_open(*host)))
+    }
+
+    /// Whether any of the peers is where it is to stay.
+    pub(super) fn is_any_open(&self, peer: &Peer, places: &Places<'_>) -> bool {
+        matches!(peer, Peer::Host(_)) || places.hosts().any(|host| self.is_open(host))
     }
 
     /// The conditions among these, with where the peers are.
@@ -133,11 +157,14 @@ impl Ground {
 
     /// Whether it waits for containers that are nowhere yet.
     pub(super) fn lacks_company(&self, id: &ContainerId, being: Being) -> bool {
-        let limits = self.limits(id, being);
-        let absent = |(peer, places): &(&Peer, Places)| {
-            !matches!(peer, Peer::Host(_)) && places.hosts().next().is_none()
-        };
-        limits.with.iter().any(absent)
+        self.missed(id, being).next().is_some()
+    }
+
+    /// The containers that it must be with, and that are nowhere yet.
+    pub(super) fn missed(&self, id: &ContainerId, being: Being) -> impl Iterator<Item = &Peer> {
+        let mut with = self.limits(id, being).with;
+        with.retain(|(peer, places)| !self.is_any_open(peer, places));
+        with.into_iter().map(|(peer, _)| peer)
     }
 
     /// The hosts of the container's class; if its group is spread over a label, those of the values

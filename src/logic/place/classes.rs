@@ -23,7 +23,8 @@ pub(super) struct Class {
     pub(super) ranges: Ranges,
     /// Why the others do not, counted.
     pub(super) others: Reasons,
-    asked: Box<[Constraint]>,
+    /// What makes it.
+    pub(super) asked: Box<[Constraint]>,
     members: Box<[u64]>,
 }
 

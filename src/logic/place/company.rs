@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use foldhash::quality::RandomState;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use super::classes::Zones;
 use super::needs::Company;
@@ -21,6 +21,7 @@ type Labels = BTreeMap<String, String>;
 pub(super) struct Traits {
     group: u32,
     labels: u32,
+    pub(super) network: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,6 +45,8 @@ pub(super) struct Neighbours {
     names: HashMap<Box<str>, u32, RandomState>,
     groups: Vec<Group>,
     sets: IndexSet<Labels, RandomState>,
+    /// The private networks, each to be on one host.
+    networks: IndexMap<Box<str>, Spots, RandomState>,
     /// The labels that somebody has asked about.
     asked: HashMap<Box<str>, Asked>,
     /// Whom containers must not be with, and where these are.
@@ -79,6 +82,7 @@ impl Neighbours {
             names: HashMap::default(),
             groups: vec![Group::default()],
             sets: IndexSet::from_iter([Labels::new()]),
+            networks: IndexMap::from_iter([Default::default()]),
             asked: HashMap::new(),
             unwelcome: HashMap::new(),
         }
@@ -95,7 +99,21 @@ impl Neighbours {
                 None => self.sets.insert_full(container.labels.clone()).0,
             },
         };
-        Traits { group: group.map_or(0, |name| self.group(name)), labels: labels as u32 }
+        let private = container.private_network.as_ref();
+        let network = private.map_or(0, |private| self.network_number(private.name.as_str()));
+        Traits { group: group.map_or(0, |name| self.group(name)), labels: labels as u32, network }
+    }
+
+    fn network_number(&mut self, name: &str) -> u32 {
+        let known = self.networks.get_index_of(name);
+        known.unwrap_or_else(|| self.networks.insert_full(name.into(), Spots::new()).0) as u32
+    }
+
+    /// The private network that the container is in: its name, and where the others in it are.
+    pub(super) fn network(&self, traits: Traits) -> Option<(&str, &Spots)> {
+        let own =
+            (traits.network != 0).then(|| self.networks.get_index(traits.network as usize))?;
+        own.map(|(name, spots)| (&**name, spots))
     }
 
     fn group(&mut self, name: &str) -> u32 {
@@ -162,6 +180,9 @@ impl Neighbours {
             for (label, counts) in &mut group.zones {
                 step(&mut counts[zone(*label) as usize]);
             }
+        }
+        if traits.network != 0 {
+            change(&mut self.networks[traits.network as usize], host, &step);
         }
         if traits.labels != 0 && !self.asked.is_empty() {
             for (name, value) in &self.sets[traits.labels as usize] {

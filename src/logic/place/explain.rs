@@ -1,6 +1,7 @@
 //! Why a container is where it is, in words.
 
 use super::ground::Being;
+use super::rooms::Known;
 use super::{Outcome, Placer, Strategy};
 use crate::record::{Action, Change, Container, Passed, Placement};
 
@@ -65,7 +66,9 @@ impl Placer {
     }
 
     /// The hosts other than `at`, by what speaks against them; the most first.
-    fn passed_over(&self, container: &Container, being: Being, at: Option<u32>) -> Vec<Passed> {
+    fn passed_over(&mut self, container: &Container, being: Being, at: Option<u32>) -> Vec<Passed> {
+        // Whom it has to be with is not itself.
+        let there = self.ground.lift(&container.id);
         let mut all: Vec<(Option<super::reason::Reason>, Vec<u32>)> = Vec::new();
         let mut known = std::collections::BTreeMap::new();
         for host in self.ground.in_order() {
@@ -79,6 +82,9 @@ impl Placer {
                 all.push((against, Vec::new()));
             }
             all[slot].1.push(host);
+        }
+        if let Some((host, being)) = there {
+            self.ground.put(&container.id, being, host, Known::New);
         }
         all.sort_by_key(|(_, hosts)| std::cmp::Reverse(hosts.len()));
         let name = |host: &u32| self.ground.hosts[*host as usize].id.clone();

@@ -101,6 +101,14 @@ impl Ground {
         }
     }
 
+    /// One that needs what all of these need together, beside this company; it is known by what the
+    /// first of them is known by.
+    pub(super) fn together(&mut self, all: &[Being], company: Company) -> Being {
+        let needs: Vec<u32> = all.iter().map(|being| being.need).collect();
+        let need = self.needs.together(&needs, company, &mut self.classes, &self.hosts);
+        Being { need, ..all[0] }
+    }
+
     /// What a container needs.
     pub(super) fn need(&self, being: Being) -> &Need {
         self.needs.get(being.need)
@@ -109,6 +117,16 @@ impl Ground {
     /// What a container asks of its neighbours.
     pub(super) fn company(&self, being: Being) -> &Company {
         self.needs.company(self.need(being))
+    }
+
+    /// Whether nothing matters for the container but resources and the labels of hosts.
+    pub(super) fn is_plain(&self, being: Being) -> bool {
+        self.need(being).is_plain() && being.traits.network == 0
+    }
+
+    /// Whether what is on the host is to stay there.
+    pub(super) fn is_open(&self, host: u32) -> bool {
+        self.state(host) == HostState::Active
     }
 
     /// The host of that name.

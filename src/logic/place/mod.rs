@@ -13,6 +13,7 @@ mod ground;
 mod later;
 mod needs;
 mod pack;
+mod party;
 mod ports;
 mod reason;
 mod rebalance;
@@ -24,7 +25,7 @@ mod tree;
 mod verdict;
 mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub use needs::demand;
 pub use strategy::Strategy;
@@ -61,6 +62,8 @@ pub struct Placer {
     waiting: Vec<Waiting>,
     /// Whether one of them has to leave its host and is not decided.
     displaced: bool,
+    /// Those that were refused for want of their company, which may come.
+    alone: BTreeMap<ContainerId, Being>,
     /// For needs that no host met: how often room had been given back by then, and why.
     failed: HashMap<u32, (u64, Error)>,
     /// Whether the first listing is complete.
@@ -79,6 +82,7 @@ impl Placer {
             how,
             waiting: Vec::new(),
             displaced: false,
+            alone: BTreeMap::new(),
             failed: HashMap::new(),
             listed: false,
         })
@@ -137,6 +141,7 @@ impl Placer {
     }
 
     fn leave(&mut self, container: &mut Container) -> Result<()> {
+        self.alone.remove(&container.id);
         let completed = self.complete(container);
         if self.ground.lift(&container.id).is_none()
             && let Ok(Some(host)) = completed
@@ -266,10 +271,17 @@ impl Placer {
                 Some(_) => (),
             }
         }
-        let waits = self.how.strategy == Strategy::Binpack || self.ground.lacks_company(id, being);
-        if waits && !self.listed && self.how.strategy != Strategy::Fixed {
+        self.alone.remove(id);
+        let waits = |ground: &Ground| {
+            let binpack = self.how.strategy == Strategy::Binpack;
+            binpack || being.traits.network != 0 || ground.lacks_company(id, being)
+        };
+        if !self.listed && self.how.strategy != Strategy::Fixed && waits(&self.ground) {
             self.waiting.push(Waiting::new(id, being, Errand::New));
             return Ok(None);
+        }
+        if self.listed && self.ground.lacks_company(id, being) {
+            return Ok(Some(self.decide_alone(id, being)));
         }
         Ok(Some(self.decide_from(None, id, being, Errand::New)))
     }

@@ -123,6 +123,33 @@ impl Needs {
         }
     }
 
+    /// The number of a need that a host meets which meets all of these at once. Its company is told,
+    /// since what some of them ask for others of them are.
+    pub(super) fn together(
+        &mut self,
+        all: &[u32],
+        company: Company,
+        classes: &mut Classes,
+        hosts: &[Host],
+    ) -> u32 {
+        let mut sum = Need { demand: vec![0; self.scratch.demand.len()].into(), ..Need::default() };
+        let (mut asked, mut ports) = (Vec::new(), Vec::new());
+        for need in all.iter().map(|number| &self.all[*number as usize]) {
+            for (sum, demand) in sum.demand.iter_mut().zip(&need.demand) {
+                *sum = sum.saturating_add(*demand);
+            }
+            asked.extend_from_slice(&classes.get(need.class).asked);
+            ports.extend_from_slice(self.ports(need));
+            sum.missing = sum.missing.max(need.missing);
+        }
+        asked.sort();
+        asked.dedup();
+        sum.class = classes.number(&asked, hosts);
+        sum.ports = self.ports.insert_full(ports).0 as u32;
+        sum.company = self.companies.insert_full(company).0 as u32;
+        self.all.insert_full(sum).0 as u32
+    }
+
     /// How many different ones there are.
     pub(super) fn len(&self) -> usize {
         self.all.len()

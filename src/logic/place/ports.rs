@@ -24,6 +24,11 @@ impl Slot {
         })
     }
 
+    /// Whether both cannot be taken at once.
+    pub(super) fn clashes(&self, other: &Slot) -> bool {
+        (self.port, self.transport) == (other.port, other.transport) && self.overlaps(other.address)
+    }
+
     /// Whether both cannot be taken at once, given that port and transport are the same.
     fn overlaps(&self, address: Option<IpAddr>) -> bool {
         match (self.address, address) {

@@ -20,6 +20,8 @@ pub(super) enum Reason {
     With(Peer),
     /// A container is there that must not be with this one.
     Unwelcome(Peer),
+    /// The private network that the container is in is on another host.
+    OffNetwork(Box<str>),
     /// A port that the container publishes is taken.
     Port(String),
     /// Too little of a resource is free.
@@ -51,6 +53,9 @@ impl Reason {
             Reason::With(peer) => format!("{} {}", verb("has", "have"), name(peer)),
             Reason::Unwelcome(peer) => {
                 format!("{} what must not be with {}", verb("has", "have"), name(peer))
+            }
+            Reason::OffNetwork(name) => {
+                format!("{} without private network {name}", verb("is", "are"))
             }
             Reason::Port(port) => format!("{} port {port} taken", verb("has", "have")),
             Reason::Lacks(resource) => format!("{} {resource}", verb("lacks", "lack")),
@@ -121,6 +126,11 @@ mod tests {
             (unmet("zone!=eu"), "1 is zone=eu", "2 are zone=eu"),
             (unmet("ssd"), "1 lacks label ssd", "2 lack label ssd"),
             (unmet("!ssd"), "1 has label ssd", "2 have label ssd"),
+            (
+                Reason::OffNetwork("n".into()),
+                "1 is without private network n",
+                "2 are without private network n",
+            ),
         ] {
             assert_eq!((reason.of(1), reason.of(2)), (one.to_owned(), more.to_owned()));
         }

@@ -1,3 +1,5 @@
+mod party;
+
 use super::*;
 
 fn placer_of(hosts: &[&str], how: How) -> Placer {

@@ -61,11 +61,11 @@ impl Placer {
             return;
         }
         let mut waiting = std::mem::take(&mut self.waiting);
-        for one in waiting.iter_mut().filter(|one| one.verdict.is_none()) {
-            if !matches!(one.errand, Errand::New | Errand::Kept { .. }) {
-                one.verdict = Some(self.decide(&one.id, one.being, one.errand));
-            }
-        }
+        let leaves = |one: &Waiting| {
+            one.verdict.is_none() && !matches!(one.errand, Errand::New | Errand::Kept { .. })
+        };
+        let open = (0..waiting.len()).filter(|at| leaves(&waiting[*at])).collect();
+        self.decide_in_turn(&mut waiting, open);
         self.waiting = waiting;
     }
 
@@ -75,8 +75,8 @@ impl Placer {
         let is_open = |one: &Waiting| one.verdict.is_none() && one.errand == Errand::New;
         let mut open: Vec<usize> = (0..waiting.len()).filter(|at| is_open(&waiting[*at])).collect();
         if self.how.strategy == Strategy::Binpack {
-            let need = |at: &usize| self.ground.need(waiting[*at].being);
-            let (plain, particular) = open.into_iter().partition(|at| need(at).is_plain());
+            let is_plain = |at: &usize| self.ground.is_plain(waiting[*at].being);
+            let (plain, particular) = open.into_iter().partition(is_plain);
             self.decide_in_turn(&mut waiting, particular);
             open = plain;
             let free: Vec<usize> =
@@ -86,31 +86,6 @@ impl Placer {
         }
         self.decide_in_turn(&mut waiting, open);
         self.waiting = waiting;
-    }
-
-    /// Chooses for one after the other; each round for those whose company is there by then.
-    fn decide_in_turn(&mut self, waiting: &mut [Waiting], mut open: Vec<usize>) {
-        loop {
-            let before = open.len();
-            let mut left = Vec::new();
-            for at in open {
-                let Waiting { id, being, .. } = &waiting[at];
-                self.ground.learn(id, *being);
-                if self.ground.lacks_company(id, *being) {
-                    left.push(at);
-                } else {
-                    waiting[at].verdict = Some(self.decide(id, *being, Errand::New));
-                }
-            }
-            open = left;
-            if open.is_empty() || open.len() == before {
-                break;
-            }
-        }
-        for at in open {
-            let Waiting { id, being, .. } = &waiting[at];
-            waiting[at].verdict = Some(self.nowhere(id, *being, Errand::New));
-        }
     }
 
     /// Whether what it needs is to be had, and nobody refuses it.
@@ -204,7 +179,7 @@ impl Placer {
         let Some(to) = chosen else {
             let verdict = self.nowhere(id, being, errand);
             if let Verdict::Nowhere(why) = &verdict
-                && self.ground.need(being).is_plain()
+                && self.ground.is_plain(being)
                 && self.ground.neighbours.refusals(id, being.traits).is_empty()
             {
                 self.failed.insert(being.need, (self.ground.freed, (**why).clone()));
@@ -216,22 +191,26 @@ impl Placer {
         };
         self.ground.add(id, being, to, Known::New);
         self.ground.chosen(to);
-        match errand {
-            Errand::New => Verdict::On(to),
-            Errand::Lost { from } => Verdict::Returns { from, to },
-            Errand::Move { from } | Errand::Remake { from } | Errand::Kept { on: from } => {
-                Verdict::Moves { from, to }
-            }
-        }
+        went(errand, to)
     }
 
     /// What follows when a container has no place to go to.
-    fn nowhere(&self, id: &ContainerId, being: Being, errand: Errand) -> Verdict {
+    pub(super) fn nowhere(&self, id: &ContainerId, being: Being, errand: Errand) -> Verdict {
         let why = match self.how.strategy {
-            Strategy::Fixed => Error::new(Kind::Unavailable, "it names no host")
-                .remedy("the strategy \"fixed\" chooses none"),
+            Strategy::Fixed => self.unnamed(),
             _ => nowhere(&self.ground.reasons(id, being)),
         };
+        self.refused(errand, why)
+    }
+
+    /// That nobody has named a host.
+    pub(super) fn unnamed(&self) -> Error {
+        let what = Error::new(Kind::Unavailable, "it names no host");
+        what.remedy("the strategy \"fixed\" chooses none")
+    }
+
+    /// What follows when a container has no place to go to, for this reason.
+    pub(super) fn refused(&self, errand: Errand, why: Error) -> Verdict {
         match errand {
             Errand::New | Errand::Lost { .. } | Errand::Remake { .. } => {
                 Verdict::Nowhere(Box::new(why))
@@ -241,6 +220,17 @@ impl Placer {
                 let at = format_args!("it cannot leave host \"{host}\"");
                 Verdict::Stuck(Box::new(why.at(at)))
             }
+        }
+    }
+}
+
+/// What follows when a container has a place to go to.
+pub(super) fn went(errand: Errand, to: u32) -> Verdict {
+    match errand {
+        Errand::New => Verdict::On(to),
+        Errand::Lost { from } => Verdict::Returns { from, to },
+        Errand::Move { from } | Errand::Remake { from } | Errand::Kept { on: from } => {
+            Verdict::Moves { from, to }
         }
     }
 }

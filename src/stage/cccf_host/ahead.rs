@@ -58,7 +58,8 @@ pub(super) struct Plain {
 const ADD: &str = r#"{"kind":"change","action":"add","container":"#;
 
 /// The fields that decide where a container goes, apart from its name and limits.
-const DECIDING: [&str; 5] = ["gpus", "ports", "labels", "requires", "scaled_from"];
+const DECIDING: [&str; 6] =
+    ["gpus", "ports", "labels", "requires", "scaled_from", "private_network"];
 
 /// A document that says nothing, without its end.
 const NOTHING: &str = r#"{"id":"a","image":"a""#;
