@@ -26,7 +26,7 @@ end
 
 complete -c unionize -n "__fish_unionize_needs_command" -l netns -d 'The network namespace at PATH, of whatever it is' -r
 complete -c unionize -n "__fish_unionize_needs_command" -l pid -d 'The network namespace of this process' -r
-complete -c unionize -n "__fish_unionize_needs_command" -l host -d 'Ask the engine at URL for CONTAINER: Docker, or Podman\'s socket' -r
+complete -c unionize -n "__fish_unionize_needs_command" -l host -d 'Ask the engine of this machine at URL for CONTAINER: Docker, or Podman\'s socket' -r
 complete -c unionize -n "__fish_unionize_needs_command" -l bridge -d 'Plug containers into this bridge, unless their documents say where in networks' -r
 complete -c unionize -n "__fish_unionize_needs_command" -l kind -d 'What the interface is [default: veth]' -r -f -a "veth\t'One end of a pair, whose other end is a port of the bridge'
 ovs\t'The same, the bridge being one of Open vSwitch'
@@ -78,7 +78,7 @@ complete -c unionize -n "__fish_unionize_needs_command" -s V -l version -d 'Prin
 complete -c unionize -n "__fish_unionize_needs_command" -a "renew" -d 'Leases held → changes: renew the leases that are due, once or for ever, and write out their containers'
 complete -c unionize -n "__fish_unionize_needs_command" -a "list" -d 'Attachments → records: what is held, until when'
 complete -c unionize -n "__fish_unionize_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c unionize -n "__fish_unionize_using_subcommand renew" -l host -d 'Ask the engine at URL which containers there are; may be given several times' -r
+complete -c unionize -n "__fish_unionize_using_subcommand renew" -l host -d 'Ask the engine of this machine at URL which containers there are; may be given several times' -r
 complete -c unionize -n "__fish_unionize_using_subcommand renew" -l timeout -d 'Give up on a container after this time' -r
 complete -c unionize -n "__fish_unionize_using_subcommand renew" -l state -d 'Remember attachments in this directory' -r -F
 complete -c unionize -n "__fish_unionize_using_subcommand renew" -l ovs -d 'Reach the database of Open vSwitch through this socket' -r -F

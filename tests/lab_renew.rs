@@ -447,10 +447,24 @@ fn a_container_of_podman_s_is_kept_as_well() {
     keep.stop();
     podman.podman(&["restart", "--time", "0", "web"]);
     assert!(!has_it());
-    let mut keep = Running::start(&mut site.command(&["renew", "--follow", "--host", &url]));
+    // Under another name, which leads there.
+    let config = podman.context();
+    let mut renew = site.command(&["renew", "--follow", "--host", "context:near"]);
+    let mut keep = Running::start(renew.env("DOCKER_CONFIG", &config));
     keep.until("the interface", is_of("web"));
     assert!(has_it());
-    assert_eq!(site.leased().into_keys().collect::<Vec<_>>(), [leased]);
+    assert_eq!(site.leased().into_keys().collect::<Vec<_>>(), [leased.clone()]);
+    // Another machine's engine, which knows none of the containers here, is not asked.
+    for host in ["tcp://127.0.0.1:2376", "ssh://localhost", "context:nowhere"] {
+        for how in [&[][..], &["--follow"]] {
+            let mut renew = site.command(&[&["renew", "--host", host], how].concat());
+            let done = run(renew.env("DOCKER_CONFIG", &config), "");
+            let status = if host == "context:nowhere" { 69 } else { 64 };
+            assert_eq!(done.status, Some(status), "{}", done.stderr);
+            assert!(done.stderr.contains(host.trim_start_matches("context:")), "{}", done.stderr);
+        }
+    }
+    assert!(has_it());
 }
 
 /// What can be taken away for a while.

@@ -148,7 +148,8 @@ pub(super) fn clear(dir: &Path) {
     for shim in pids {
         let words = fs::read(format!("/proc/{shim}/cmdline")).unwrap_or_default();
         let words = String::from_utf8_lossy(&words);
-        if words.contains("containerd-shim") && words.contains(&here) {
+        let minds = ["containerd-shim", "conmon"].iter().any(|name| words.contains(name));
+        if minds && words.contains(&here) {
             let children = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children"));
             let children = children.unwrap_or_default();
             let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());

@@ -49,7 +49,7 @@ use futures_util::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
-pub use connect::{Api, REACH, Release};
+pub use connect::{Api, REACH, Release, here};
 pub use create::body;
 pub use endpoint::Joins;
 pub use half::{Half, HalfDone, heir, kept};

@@ -6,15 +6,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::{Options, Unionize, Upkeep, Wanted};
-use crate::adapter::docker::Engine;
+use crate::adapter::docker::{Engine, here};
 use crate::adapter::netlink::{Group, Netlink, Notices, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::ovs::Ovs;
 use crate::error::{Error, Kind, Result, Within};
 use crate::pipe::{Output, Reader, Report, Stdio};
 use crate::record::{
-    self, Action, Addressing, Container, ContainerId, Endpoint, Ifname, LinkKind, Mac, NotA,
-    Parent, VlanId,
+    self, Action, Addressing, Container, ContainerId, Ifname, LinkKind, Mac, NotA, Parent, VlanId,
 };
 use crate::stage::changes::{serve, serve_from};
 
@@ -36,7 +35,7 @@ pub struct Named {
     /// The network namespace of this process
     #[arg(long, value_name = "PID", hide_short_help = true)]
     pid: Option<u32>,
-    /// Ask the engine at URL for CONTAINER: Docker, or Podman's socket
+    /// Ask the engine of this machine at URL for CONTAINER: Docker, or Podman's socket
     #[arg(
         long,
         value_name = "URL",
@@ -146,7 +145,7 @@ fn find(named: &Named, id: &ContainerId, goes: bool) -> Result<Container> {
     if let Some(netns) = named.namespace() {
         return Ok(Container { netns: Some(netns), ..stand_in(id) });
     }
-    let engine = Engine::connect(&Endpoint::at(&named.host))?;
+    let engine = Engine::connect(&here(&named.host)?)?;
     match engine.find(id)? {
         Some(found) => Ok(found.container),
         None if goes => Ok(stand_in(id)),

@@ -31,7 +31,7 @@ pub struct Renewal {
     /// Also renew leases whose time has not come
     #[arg(long)]
     all: bool,
-    /// Ask the engine at URL which containers there are; may be given several times
+    /// Ask the engine of this machine at URL which containers there are; may be given several times
     #[arg(long, value_name = "URL", default_value = "unix:///var/run/docker.sock")]
     host: Vec<String>,
 }
@@ -59,8 +59,8 @@ fn once(
     output: Output,
     report: &Report,
 ) -> Result<()> {
+    let engines = Engines::new(renewal.host)?;
     let keeper = Keeper::new(upkeep, report)?;
-    let engines = Engines::new(renewal.host);
     let (found, wrong) = keeper.attachments.list()?;
     wrong.iter().for_each(|why| report.note(why));
     let due = Mutex::new(VecDeque::from(found));

@@ -2,6 +2,7 @@
 
 mod context;
 mod dial;
+mod here;
 mod ssh;
 mod tls;
 mod transport;
@@ -22,6 +23,7 @@ use dial::{Place, Site};
 use transport::Transport;
 use url::{OLDEST, Way};
 
+pub use here::here;
 pub(super) use ssh::Forward;
 pub use url::{Api, Release};
 

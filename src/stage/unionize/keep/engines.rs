@@ -4,20 +4,12 @@
 //! known, and nothing is taken away for that.
 
 use std::sync::{Arc, Mutex, Once};
-use std::time::{Duration, Instant};
-
-use jiff::Timestamp;
 
 use super::super::lock;
-use crate::adapter::docker::Engine;
+use crate::adapter::docker::{Engine, here};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Container, Docker, Endpoint, State};
-
-/// The first wait before an engine is tried again; it doubles up to the second.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-
-/// A stream that lasted so long was no failure to begin one.
-const LASTED: Duration = Duration::from_secs(10);
+use crate::stage::listening;
 
 /// How it stands with a container.
 #[derive(Clone, Debug)]
@@ -43,30 +35,46 @@ pub enum News {
     Down(usize, Error),
 }
 
-/// All of them.
+/// All of them, each of this machine.
 pub struct Engines {
-    urls: Vec<String>,
+    all: Vec<Known>,
     reached: Mutex<Vec<Option<Arc<Engine>>>>,
     tried: Once,
 }
 
+/// An engine, by what it was called and by where it listens.
+struct Known {
+    url: String,
+    endpoint: Endpoint,
+}
+
 impl Engines {
     /// Those at these URLs; none is tried yet.
-    pub fn new(urls: Vec<String>) -> Engines {
-        let reached = Mutex::new(vec![None; urls.len()]);
-        Engines { urls, reached, tried: Once::new() }
+    ///
+    /// # Errors
+    /// What [`here`] says of one that may be another machine's.
+    pub fn new(urls: Vec<String>) -> Result<Engines> {
+        let known = |url: String| here(&url).map(|endpoint| Known { url, endpoint });
+        let all = urls.into_iter().map(known).collect::<Result<Vec<Known>>>()?;
+        let reached = Mutex::new(vec![None; all.len()]);
+        Ok(Engines { all, reached, tried: Once::new() })
     }
 
-    /// Where they listen.
-    pub fn urls(&self) -> &[String] {
-        &self.urls
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// What the one at that place is called.
+    pub fn url(&self, at: usize) -> &str {
+        &self.all[at].url
     }
 
     /// Tries each of them, the first time that it is called.
     pub fn connect(&self) {
         self.tried.call_once(|| {
-            let reached = self.urls.iter().map(|url| {
-                let engine = Engine::connect(&Endpoint::at(url));
+            let reached = self.all.iter().map(|known| {
+                let engine = Engine::connect(&known.endpoint);
                 engine.ok().map(Arc::new)
             });
             *lock(&self.reached) = reached.collect();
@@ -84,42 +92,39 @@ impl Engines {
 
     /// Whether there are any to be asked.
     pub fn are_any(&self) -> bool {
-        !self.urls.is_empty()
+        !self.all.is_empty()
     }
 
     /// Listens to the one at that place until `tell` says that nobody listens.
-    pub fn listen(&self, at: usize, mut tell: impl FnMut(News) -> bool) {
-        let mut pause = BACK_OFF.0;
-        loop {
-            // Before what `Up` brings about: between them nothing is missed.
-            let (since, begun) = (Timestamp::now(), Instant::now());
-            let why = match Engine::connect(&Endpoint::at(&self.urls[at])).map(Arc::new) {
-                Ok(engine) => {
-                    lock(&self.reached)[at] = Some(engine.clone());
-                    if !tell(News::Up(at)) {
-                        return;
-                    }
-                    engine.watch(None, since, &mut |id| tell(News::Changed(id)))
-                }
-                Err(why) => why,
-            };
+    pub fn listen(&self, at: usize, tell: impl Fn(News) -> bool) {
+        let hear = |engine: &Arc<Engine>, since| {
+            lock(&self.reached)[at] = Some(engine.clone());
+            if !tell(News::Up(at)) {
+                return Error::new(Kind::ReaderLeft, "tell what changes");
+            }
+            engine.watch(None, since, &mut |id| tell(News::Changed(id)))
+        };
+        let down = |why| {
             lock(&self.reached)[at] = None;
-            if why.kind() == Kind::ReaderLeft || !tell(News::Down(at, why)) {
-                return;
-            }
-            if begun.elapsed() > LASTED {
-                pause = BACK_OFF.0;
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(BACK_OFF.1);
-        }
+            tell(News::Down(at, why))
+        };
+        listening::stay(&self.all[at].endpoint, hear, down);
+    }
+
+    /// The place of the one at that URL, whichever of its names it is called by there.
+    fn place(&self, url: &str) -> Option<usize> {
+        let given = self.all.iter().position(|known| known.url == url);
+        given.or_else(|| {
+            let endpoint = here(url).ok()?;
+            self.all.iter().position(|known| known.endpoint.url == endpoint.url)
+        })
     }
 
     /// How it stands with a container. Its record may say which engine has it; otherwise all are asked.
     pub fn standing(&self, container: &Container) -> Standing {
         let Some(docker) = &container.docker else { return Standing::Unknown };
         let url = container.host.as_ref().and_then(|host| host.url.as_deref());
-        let named = url.and_then(|url| self.urls.iter().position(|known| known == url));
+        let named = url.and_then(|url| self.place(url));
         let reached = lock(&self.reached).clone();
         let asked: Vec<_> = match named {
             Some(at) => vec![reached[at].clone()],

@@ -368,7 +368,7 @@ impl Service<'_> {
             News::Changed(id) => self.looks.extend(self.roster.of_docker(&id).cloned()),
             News::Up(at) => {
                 if self.away.remove(&at) {
-                    let what = format!("{} answers again", self.engines.urls()[at]);
+                    let what = format!("{} answers again", self.engines.url(at));
                     self.keeper.report.note(&Error::new(Kind::Unavailable, what));
                 }
                 self.decided(at);

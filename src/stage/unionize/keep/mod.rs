@@ -101,10 +101,11 @@ pub fn follow(
     output: Output,
     report: &Report,
 ) -> Result<()> {
+    let engines = Arc::new(Engines::new(hosts)?);
     // Before there is any other thread.
     let ending = Ending::listen()?;
     let unionize = Unionize::keeping(upkeep, report)?;
-    let (engines, hands) = (Arc::new(Engines::new(hosts)), Arc::new(Hands::new()?));
+    let hands = Arc::new(Hands::new()?);
     std::thread::scope(|scope| {
         for _ in 0..jobs.get() {
             scope.spawn(|| hands.work(|order| tend::work(&unionize, &engines, order)));
@@ -192,7 +193,7 @@ impl<'a> Service<'a> {
             unclear: HashSet::new(),
             troubles: HashMap::new(),
             silent: BTreeSet::new(),
-            undecided: (0..engines.urls().len()).collect(),
+            undecided: (0..engines.count()).collect(),
             away: HashSet::new(),
             engines,
             alarm: Alarm::new()?,
@@ -214,7 +215,7 @@ impl<'a> Service<'a> {
 
     /// Has the engines tell, and whoever reads the output when he leaves.
     fn listen(&self) {
-        for at in 0..self.engines.urls().len() {
+        for at in 0..self.engines.count() {
             let (engines, hands) = (self.engines.clone(), self.hands.clone());
             std::thread::spawn(move || {
                 engines.listen(at, |news| {
