@@ -12,6 +12,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveVolumeOption
 
 use super::error::{failure, is_missing, status};
 use super::label::{DECLARED, OWNER, REPLACES, VOLUMES};
+use super::podman::once_clear;
 use super::{Engine, Found, soon};
 use crate::error::Result;
 use crate::record::{Container, ContainerId, Image, Key, Owner};
@@ -115,7 +116,7 @@ impl Engine {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self
             .runtime
-            .block_on(soon(self.docker.list_containers(Some(options))))
+            .block_on(once_clear(|| self.docker.list_containers(Some(options.clone()))))
             .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
         let halves = listed.into_iter().filter_map(|summary| {
             let names = summary.names.unwrap_or_default();

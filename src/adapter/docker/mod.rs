@@ -23,6 +23,7 @@ mod mounts;
 mod network;
 mod operate;
 mod origin;
+mod podman;
 mod ports;
 mod pull;
 mod read;
@@ -66,6 +67,7 @@ use crate::record::{ContainerId, Endpoint, Owner, Platform};
 use connect::{Connected, Forward};
 use error::{failure, is_missing, status};
 use origin::{Brought, Defaults};
+use podman::once_clear;
 use read::{Around, Inspected};
 
 /// How long the engine may take to begin its answer when it is to do something.
@@ -174,7 +176,7 @@ impl Engine {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self
             .runtime
-            .block_on(soon(self.docker.list_containers(Some(options))))
+            .block_on(once_clear(|| self.docker.list_containers(Some(options.clone()))))
             .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
         Ok(listed.into_iter().filter_map(|summary| summary.id).collect())
     }
@@ -214,7 +216,7 @@ impl Engine {
 
     async fn inspect(&self, name: &str) -> Result<Option<Found>> {
         let doing = || format!("inspect container {name}");
-        let inspected = match soon(self.docker.inspect_container(name, None)).await {
+        let inspected = match self.inspected(name).await {
             Ok(answer) => Inspected::of(answer)?,
             Err(why) if is_missing(&why) => return Ok(None),
             Err(why) => return Err(failure(doing(), &why)),
@@ -230,7 +232,7 @@ impl Engine {
     async fn around(&self, inspected: &Inspected) -> Result<Around<'_>> {
         let mut names = HashMap::new();
         for id in inspected.others() {
-            match soon(self.docker.inspect_container(id, None)).await {
+            match self.inspected(id).await {
                 Ok(other) => names.extend(other.name.map(|name| {
                     (id.to_owned(), name.strip_prefix('/').unwrap_or(&name).to_owned())
                 })),
@@ -284,6 +286,7 @@ impl Engine {
         platform: Option<&Platform>,
         body: ContainerCreateBody,
     ) -> Result<Created> {
+        self.mind_gpus(&body)?;
         let mut options = CreateContainerOptionsBuilder::default().name(name.as_str());
         if let Some(platform) = platform {
             options = options.platform(platform.as_str());
@@ -300,6 +303,7 @@ impl Engine {
             },
             Err(why) => match (status(&why), why.to_string().to_lowercase()) {
                 (Some(409), _) => Ok(Created::NameTaken),
+                (Some(_), text) if podman::is_name_taken(&text) => Ok(Created::NameTaken),
                 (Some(_), text) if is_image_missing(&text) => Ok(Created::ImageMissing),
                 _ => Err(failure("create container", &why)),
             },

@@ -13,6 +13,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOption
 use super::endpoint::endpoint;
 use super::error::{failure, is_missing, status};
 use super::label::OWNER;
+use super::podman::once_clear;
 use super::{Engine, Joins, soon};
 use crate::error::{Error, Kind, Result};
 use crate::record::{DockerNetwork, NetworkName, Owner};
@@ -158,7 +159,7 @@ impl Engine {
     fn summaries(&self, filters: &HashMap<&str, Vec<String>>) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::default().all(true).filters(filters).build();
         self.runtime
-            .block_on(soon(self.docker.list_containers(Some(options))))
+            .block_on(once_clear(|| self.docker.list_containers(Some(options.clone()))))
             .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))
     }
 

@@ -8,8 +8,8 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::Engine;
 use super::error::failure;
-use super::{Engine, soon};
 use crate::error::Result;
 
 /// How long an event may be missed: then the container is looked at again all the same.
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     async fn health(&self, docker_id: &str) -> Result<Settled> {
-        let answer = soon(self.docker.inspect_container(docker_id, None)).await;
+        let answer = self.inspected(docker_id).await;
         let answer = answer.map_err(|why| failure("wait for container", &why))?;
         Ok(settled(answer.state.unwrap_or_default()))
     }

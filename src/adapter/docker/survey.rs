@@ -10,6 +10,7 @@ use bollard::models::{
 use bollard::query_parameters::ListContainersOptionsBuilder;
 
 use super::error::failure;
+use super::podman::once_clear;
 use super::{AT_A_TIME, Engine, label};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Container, Expose, Transport};
@@ -77,7 +78,9 @@ impl Engine {
             let failed = |why| failure(doing(), &why);
             let all = ListContainersOptionsBuilder::default().all(true).build();
             let info = self.docker.info().await.map_err(failed)?;
-            let listed = self.docker.list_containers(Some(all)).await.map_err(failed)?;
+            let listed = once_clear(|| self.docker.list_containers(Some(all.clone())))
+                .await
+                .map_err(failed)?;
             self.surveyed(info, listed).await
         })
     }
