@@ -2,8 +2,11 @@
 //! record, and a later run finishes.
 
 mod lab;
+mod many_hosts;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -72,6 +75,7 @@ fn engines_fail_and_later_runs_finish() {
     let mut cut = Running::start(&mut container_run());
     unheard.iter().for_each(|document| cut.send(document));
     cut.close();
+    let mut helper = Helper::asked(&hosts);
     each_failure_is_told_and_the_rest_is_done(&hosts);
     a_host_without_power_refuses(&hosts);
     an_engine_is_killed_in_the_middle(&hosts);
@@ -81,9 +85,78 @@ fn engines_fail_and_later_runs_finish() {
         assert_eq!(record["error_kind"], "timed_out", "{record:#}");
     }
     drop(cut);
+    helper.is_given_up_and_gone();
     hosts.heal(2);
     all_done(&unheard);
     nothing_stays(hosts);
+}
+
+/// A run that asks credential helpers, of which one hangs and others say what makes no sense.
+struct Helper {
+    run: Running,
+    pids: PathBuf,
+}
+
+impl Helper {
+    fn asked(hosts: &Hosts) -> Helper {
+        let dir = hosts.base().join("helpers");
+        fs::create_dir(&dir).unwrap();
+        let pids = dir.join("pids");
+        let hangs = format!("sleep 900 & echo $$ $! > {}; wait", pids.display());
+        let all = [
+            ("hang", &*hangs),
+            ("garbage", "echo '<html>sign in</html>'"),
+            ("fails", "echo the keychain is locked; exit 1"),
+        ];
+        let mut helpers = serde_json::Map::new();
+        for (name, script) in all {
+            let file = dir.join(format!("docker-credential-{name}"));
+            fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+            helpers.insert(format!("{name}.invalid"), json!(name));
+        }
+        let config = json!({ "credHelpers": helpers });
+        fs::write(dir.join("config.json"), config.to_string()).unwrap();
+        let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap());
+        let mut command = container_run();
+        command.env("PATH", path).env("DOCKER_CONFIG", &dir);
+        let mut run = Running::start(&mut command);
+        let image = |name: &str| {
+            let fields = json!({"image": format!("{name}.invalid/app:1"), "pull": "always"});
+            document(hosts, 1, &format!("from-{name}"), fields)
+        };
+        all.iter().for_each(|(name, _)| run.send(&image(name)));
+        run.close();
+        for _ in 0..2 {
+            let record = run.next();
+            let says = |kind: &str, words: &str| {
+                let told = record["error"].as_str().unwrap_or_default();
+                record["error_kind"] == kind && told.contains(words)
+            };
+            let told = match record["id"].as_str() {
+                Some("from-fails") => says("refused", "the keychain is locked"),
+                _ => says("bad_input", "docker-credential-garbage"),
+            };
+            assert!(told, "{record:#}");
+        }
+        Helper { run, pids }
+    }
+
+    fn is_given_up_and_gone(&mut self) {
+        let record = self.run.line(GIVEN_UP).expect("the record whose helper hangs");
+        let record: Value = serde_json::from_str(&record).unwrap();
+        assert_eq!(record["error_kind"], "timed_out", "{record:#}");
+        assert!(
+            record["error"].as_str().unwrap().contains("did not answer within 30 s"),
+            "{record}"
+        );
+        let pids = fs::read_to_string(&self.pids).unwrap();
+        assert_eq!(pids.split_whitespace().count(), 2, "{pids}");
+        for pid in pids.split_whitespace() {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+        }
+    }
 }
 
 fn each_failure_is_told_and_the_rest_is_done(hosts: &Hosts) {
@@ -139,19 +212,22 @@ fn an_engine_is_killed_in_the_middle(hosts: &Hosts) {
     let more: Vec<Value> =
         (0..12).map(|at| document(hosts, 1, &format!("more-{at}"), json!({}))).collect();
     let mut running = Running::start(&mut container_run());
-    let input: String = more.iter().map(|document| format!("{document}\n")).collect();
-    running.send_bytes(input.as_bytes());
-    let first: Vec<Value> = (0..4).map(|_| running.next()).collect();
+    more.iter().for_each(|document| running.send(document));
+    let mut all: Vec<Value> = (0..4).map(|_| running.next()).collect();
     hosts.crash(1);
-    let rest = running.finish();
-    let all: Vec<Value> = first.into_iter().chain(rest.records()).collect();
-    assert_eq!(all.len(), more.len(), "every record goes on");
+    // Every record goes on.
+    all.extend((4..more.len()).map(|_| running.next()));
     let (done, failed): (Vec<_>, Vec<_>) = all.iter().partition(|one| one["status"] == "done");
     assert!(done.len() >= 4 && !failed.is_empty(), "{all:#?}");
     for record in failed {
         assert_eq!(record["error_kind"], "unavailable", "{record:#}");
     }
     hosts.start(1);
+    // The same run goes on with it.
+    let late = document(hosts, 1, "late", json!({}));
+    running.send(&late);
+    assert_eq!(running.next()["status"], "done");
+    drop(running);
     all_done(&more);
     let running = hosts.docker(1, &["ps", "-q", "--filter", "name=more-"]);
     assert_eq!(running.lines().count(), more.len());

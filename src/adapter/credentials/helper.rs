@@ -34,13 +34,23 @@ struct Answer {
 
 /// The login that the helper `docker-credential-NAME` has for a server; nothing when it has none.
 pub(super) fn ask(name: &str, server: &str, patience: Duration) -> Result<Option<Login>> {
-    let program = format!("docker-credential-{name}");
-    let doing = || format!("ask {program} for the login of {server}");
     if !is_name(name) {
         return Err(Error::new(Kind::BadInput, format_args!("credential helper \"{name}\""))
             .why("it is not a name of letters, digits and . _ -"));
     }
-    let helper = Command::new(&program)
+    let program = format!("docker-credential-{name}");
+    ask_program(&program, Command::new(&program), server, patience)
+}
+
+/// The same of a helper that is called so, and is started like this.
+fn ask_program(
+    program: &str,
+    mut start: Command,
+    server: &str,
+    patience: Duration,
+) -> Result<Option<Login>> {
+    let doing = || format!("ask {program} for the login of {server}");
+    let helper = start
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -192,5 +202,67 @@ mod tests {
         let why = ask("lp-nosuch", "r", Duration::from_secs(1)).unwrap_err();
         assert_eq!(why.kind(), Kind::NotFound);
         assert!(why.to_string().contains("docker-credential-lp-nosuch"), "{why}");
+    }
+
+    /// A helper that is this script of a shell's, and how long it may take.
+    fn shell(script: &str, patience: Duration) -> Result<Option<Login>> {
+        let mut start = Command::new("sh");
+        start.args(["-c", script]);
+        ask_program("docker-credential-x", start, "registry.example", patience)
+    }
+
+    fn is_running(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    #[test]
+    fn a_helper_that_does_not_answer_in_time_is_ended_with_all_that_it_started() {
+        let noted = std::env::temp_dir().join(format!("lp-helper-{}", std::process::id()));
+        let patience = Duration::from_millis(300);
+        for hangs in [
+            "sleep 600 & echo $$ $! > NOTED; wait",
+            // What it started goes on alone, and so does what is to be read of it.
+            "sleep 600 & echo $$ $! > NOTED",
+            // It has said all and does not end.
+            "echo '{\"Username\":\"u\",\"Secret\":\"p\"}'; echo $$ > NOTED; exec sleep 600 >&- 2>&-",
+            "trap '' TERM HUP PIPE INT; echo $$ > NOTED; while :; do sleep 0.05; done",
+        ] {
+            let begun = Instant::now();
+            let script = hangs.replace("NOTED", &noted.display().to_string());
+            let why = shell(&script, patience).unwrap_err();
+            assert_eq!(why.kind(), Kind::TimedOut, "{hangs}: {why}");
+            let told = "ask docker-credential-x for the login of registry.example: \
+                        it did not answer within 0.3 s";
+            assert_eq!(why.to_string(), told);
+            assert!((patience..patience * 10).contains(&begun.elapsed()), "{hangs}");
+            let pids = std::fs::read_to_string(&noted).unwrap();
+            // The kernel may take a moment to end them.
+            while pids.split_whitespace().any(is_running) {
+                assert!(begun.elapsed() < Duration::from_secs(10), "{hangs} leaves {pids}");
+                std::thread::sleep(PAUSE);
+            }
+        }
+        std::fs::remove_file(noted).unwrap();
+    }
+
+    #[test]
+    fn what_a_helper_says_is_an_answer_or_is_told() {
+        let long = Duration::from_secs(20);
+        let kind = |script: &str| shell(script, long).unwrap_err().kind();
+        assert_eq!(kind("echo hello"), Kind::BadInput);
+        assert_eq!(kind("printf '\\377\\000{'"), Kind::BadInput);
+        assert_eq!(kind("exit 0"), Kind::BadInput);
+        assert_eq!(kind("while :; do echo 0123456789; done"), Kind::Refused, "too much");
+        assert_eq!(kind("echo no keychain >&2; exit 1"), Kind::Refused);
+        let told = |script: &str| shell(script, long).unwrap_err().to_string();
+        assert!(told("echo no keychain >&2; exit 1").ends_with(": no keychain"));
+        assert!(told("exit 3").contains("it ended with exit status: 3"));
+        assert!(told("kill -9 $$").contains("signal: 9"));
+        assert!(!told("echo '{\"Username\":\"u\",\"Secret\":7}'").contains("7"));
+        assert_eq!(shell("echo credentials not found in native keychain; exit 1", long), Ok(None));
+        let login = Login::Password { user: "u".into(), password: "registry.example".into() };
+        let script = r#"read it; echo "{\"Username\":\"u\",\"Secret\":\"$it\"}""#;
+        assert_eq!(shell(script, long), Ok(Some(login)));
     }
 }
