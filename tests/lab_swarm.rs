@@ -289,7 +289,7 @@ fn pinned(swarm: &Swarm, registry: &Registry) {
     assert_eq!(wanted["image"], format!("{first}@{digest}"));
     let done = run_it(&wanted);
     assert_eq!(
-        (&done["status"], steps(&[done.clone()])),
+        (&done["status"], steps(std::slice::from_ref(&done))),
         (&json!("done"), vec!["update".into(), "converge".into()]),
         "{done:#}"
     );
