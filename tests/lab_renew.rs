@@ -453,7 +453,7 @@ fn a_container_of_podman_s_is_kept_as_well() {
     let mut keep = Running::start(renew.env("DOCKER_CONFIG", &config));
     keep.until("the interface", is_of("web"));
     assert!(has_it());
-    assert_eq!(site.leased().into_keys().collect::<Vec<_>>(), [leased.clone()]);
+    assert_eq!(site.leased().into_keys().collect::<Vec<_>>(), std::slice::from_ref(&leased));
     // Another machine's engine, which knows none of the containers here, is not asked.
     for host in ["tcp://127.0.0.1:2376", "ssh://localhost", "context:nowhere"] {
         for how in [&[][..], &["--follow"]] {
