@@ -69,7 +69,7 @@ impl Drop for Strait {
     }
 }
 
-/// Passes one request on and its answer back: programs make a connection for each.
+/// Passes one request on and its answer back; the connection ends with it.
 fn pass(
     mut from: UnixStream,
     engine: &str,
@@ -103,11 +103,18 @@ fn pass(
         loads.push(Load { bytes: 0, first: now, last: now });
         loads.len() - 1
     });
-    let mut read = read;
+    let end = piece[..read].windows(2).position(|two| two == b"\r\n")?;
+    to.write_all(&piece[..end]).ok()?;
+    to.write_all(b"\r\nConnection: close").ok()?;
+    piece.copy_within(end..read, 0);
+    let (mut read, mut reads) = (read - end, 0);
     while read > 0 {
+        reads += 1;
         if let Some(load) = number.and_then(|at| loads.lock().unwrap().get_mut(at).copied()) {
-            let bytes = load.bytes + read as u64;
-            let load = Load { bytes, last: Instant::now(), ..load };
+            let (bytes, last) = (load.bytes + read as u64, Instant::now());
+            // The call itself may be there long before the image.
+            let first = if reads <= 2 { last } else { load.first };
+            let load = Load { bytes, first, last };
             loads.lock().unwrap()[number?] = load;
             if matches!(manner, Manner::Stuck(most) if bytes >= *most) {
                 // Whoever sends has given up long before.
