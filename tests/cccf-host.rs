@@ -765,3 +765,46 @@ fn what_belongs_together_goes_to_one_host() {
     let why = done.records[0].pointer("/passed_over/0/why").unwrap();
     assert_eq!(why, "fit, with as many containers or more");
 }
+
+#[test]
+fn behind_the_first_checkpoint_the_list_is_as_it_is_then() {
+    let list = |states: &[&str]| {
+        let host = |(at, state): (usize, &&str)| {
+            format!(r#"{{"kind":"host","id":"h{at}","url":"unix:///{at}","state":"{state}"}}"#)
+                + "\n"
+        };
+        states.iter().enumerate().map(host).collect::<String>()
+    };
+    let hosts = file("host-changes.json", &list(&["active", "active"]));
+    let put = |text: &str| {
+        std::fs::rename(file("host-changes.new", text), &hosts).unwrap();
+    };
+    let mut program = Running::start(PATH, &["--hosts", &hosts]);
+    let mut goes = |id: &str, more: &str| {
+        program.tell(add(id).trim_end());
+        if !more.is_empty() {
+            program.tell(more);
+        }
+        let record = program.next();
+        if !more.is_empty() {
+            program.next();
+        }
+        record["container"]["host"]["id"].as_str().unwrap_or("none").to_owned()
+    };
+    let checkpoint = r#"{"kind":"checkpoint","of":"change","count":1}"#;
+    assert_eq!(goes("1", checkpoint), "h0");
+    put(&list(&["down", "active"]));
+    assert_eq!(goes("1", ""), "h1", "what was on a host that is down goes elsewhere");
+    assert_eq!(goes("2", ""), "h1");
+    // What has been placed is known, now that the other is the least busy one.
+    put(&list(&["active", "active"]));
+    assert_eq!(
+        [goes("3", ""), goes("4", ""), goes("5", "")],
+        ["h0", "h0", "h0"].map(str::to_owned)
+    );
+    put("{");
+    assert_eq!(goes("6", ""), "h1", "the list before holds");
+    put(&list(&["drain", "drain", "active"]));
+    assert_eq!(goes("7", ""), "h2", "a new host is one of them");
+    assert_eq!(program.end(), 0);
+}

@@ -368,7 +368,8 @@ fn what_lands_here_is_told_as_it_is_to_be_plugged_in() {
     assert!(of.iter().all(|(id, state)| *id == "svc.1.xyz" && *state != "exited"), "{of:?}");
     assert_eq!(of.iter().filter(|(_, state)| *state == "absent").count(), 1, "{of:?}");
     let (first, last) = (&all[0], all.iter().rfind(|record| record["state"] == "absent").unwrap());
-    assert_eq!(first["networks"], json!([{"bridge": "br1"}]));
+    // Its node has put it into a network of its own beside that of the document.
+    assert_eq!(first["networks"], json!([{"bridge": "br1"}, "bridge"]));
     assert_eq!((&first["owner"], &first["key"]), (&json!("edge"), &json!("iyg75vdii52xj")));
     assert_eq!((&first["docker"]["pid"], &first["host"]["id"]), (&json!(7), &json!("local")));
     // Who plugged it in finds what is to be taken away.

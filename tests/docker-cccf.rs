@@ -91,6 +91,30 @@ fn with_one(engine: &str, name: &'static str, pause: Duration) -> Engine {
     })
 }
 
+#[test]
+fn a_host_that_is_down_by_its_record_is_not_asked() {
+    let engine = Engine::new("down", |path| match path {
+        "/containers/json" => ok(json!([{"Id": "a1"}])),
+        "/containers/a1/json" => ok(inspected("a", "a1")),
+        path if path.starts_with("/images/") => image(),
+        _ => Some((200, "OK".into())),
+    });
+    let hosts = engine.socket.with_extension("hosts");
+    let up = json!({"kind": "host", "id": "up", "url": engine.url(), "state": "drain"});
+    let down = json!({"kind": "host", "id": "gone", "url": "unix:///nonexistent", "state": "down"});
+    std::fs::write(&hosts, format!("{up}\n{down}\n")).unwrap();
+    let output = docker_cccf(&["--hosts", hosts.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(records(&output)[1]["count"], 1);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("gone: it is not asked: its record says that it is down"), "{told}");
+    // That all are away is not that nothing is there.
+    std::fs::write(&hosts, format!("{down}\n")).unwrap();
+    let output = docker_cccf(&["--hosts", hosts.to_str().unwrap()]);
+    assert_eq!((output.status.code(), records(&output).len()), (Some(69), 0), "{output:?}");
+    std::fs::remove_file(&hosts).unwrap();
+}
+
 /// A file with these engines as the hosts h0, h1 and so on.
 fn hosts(engines: &[&Engine]) -> PathBuf {
     let host = |(at, engine): (usize, &&Engine)| {

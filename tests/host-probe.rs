@@ -155,6 +155,127 @@ fn what_changes_is_written_again() {
     assert_eq!(next("active").get("reason"), None);
 }
 
+/// The hosts of the file, with their states.
+fn states(path: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let hosts = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    hosts.map(|host| format!("{} {}", host["id"], host["state"]).replace('"', "")).collect()
+}
+
+fn until(what: &str, fits: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !fits() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_is_found_is_kept_in_a_file_for_others() {
+    let engine = Engine::new("probe-write", says("1.41", 12));
+    let lines = [
+        host("gone", "unix:///nonexistent", json!({})),
+        host("here", &engine.url(), json!({"labels": {"zone": "us"}})),
+    ];
+    let hosts = file("probe-write.json", &lines.concat());
+    let found = format!("{hosts}.found");
+    let once = run(PROBE, &["--hosts", &hosts, "--write", &found], "");
+    assert_eq!((once.status, once.records.len()), (0, 3), "{}", once.told);
+    assert_eq!(states(&found), ["gone down", "here active"], "in the order of the list");
+    let text = std::fs::read_to_string(&found).unwrap();
+    assert!(text.contains(r#""zone":"us""#) && text.contains(r#""used""#), "{text}");
+    std::fs::remove_file(&found).unwrap();
+    // From standard input the list is taken whole as well.
+    assert_eq!(run(PROBE, &["--write", &found], &lines.concat()).records.len(), 3);
+    assert_eq!(states(&found).len(), 2);
+    for (path, status) in [(hosts.as_str(), 64), ("/", 64), ("/nonexistent/found", 69)] {
+        let done = run(PROBE, &["--hosts", &hosts, "--write", path], "");
+        assert_eq!(done.status, status, "{path}: {}", done.told);
+        assert!(done.records.iter().all(|record| record["kind"] != "checkpoint"));
+    }
+    assert_eq!(std::fs::read_to_string(&hosts).unwrap(), lines.concat());
+}
+
+#[test]
+fn a_host_has_time_to_come_back_and_a_list_may_change() {
+    let up = Arc::new(AtomicBool::new(true));
+    let (answers, is_up) = (says("1.41", 12), up.clone());
+    let engine = Engine::new("probe-grace", move |path| {
+        if is_up.load(Ordering::Relaxed) { answers(path) } else { None }
+    });
+    let list = host("a", &engine.url(), json!({}));
+    let hosts = file("probe-grace.json", &list);
+    let found = format!("{hosts}.found");
+    let _ = std::fs::remove_file(&found);
+    let mut probe = Running::start(
+        PROBE,
+        &[
+            "--hosts",
+            &hosts,
+            "--follow",
+            "--interval",
+            "50ms",
+            "--grace",
+            "1500ms",
+            "--write",
+            &found,
+        ],
+    );
+    until("the file", || states(&found) == ["a active"]);
+    let begun = Instant::now();
+    up.store(false, Ordering::Relaxed);
+    until("that it is down", || states(&found) == ["a down"]);
+    assert!(begun.elapsed() > Duration::from_millis(1300), "{:?}", begun.elapsed());
+    up.store(true, Ordering::Relaxed);
+    until("that it is back", || states(&found) == ["a active"]);
+    // It is away for a moment, and nobody learns of it.
+    up.store(false, Ordering::Relaxed);
+    std::thread::sleep(Duration::from_millis(500));
+    up.store(true, Ordering::Relaxed);
+    let mut told = Vec::new();
+    while told.iter().filter(|state| **state == json!("active")).count() < 2 {
+        let record = probe.next();
+        told.extend((record["kind"] == "host").then(|| record["state"].clone()));
+    }
+    assert_eq!(told, ["active", "down", "active"]);
+    let quiet = probe.within(Duration::from_millis(700));
+    assert!(quiet.iter().all(|record| record["partial"] == true), "{quiet:?}");
+    // The operator says that it drains, and enters another.
+    let drains = host("a", &engine.url(), json!({"state": "drain"}));
+    std::fs::write(format!("{hosts}.new"), host("b", "unix:///nonexistent", json!({})) + &drains)
+        .unwrap();
+    std::fs::rename(format!("{hosts}.new"), &hosts).unwrap();
+    until("the new list", || states(&found) == ["b down", "a drain"]);
+    let whole = loop {
+        let record = probe.next();
+        if record["kind"] == "checkpoint" && record["partial"] != true {
+            break record;
+        }
+    };
+    assert_eq!(whole["count"], 2);
+}
+
+#[cfg(not(feature = "etcd"))]
+#[test]
+fn a_build_without_etcd_says_so() {
+    for done in [
+        run(PROBE, &["--hosts", "etcd://a"], ""),
+        run(ADD, &[&Engine::new("add-none", says("1.41", 12)).url(), "--hosts", "etcd://a"], ""),
+    ] {
+        assert_eq!(done.status, 64);
+        assert!(done.told.contains("feature etcd"), "{}", done.told);
+    }
+}
+
+#[test]
+fn an_address_of_an_etcd_that_is_none_is_told_without_its_password() {
+    for bad in ["etcd://u:hush@", "etcd://u:hush@a b", "https://u:hush@a", "etcd+tls://u:hush@a"] {
+        let done = run(PROBE, &["--hosts", bad], "");
+        assert_eq!((done.status, done.records.len()), (64, 0), "{bad}: {}", done.told);
+        assert!(!done.told.contains("hush"), "{}", done.told);
+    }
+}
+
 #[test]
 fn a_list_is_taken_whole_or_not_at_all() {
     let good = host("a", "unix:///nonexistent", json!({}));

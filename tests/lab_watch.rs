@@ -151,10 +151,15 @@ fn hosts_that_are_cut_off_are_noticed_and_what_was_missed_is_told() {
     let ssh = json!({"kind": "host", "id": "ssh", "url": ssh});
     std::fs::write(&list, format!("{tls}\n{ssh}\n")).unwrap();
     let path = format!("{}:{}", hosts.ssh().display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new(bin!("container-watch"));
-    command.env("PATH", path).args(["--follow", "--loop", "none", "--hosts"]).arg(&list);
-    let mut watch = Running::start(&mut command);
-    watch.until("the checkpoint", |record| record["kind"] == "checkpoint");
+    let follow = |program: &str, more: &[&str]| {
+        let mut command = Command::new(program);
+        command.env("PATH", &path).args(["--follow", "--hosts"]).arg(&list).args(more);
+        let mut running = Running::start(&mut command);
+        running.until("the checkpoint", |record| record["kind"] == "checkpoint");
+        running
+    };
+    let mut watch = follow(bin!("container-watch"), &["--loop", "none"]);
+    let mut listed = follow(bin!("docker-cccf"), &[]);
     let start = |host: usize, name: &str| {
         let run = ["run", "-d", "--network=none", "--name", name, IMAGE, "sleep", "600"];
         hosts.docker(host, &run);
@@ -196,6 +201,10 @@ fn hosts_that_are_cut_off_are_noticed_and_what_was_missed_is_told() {
     let wanted = ["ssh destroy seen", "ssh start unseen", "tls destroy seen", "tls start unseen"];
     assert_eq!(missed, wanted);
     assert!(watch.is_silent(Duration::from_millis(700)), "nothing is told twice");
+    // docker-cccf has noticed as well, and lists anew.
+    let unseen = |record: &Value| record["id"] == "unseen";
+    let found = [(); 2].map(|()| within(&mut listed, Duration::from_secs(20), unseen));
+    assert!(found.iter().all(Option::is_some), "{found:?}");
 }
 
 /// How long it may take, as the manual says, and a moment for the machine.

@@ -77,7 +77,8 @@ impl Engine {
     /// With an owner, only that owner's containers and networks are heard of. Other labels are no
     /// filter for events: among them an event's own words, such as `image`, take a label's place.
     ///
-    /// Blocks until the stream breaks or `each` has enough, and returns why it ended. The engine
+    /// Blocks until the stream breaks or `each` has enough, and returns why it ended. An engine that
+    /// falls silent is asked now and then whether it is still there. The engine
     /// repeats the last 256 events of before, so that a listing that is begun after `since` and
     /// these events together miss nothing.
     pub fn watch(
@@ -89,23 +90,22 @@ impl Engine {
         self.runtime.block_on(async {
             let kinds = &["container", "network"];
             let mut events = std::pin::pin!(self.stream(kinds, &TELLING, owner, since));
-            while let Some(event) = events.next().await {
-                let id = match event {
+            loop {
+                let id = match self.next(&mut events).await {
                     Ok(event) => container(event),
-                    Err(why) => return failure(self.watching(), &why),
+                    Err(why) => return why,
                 };
                 if id.is_some_and(|id| !each(id)) {
                     return Error::new(Kind::ReaderLeft, self.watching());
                 }
             }
-            self.ended()
         })
     }
 
     /// The same, and calls `each` with what happens. `since` is a time of the engine's clock.
     ///
     /// A container that is made, started or ends, and one whose health changes, is looked at right
-    /// behind that. An engine that falls silent is asked now and then whether it is still there.
+    /// behind that.
     pub fn happenings(
         &self,
         owner: Option<&Owner>,
@@ -125,25 +125,38 @@ impl Engine {
                 .buffered(AT_A_TIME);
             let mut events = std::pin::pin!(events);
             loop {
-                match tokio::time::timeout(PULSE, events.next()).await {
-                    Ok(Some(Ok(happening))) => {
-                        if happening.is_some_and(|happening| !each(happening)) {
-                            return Error::new(Kind::ReaderLeft, self.watching());
-                        }
-                    }
-                    Ok(Some(Err(why))) => return failure(self.watching(), &why),
-                    Ok(None) => return self.ended(),
-                    Err(_) => match tokio::time::timeout(PULSE, self.docker.ping()).await {
-                        Ok(Ok(_)) => (),
-                        Ok(Err(why)) => return failure(self.watching(), &why),
-                        Err(_) => {
-                            return Error::new(Kind::TimedOut, self.watching())
-                                .why("the Docker engine does not answer any more");
-                        }
-                    },
+                let happening = match self.next(&mut events).await {
+                    Ok(happening) => happening,
+                    Err(why) => return why,
+                };
+                if happening.is_some_and(|happening| !each(happening)) {
+                    return Error::new(Kind::ReaderLeft, self.watching());
                 }
             }
         })
+    }
+
+    /// The next of a stream, or why it ended. An engine that falls silent is asked now and then
+    /// whether it is still there.
+    async fn next<T>(
+        &self,
+        events: &mut (impl Stream<Item = Result<T, Failure>> + Unpin),
+    ) -> Result<T, Error> {
+        loop {
+            let silent = match tokio::time::timeout(PULSE, events.next()).await {
+                Ok(Some(event)) => return event.map_err(|why| failure(self.watching(), &why)),
+                Ok(None) => return Err(self.ended()),
+                Err(_) => tokio::time::timeout(PULSE, self.docker.ping()).await,
+            };
+            match silent {
+                Ok(Ok(_)) => (),
+                Ok(Err(why)) => return Err(failure(self.watching(), &why)),
+                Err(_) => {
+                    let why = "the Docker engine does not answer any more";
+                    return Err(Error::new(Kind::TimedOut, self.watching()).why(why));
+                }
+            }
+        }
     }
 
     /// The events of these kinds and words, from `since` on.

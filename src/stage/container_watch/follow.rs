@@ -1,7 +1,6 @@
 //! List, then watch: one thread for each host listens, a few ask, and one tells.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -9,13 +8,14 @@ use jiff::Timestamp;
 
 use super::askers::Askers;
 use super::host::{Followed, Question, Reached};
+use super::listen::{Answer, News, listen};
 use super::page::Page;
 use super::{Options, checkpoint, listed, without_own_labels};
 use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::logic::watch::Watch;
 use crate::pipe::{Output, Report};
-use crate::record::{Endpoint, Event, Happening, Host, Owner, Sample, Sight, What};
+use crate::record::{Event, Happening, Host, Sight, What};
 use crate::stage::hosts::Lookout;
 use crate::stage::listening;
 
@@ -57,51 +57,6 @@ pub(super) fn run(
     teller.page.put(&[])?;
     teller.page.touch();
     teller.tell(&news)
-}
-
-/// What a thread has to say; a host is told by its number.
-enum News {
-    /// The engine answers, and from here on nothing is missed.
-    Up(usize, Arc<Engine>),
-    Happened(usize, Box<Happening>),
-    /// The engine does not answer any more.
-    Down(usize, Error),
-    /// The list of hosts is this now.
-    List(Vec<Host>),
-    /// What was asked over this connection is answered.
-    Answered(usize, u64, Result<Answer>),
-    /// Nobody reads what is told.
-    ReaderLeft,
-}
-
-enum Answer {
-    All(Vec<Sight>),
-    These(Vec<(String, Option<Sight>)>),
-    Used(Vec<Sample>),
-}
-
-/// Listens to one engine until its host has left. Behind a gap it goes on from the last event that came.
-fn listen(
-    at: usize,
-    endpoint: &Endpoint,
-    owner: Option<&Owner>,
-    left: &AtomicBool,
-    to: &Sender<News>,
-) {
-    let send = |news| !left.load(Ordering::Relaxed) && to.send(news).is_ok();
-    let mut last: Option<Timestamp> = None;
-    let hear = |engine: &Arc<Engine>, since| {
-        // By its own clock, which may be another one than this machine's.
-        let since = last.unwrap_or_else(|| engine.clock().unwrap_or(since));
-        if !send(News::Up(at, engine.clone())) {
-            return Error::new(Kind::ReaderLeft, "tell what happens");
-        }
-        engine.happenings(owner, since, &mut |happening| {
-            last = last.max(Some(happening.at));
-            send(News::Happened(at, Box::new(happening)))
-        })
-    };
-    listening::stay(endpoint, hear, |why| send(News::Down(at, why)));
 }
 
 struct Teller<'a> {

@@ -4,6 +4,7 @@
 mod askers;
 mod follow;
 mod host;
+mod listen;
 mod page;
 
 use std::path::PathBuf;

@@ -7,15 +7,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use super::heard::{Heard, News, Reached};
 use super::{Listing, Options, checkpoint, each_at_once, left_out, not_asked, on};
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Container, ContainerId, Endpoint, Host, Object, Record, State};
+use crate::record::{Container, ContainerId, Host, Object, Record, State};
 use crate::stage::hosts::{Lookout, is_down};
 use crate::stage::listening;
 
@@ -51,66 +51,6 @@ pub(super) fn run(
     hosts.iter().filter(|host| is_down(host)).for_each(|host| report.note(&not_asked(host)));
     teller.take_up(hosts);
     teller.tell(&news)
-}
-
-/// What a thread has to say; a host is told by its number.
-enum News {
-    /// The engine answers, and from here on nothing is missed.
-    Up(usize, Arc<Engine>),
-    /// The container with this id should be looked at.
-    Changed(usize, String),
-    /// The engine does not answer any more.
-    Down(usize, Error),
-    /// The list of hosts is this now.
-    List(Vec<Host>),
-    /// Nobody reads what is told.
-    ReaderLeft,
-}
-
-/// Listens to one engine until its host has left the list.
-fn listen(at: usize, endpoint: &Endpoint, options: &Options, left: &AtomicBool, to: &Sender<News>) {
-    let owner = options.owner.as_ref();
-    let send = |news| !left.load(Ordering::Relaxed) && to.send(news).is_ok();
-    let hear = |engine: &Arc<Engine>, since| {
-        if !send(News::Up(at, engine.clone())) {
-            return Error::new(Kind::ReaderLeft, "tell what changes");
-        }
-        let mut changed = |id| send(News::Changed(at, id));
-        match options.swarm {
-            true => engine.watch_services(owner, &mut changed),
-            false => engine.watch(owner, since, &mut changed),
-        }
-    };
-    listening::stay(endpoint, hear, |why| send(News::Down(at, why)));
-}
-
-/// A host that is listened to, or was.
-struct Heard {
-    host: Host,
-    reached: Reached,
-    /// It is not in the list any more, or is down by it.
-    left: Arc<AtomicBool>,
-}
-
-impl Heard {
-    fn has_left(&self) -> bool {
-        self.left.load(Ordering::Relaxed)
-    }
-
-    /// Whether that is the same engine.
-    fn is(&self, host: &Host) -> bool {
-        !self.has_left() && self.host.as_ref() == host.as_ref()
-    }
-}
-
-/// How it stands with one host.
-enum Reached {
-    /// It did not answer yet, and nothing was told of that.
-    NotYet,
-    /// It answers.
-    Up(Arc<Engine>),
-    /// It does not answer, which was told.
-    Down,
 }
 
 struct Teller<'a> {
@@ -159,7 +99,7 @@ impl Teller<'_> {
         let mut changed = false;
         for heard in self.hosts.iter().filter(|heard| !heard.has_left()) {
             if !list.iter().any(|host| heard.is(host)) {
-                heard.left.store(true, Ordering::Relaxed);
+                heard.leave();
                 changed = true;
                 let down = down.iter().any(|down| down.id == heard.host.id);
                 self.report.note(&if down { not_asked(&heard.host) } else { gone(&heard.host) });
@@ -182,10 +122,7 @@ impl Teller<'_> {
         if let Some(caution) = endpoint.caution() {
             self.report.note(&caution);
         }
-        let left = Arc::new(AtomicBool::new(false));
-        let (options, to, until) = (self.options.clone(), self.to.clone(), left.clone());
-        std::thread::spawn(move || listen(at, &endpoint, &options, &until, &to));
-        self.hosts.push(Heard { host, reached: Reached::NotYet, left });
+        self.hosts.push(Heard::begin(at, host, endpoint, &self.options, &self.to));
     }
 
     fn up(&mut self, at: usize, engine: Arc<Engine>) {
@@ -216,9 +153,7 @@ impl Teller<'_> {
         self.list_at = None;
         let (mut asked, mut engines) = (Vec::new(), Vec::new());
         for (at, heard) in self.hosts.iter().enumerate().filter(|(_, heard)| !heard.has_left()) {
-            let Reached::Up(engine) = &heard.reached else {
-                return Ok(());
-            };
+            let Some(engine) = heard.engine() else { return Ok(()) };
             asked.push((at, &heard.host));
             engines.push(engine.clone());
         }
@@ -274,11 +209,8 @@ impl Teller<'_> {
         for (at, id) in changed.into_iter().filter(|change| seen.insert(change.clone())) {
             ids.entry(at).or_default().push(id);
         }
-        let reached = ids.into_iter().filter_map(|(at, ids)| match &self.hosts[at] {
-            Heard { reached: Reached::Up(engine), left, .. } if !left.load(Ordering::Relaxed) => {
-                Some((at, ids, engine.clone()))
-            }
-            _ => None,
+        let reached = ids.into_iter().filter_map(|(at, ids)| {
+            self.hosts[at].engine().map(|engine| (at, ids, engine.clone()))
         });
         let swarm = self.options.swarm;
         let look = move |(at, ids, engine): (usize, Vec<String>, Arc<Engine>)| {

@@ -1,6 +1,7 @@
 //! `docker-cccf`: the containers that engines have, as documents.
 
 mod follow;
+mod heard;
 mod label;
 mod landing;
 mod places;

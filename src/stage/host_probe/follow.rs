@@ -117,7 +117,12 @@ impl Teller<'_> {
                     for news in first.ok().into_iter().chain(news.try_iter()) {
                         match news {
                             News::Seen(at, host) => self.seen(at, *host)?,
-                            News::List(hosts) => self.take_up(hosts),
+                            News::List(hosts) => {
+                                self.take_up(hosts);
+                                // Those that are left may all be known.
+                                (self.listing, self.round_ends) = (Listing::Again, None);
+                                self.close_listing()?;
+                            }
                             News::ReaderLeft => return Ok(()),
                         }
                     }
@@ -147,9 +152,6 @@ impl Teller<'_> {
         }
         for at in before.iter().filter(|at| !self.list.contains(at)) {
             self.all[*at].left.store(true, Ordering::Relaxed);
-        }
-        if !before.is_empty() {
-            (self.listing, self.round_ends) = (Listing::Again, None);
         }
     }
 
