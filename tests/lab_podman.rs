@@ -7,7 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use lab::{Docker, Done, IMAGE, Lab, Podman, Running, bin, done, failed, run, skipped};
+use lab::{
+    Docker, Done, IMAGE, Lab, PATIENCE, Podman, Running, bin, done, eventually, failed, run,
+    skipped,
+};
 use serde_json::{Value, json};
 
 const OWNER: &str = "edge";
@@ -169,12 +172,14 @@ fn each_failure_is_told(site: &Site) {
     assert_eq!(site.names(), "first\ntaken", "what failed left nothing behind");
     site.podman.podman(&["rm", "--force", "--time", "0", "taken"]);
     site.act("remove", &site.document("first", json!({})));
-    // One that ends at once is in a state of Podman's own for a moment, also where it is listed.
-    let brief = site.document("brief", json!({"network_mode": "none", "cmd": ["true"]}));
-    for _ in 0..4 {
-        site.act("keep", &brief);
-        assert_eq!(site.listed().len(), 1);
-    }
+    // One that ends is in a state of Podman's own for a moment, which is in its listing too.
+    let brief = site.document("brief", json!({"network_mode": "none", "cmd": ["sleep", "0.4"]}));
+    site.act("add", &brief);
+    eventually("it ends", PATIENCE, || {
+        let listed = site.listed();
+        assert_eq!(listed.len(), 1);
+        (listed[0]["state"] == "exited").then_some(())
+    });
     site.act("remove", &brief);
 }
 
