@@ -56,28 +56,40 @@ impl Image {
         format!("{name}{tag}@{digest}").parse()
     }
 
-    /// Whether the other one is this one with a digest put behind it; this one has none then.
-    pub fn is_pinned_in(&self, other: &Image) -> bool {
-        let (name, tag, digest) = split(&other.0);
-        let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
-        let bare = Image(format!("{name}{tag}").into());
-        digest.is_some() && self.digest().is_none() && self.canonical() == bare.canonical()
+    /// Whether what was made from the other one is what is asked for. A tag is met under whichever
+    /// digest it had then; a digest is met by itself alone, under a tag that does not contradict.
+    pub fn is_met_by(&self, other: &Image) -> bool {
+        let latest = |image: &Image| image.tag().unwrap_or("latest").to_owned();
+        let agree = |one: Option<&str>, other: Option<&str>| {
+            one.zip(other).is_none_or(|(one, other)| one == other)
+        };
+        whole_name(self.repository()) == whole_name(other.repository())
+            && match self.digest() {
+                None => latest(self) == latest(other),
+                digest => digest == other.digest() && agree(self.tag(), other.tag()),
+            }
     }
 
-    /// The reference with what Docker fills in: `docker.io/library/` and `:latest`. A reference
-    /// with a digest needs no tag, and its tag is left out.
+    /// The reference with what Docker fills in: `docker.io/library/`, and `:latest` where there is
+    /// no digest either.
     pub fn canonical(&self) -> Image {
         let (name, tag, digest) = split(&self.0);
-        let name = match name.split_once('/') {
-            Some((first, _)) if is_registry(first) => name.to_owned(),
-            Some(_) => format!("docker.io/{name}"),
-            None => format!("docker.io/library/{name}"),
-        };
-        let text = match digest {
-            Some(digest) => format!("{name}@{digest}"),
-            None => format!("{name}:{}", tag.unwrap_or("latest")),
+        let name = whole_name(name);
+        let text = match (tag, digest) {
+            (Some(tag), Some(digest)) => format!("{name}:{tag}@{digest}"),
+            (None, Some(digest)) => format!("{name}@{digest}"),
+            (tag, None) => format!("{name}:{}", tag.unwrap_or("latest")),
         };
         Image(text.into())
+    }
+}
+
+/// The name with the registry and the directory that Docker fills in.
+fn whole_name(name: &str) -> String {
+    match name.split_once('/') {
+        Some((first, _)) if is_registry(first) => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+        None => format!("docker.io/library/{name}"),
     }
 }
 
@@ -180,7 +192,8 @@ mod tests {
         assert_eq!(canonical("ghcr.io/a/b__c:v1"), "ghcr.io/a/b__c:v1");
         assert_eq!(canonical("a.b_c__d---e"), "docker.io/library/a.b_c__d---e:latest");
         let digest = format!("sha256:{}", "0".repeat(64));
-        assert_eq!(canonical(&format!("a:1@{digest}")), format!("docker.io/library/a@{digest}"));
+        assert_eq!(canonical(&format!("a:1@{digest}")), format!("docker.io/library/a:1@{digest}"));
+        assert_eq!(canonical(&format!("a@{digest}")), format!("docker.io/library/a@{digest}"));
         assert_eq!("localhost:5000/app".parse::<Image>().unwrap().tag(), None);
         assert_eq!(canonical("[::1]:5000/app"), "[::1]:5000/app:latest");
     }
@@ -207,16 +220,34 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_known_behind_its_digest() {
-        let digest = format!("sha256:{}", "0".repeat(64));
-        let is_pinned = |tagged: &str, pinned: &str| {
-            let pinned = pinned.replace('@', &format!("@{digest}"));
-            tagged.parse::<Image>().unwrap().is_pinned_in(&pinned.parse().unwrap())
+    fn a_tag_is_met_under_any_digest_and_a_digest_by_itself() {
+        let image = |text: &str| {
+            let (name, digit) = text.split_once('@').unwrap_or((text, ""));
+            let digest = format!("@sha256:{}", digit.repeat(64));
+            let digest = if digit.is_empty() { "" } else { &digest };
+            format!("{name}{digest}").parse::<Image>().unwrap()
         };
-        assert!(is_pinned("h:5/a:1", "h:5/a:1@"));
-        assert!(is_pinned("a", "docker.io/library/a:latest@") && is_pinned("a:latest", "a@"));
-        assert!(!is_pinned("a:2", "a:1@") && !is_pinned("b:1", "a:1@"));
-        assert!(!is_pinned("a:1", "a:1") && !is_pinned(&format!("a:1@{digest}"), "a:1@"));
+        let is_met = |wanted: &str, there: &str| image(wanted).is_met_by(&image(there));
+        for (wanted, there) in [
+            ("h:5/a:1", "h:5/a:1@1"),
+            ("a", "docker.io/library/a:latest@1"),
+            ("a:latest", "a@1"),
+            ("a:1@1", "library/a:1@1"),
+            ("a:1@1", "a@1"),
+            ("a@1", "a:1@1"),
+        ] {
+            assert!(is_met(wanted, there), "{wanted} {there}");
+        }
+        for (wanted, there) in [
+            ("a:2", "a:1@1"),
+            ("b:1", "a:1@1"),
+            ("a:1", "a@1"),
+            ("a:1@1", "a:1"),
+            ("a:1@1", "a:1@2"),
+            ("a:1@1", "a:2@1"),
+        ] {
+            assert!(!is_met(wanted, there), "{wanted} {there}");
+        }
     }
 
     #[test]

@@ -59,9 +59,9 @@ impl Ignored {
 /// A tag that is wanted is there under whichever digest it had when the container was made. Where a
 /// container runs, what became of it and whose lease it is for are not compared.
 pub fn compare(wanted: &Container, current: &Container, ignored: &Ignored) -> Vec<Why> {
-    let is_pinned = wanted.image.is_pinned_in(&current.image);
+    let is_met = wanted.image.is_met_by(&current.image);
     let mut whys = differences(wanted, current, ignored);
-    whys.retain(|why| !(is_pinned && why.field == "image"));
+    whys.retain(|why| !(is_met && why.field == "image"));
     whys
 }
 
@@ -308,12 +308,13 @@ mod tests {
         assert_eq!(differ(&image(":1", ""), &image(":1", "0")), 0);
         assert_eq!(differ(&image("", ""), &image(":latest", "0")), 0);
         assert_eq!(differ(&image(":2", ""), &image(":1", "0")), 1);
-        // Who asks for a digest gets that one, under whichever tag.
+        // Who asks for a digest gets that one.
         assert_eq!(differ(&image(":1", "0"), &image(":1", "")), 1);
         assert_eq!(differ(&image(":1", "0"), &image(":1", "1")), 1);
-        assert_eq!(differ(&image(":2", "0"), &image(":1", "0")), 0);
+        assert_eq!(differ(&image("", "0"), &image(":1", "0")), 0);
         assert!(!agree(&image(":1", ""), &image(":1", "0"), &none));
-        assert!(agree(&image(":1", "0"), &image("", "0"), &none));
+        assert!(!agree(&image("", "0"), &image(":1", "0"), &none));
+        assert!(agree(&image("", ""), &image(":latest", ""), &none));
         let mut pinned = image(":1", "0");
         pinned.user = Some("x".to_owned());
         let whys = compare(&image(":1", ""), &pinned, &none);
