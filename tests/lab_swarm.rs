@@ -342,7 +342,7 @@ fn failing(swarm: &Swarm) {
     for (result, why) in results.iter().zip(["exit (3)", "No such image"]) {
         assert_eq!(result["error_kind"], "refused", "{result:#}");
         let error = result["error"].as_str().unwrap();
-        assert!(error.contains(why) && error.contains("rolled back"), "{error}");
+        assert!(error.contains(why) && error.contains("rollback"), "{error}");
         assert_eq!(steps(std::slice::from_ref(result)), ["update", "converge"]);
     }
     let (old, other) = (swarm.running("brisk"), swarm.running("calm"));

@@ -76,11 +76,12 @@ impl Hand<'_> {
                         Error::new(Kind::NotFound, what).why("it was fetched and is not there")
                     );
                 }
-                Created::ImageMissing => {
+                // One that is there may have been made from it under its digest alone.
+                Created::ImageMissing if !self.is_made(wanted)? => {
                     self.pull(wanted)?;
                     fetched = true;
                 }
-                Created::NameTaken => match self.meet(wanted)? {
+                Created::ImageMissing | Created::NameTaken => match self.meet(wanted)? {
                     Some(found) => return Ok(found),
                     None => std::thread::sleep(PAUSE * tries),
                 },
