@@ -114,6 +114,31 @@ fn an_id_stands_once_on_each_host() {
 }
 
 #[test]
+fn containers_that_depend_on_each_other_in_a_circle_are_told() {
+    let on = |id: &str, others: &str| {
+        format!(r#"{{"id":"{id}","image":"b","depends_on":[{others}]}}"#) + "\n"
+    };
+    let fine = on("a", r#""b","c""#) + &on("b", r#""c""#) + &on("c", r#""elsewhere""#);
+    assert_eq!(raw(&[], &fine), (fine.clone(), String::new(), 0));
+    // Over files, entered from outside, and told once. What stands in it has come out by then.
+    let first = file("check-circle.json", &(on("web", r#""app""#) + &on("app", r#""db","x""#)));
+    let (out, told, status) = raw(&[&first, "-"], &(on("db", r#""app""#) + &fine));
+    assert_eq!((out.lines().count(), status), (6, 1));
+    let circle = r#"field "depends_on" goes in a circle: "app" → "db" → "app""#;
+    assert_eq!(told, format!("cccf-check: {first}:2: app: {circle}\n"));
+
+    // News of a member takes the place of what was known of it; each listing is looked at as a whole.
+    let checkpoint = r#"{"kind":"checkpoint","of":"container","count":2,"follow":true}"#;
+    let input = [on("a", r#""b""#), checkpoint.to_owned(), "\n".to_owned(), on("b", r#""a""#)];
+    let (_, told, _) = raw(&[], &input.concat());
+    assert!(told.starts_with("cccf-check: stdin:1: a: field \"depends_on\" goes"), "{told}");
+    let (_, told, status) = raw(&[], &(input.concat() + &on("b", r#""c""#)));
+    assert_eq!((&*told, status), ("", 0));
+    let gone = r#"{"id":"a","image":"b","state":"absent"}"#;
+    assert_eq!(raw(&[], &(input.concat() + gone)).2, 0);
+}
+
+#[test]
 fn a_remark_is_no_fault() {
     let line = r#"{"id":"a","image":"b","privileged":true,"cap_add":["BPF"]}"#;
     let (out, told, status) = raw(&[], line);

@@ -48,6 +48,21 @@ fn two_listings_give_one_change_for_each_container() {
 }
 
 #[test]
+fn what_goes_goes_before_what_it_depends_on() {
+    let on = |id: &str, others: &str| container(id, &format!(r#","depends_on":[{others}]"#));
+    let current = container("db", "")
+        + &container("z", "")
+        + &on("app", r#""db","cache""#)
+        + &container("cache", "")
+        + &on("web", r#""app","stays""#)
+        + &container("stays", "");
+    let done =
+        diff("diff-order.json", &current, &container("stays", ""), &["--complete", "--force"]);
+    let order = ["remove z", "remove web", "remove app", "remove db", "remove cache"];
+    assert_eq!(told(&done)[..5], order);
+}
+
+#[test]
 fn only_a_complete_listing_removes() {
     let current = container("x", "");
     let wanted = container("n", "");

@@ -178,6 +178,28 @@ fn containers_come_and_go_in_the_order_in_which_they_depend_on_each_other() {
 }
 
 #[test]
+fn what_a_diff_takes_away_goes_before_what_it_depends_on() {
+    let crowd = Crowd::new("diff", vec![Manner::slow(0, 20); 2]);
+    let one = |host, id: &str, others: &[&str]| {
+        on(&crowd, host, id, json!({"depends_on": others, "owner": "edge"}))
+    };
+    let all = lines([one(0, "db", &[]), one(1, "app", &["db"]), one(0, "web", &["app"])]);
+    assert_eq!(container_run(&[], &all).status.code(), Some(0));
+    let path = std::env::temp_dir().join(format!("lpc-diff-current-{}", std::process::id()));
+    std::fs::write(&path, all).unwrap();
+    let mut diff = Command::new(env!("CARGO_BIN_EXE_cccf-diff"));
+    diff.args(["--owner", "edge", "--complete", "--force", "--current"]).arg(&path);
+    let changes = diff.stdin(Stdio::null()).output().unwrap();
+    std::fs::remove_file(path).unwrap();
+    let output = container_run(&[], std::str::from_utf8(&changes.stdout).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let gone: Vec<Value> =
+        records(&output).iter().map(|one| one["container"]["id"].clone()).collect();
+    assert_eq!(gone[..3], ["web", "app", "db"], "{changes:?}");
+    assert!(crowd.running(0).is_empty() && crowd.running(1).is_empty());
+}
+
+#[test]
 fn what_is_told_beforehand_is_what_is_done() {
     let crowd = Crowd::new("plan", vec![Manner::slow(0, 0); 2]);
     let plain = |id: &str| on(&crowd, 0, id, json!({}));

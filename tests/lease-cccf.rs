@@ -68,6 +68,24 @@ fn changes_go_out_as_they_come_and_renewals_do_not() {
 }
 
 #[test]
+fn what_is_wanted_no_more_is_told_before_what_it_depends_on() {
+    let own = r#"{"id":"NAME-${lease.key}","image":"b","depends_on":[OTHERS]}"#;
+    let one = |name: &str, others: &str| own.replace("NAME", name).replace("OTHERS", others);
+    let template = format!(
+        "[{},{},{}]",
+        one("db", ""),
+        one("app", r#""db-${lease.key}""#),
+        one("web", r#""app-${lease.key}""#)
+    );
+    let template = file("lease-order.json", &template);
+    let input = [CHECKPOINT, &lease("add", 0, "fd00::1", ""), &lease("release", 0, "fd00::1", "")];
+    let done = run(PATH, &["--template", &template], &input.concat());
+    let order = ["db", "app", "web", "absent web", "absent app", "absent db"];
+    let order: Vec<String> = order.iter().map(|word| format!("{word}-{}", KEYS[0])).collect();
+    assert_eq!(words(&done.records)[1..], order);
+}
+
+#[test]
 fn a_stream_that_loses_its_tail_says_so_by_having_no_checkpoint() {
     let template = template("lease-3.json");
     let done = run(PATH, &["--template", &template], &lease("list", 0, "fd00::1", ""));

@@ -4,6 +4,7 @@ pub mod caps;
 pub mod check;
 pub mod clients;
 pub mod compose;
+pub mod dependence;
 pub mod diff;
 pub mod fleet;
 pub mod glob;

@@ -1,9 +1,13 @@
 //! cccf-check: containers → the same without the bad ones, and what is wrong with those.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod circles;
+mod seen;
+
 use std::fmt::Display;
 use std::path::PathBuf;
+
+use circles::{Circle, Circles};
+use seen::Seen;
 
 use crate::error::{Error, Kind, Result};
 use crate::logic::check::{self, Findings};
@@ -23,11 +27,13 @@ pub fn run(files: &[PathBuf], strict: bool, report: &Report) -> Result<()> {
     let files = if files.is_empty() { &stdin } else { files };
     let open = |path: &PathBuf| Reader::open(path).map_err(Error::into_usage);
     let readers: Vec<Reader> = files.iter().map(open).collect::<Result<_>>()?;
-    let mut checker = Checker { report: report.clone(), strict, seen: Seen::default() };
+    let (seen, circles) = (Seen::default(), Circles::default());
+    let mut checker = Checker { report: report.clone(), strict, seen, circles };
     let mut writer = Writer::stdout()?;
     for reader in readers {
         checker.file(reader, &mut writer)?;
     }
+    checker.tell_circles();
     writer.flush()
 }
 
@@ -64,6 +70,7 @@ struct Checker {
     report: Report,
     strict: bool,
     seen: Seen,
+    circles: Circles,
 }
 
 /// Where a record begins, and which it is.
@@ -108,17 +115,35 @@ impl Checker {
             Record::Container(container) => {
                 let place = Place { file, line, id: container.id.as_str() };
                 let is_first = self.is_first(container, &place);
-                self.container("", container, &place) && is_first
+                let is_right = self.container("", container, &place) && is_first;
+                if is_right {
+                    self.circles.add(container, self.seen.file(), line);
+                }
+                is_right
             }
             Record::Change(change) if change.action != Action::Remove => {
                 let place = Place { file, line, id: change.container.id.as_str() };
-                self.container("container.", &change.container, &place)
+                let is_right = self.container("container.", &change.container, &place);
+                if is_right {
+                    self.circles.add(&change.container, self.seen.file(), line);
+                }
+                is_right
             }
             Record::Checkpoint(checkpoint) => {
                 self.seen.is_news |= checkpoint.follow;
+                self.tell_circles();
                 true
             }
             _ => true,
+        }
+    }
+
+    /// Tells of the circles in what has come so far. It has come out by now.
+    fn tell_circles(&mut self) {
+        for Circle { id, file, line, told } in self.circles.find() {
+            let place = Place { file: self.seen.name(file), line, id: id.as_str() };
+            let what = format_args!("field \"depends_on\" goes in a circle: {told}");
+            self.report.failed(&place.error(what));
         }
     }
 
@@ -209,42 +234,6 @@ impl Checker {
         match Container::try_from(object) {
             Ok(container) => self.look("", &container, faults).faults,
             Err(_) => faults,
-        }
-    }
-}
-
-/// Which containers were seen, and where first.
-#[derive(Default)]
-struct Seen {
-    files: Vec<String>,
-    first: HashMap<Box<str>, (u32, u64)>,
-    /// Whether what comes is news of members that were listed before.
-    is_news: bool,
-}
-
-impl Seen {
-    fn begin(&mut self, file: &str) {
-        self.files.push(file.to_owned());
-        self.is_news = false;
-    }
-
-    /// Where the same container was first, if it was.
-    fn add(&mut self, container: &Container, line: u64) -> Option<String> {
-        if self.is_news || container.state == Some(State::Absent) {
-            return None;
-        }
-        // No id has a blank in it, so that id and host do not run into each other.
-        let host = container.host.as_ref().map_or("", |host| host.id.as_str());
-        let key = format!("{} {host}", container.id).into_boxed_str();
-        match self.first.entry(key) {
-            Entry::Occupied(first) => {
-                let (file, line) = first.get();
-                Some(format!("{}:{line}", self.files[*file as usize]))
-            }
-            Entry::Vacant(free) => {
-                free.insert((self.files.len() as u32 - 1, line));
-                None
-            }
         }
     }
 }

@@ -7,6 +7,7 @@
 mod asked;
 mod eye;
 mod policy;
+mod removals;
 mod sides;
 #[cfg(test)]
 mod tests;
@@ -327,6 +328,11 @@ impl Reconciler {
             }
         }
         all.sort_unstable();
+        let removals = all.partition_point(|(need, ..)| *need == Need::Remove);
+        removals::put_in_order(&mut all[..removals], |(_, _, at)| {
+            let (id, both) = self.sides.at(at)?;
+            Some((id, both.current.as_ref()?))
+        });
         let mut text = std::mem::take(&mut self.text);
         let mut asked = Vec::new();
         for (need, _, at) in &all {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use few::Few;
 pub use files::Wanted;
-use told::{Memory, Print};
+use told::{Memory, Print, Told};
 
 use crate::error::{Error, Kind, Result};
 use crate::logic::caps::{Cap, Seats};
@@ -293,11 +293,10 @@ impl Stage {
         if self.explain {
             return self.explain(key, now, all);
         }
-        for old in &*before {
-            if !now.containers.iter().any(|new| new.id == old.id) {
-                self.output.write(&old.absent(key).into())?;
-            }
-        }
+        let is_gone = |old: &&Told| !now.containers.iter().any(|new| new.id == old.id);
+        let mut gone: Vec<&Told> = before.iter().filter(is_gone).collect();
+        gone.sort_by_key(|old| old.goes());
+        gone.iter().try_for_each(|old| self.output.write(&old.absent(key).into()))?;
         let count = now.containers.len() as u64;
         for (container, new) in now.containers.into_iter().zip(self.memory.of(key)) {
             if all || !before.iter().any(|old| old.print == new.print) {

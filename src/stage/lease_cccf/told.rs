@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::logic::dependence::dependents_first;
 use crate::logic::template::network_name;
 use crate::record::{
     Container, ContainerId, Hostname, Image, Key, Object, Owner, PrivateNetwork, State,
@@ -36,6 +37,8 @@ pub struct Told {
     pub print: Print,
     /// Its identity.
     key: Key,
+    /// Its place among the client's when they go: before those that it depends on.
+    goes: u32,
     rest: Arc<Rest>,
 }
 
@@ -75,7 +78,10 @@ impl Memory {
     /// Remembers what a client's containers are; gives what they were.
     pub fn put(&mut self, client: Key, containers: &[Container]) -> Box<[Told]> {
         let before = self.clients.remove(&client).unwrap_or_default();
-        let told: Box<[Told]> = containers.iter().map(|container| self.told(container)).collect();
+        let mut told: Box<[Told]> = containers.iter().map(|one| self.told(one)).collect();
+        for (place, at) in going(containers).into_iter().enumerate() {
+            told[at].goes = place as u32;
+        }
         if before.iter().map(|old| &old.id).ne(told.iter().map(|new| &new.id)) {
             for one in &before {
                 self.names.remove(&of_text(one.id.as_str().as_bytes()));
@@ -114,11 +120,23 @@ impl Memory {
             }
         };
         let key = container.identity();
-        Told { id: container.id.clone(), print: print(container), key, rest }
+        Told { id: container.id.clone(), print: print(container), key, goes: 0, rest }
     }
 }
 
+/// The order in which containers of one client go: each before those that it depends on.
+fn going(containers: &[Container]) -> Vec<usize> {
+    let place = |id: &ContainerId| containers.iter().position(|other| other.id == *id);
+    let needs = |one: &Container| one.depends_on.iter().filter_map(place).collect();
+    dependents_first(&containers.iter().map(needs).collect::<Vec<_>>())
+}
+
 impl Told {
+    /// Its place among the client's containers when they go.
+    pub fn goes(&self) -> u32 {
+        self.goes
+    }
+
     /// What is to be said of it when it is wanted no more: who it was, and what whoever takes it
     /// away has to know.
     pub fn absent(&self, client: Key) -> Container {
