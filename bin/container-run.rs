@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use leasepipe::cli::{self, Engines, Reach, Registries, Show};
 use leasepipe::error::Result;
-use leasepipe::pipe::{Output, Report, Stdio};
-use leasepipe::record::{HostsAt, Owner};
-use leasepipe::stage::container_run::{self, Asked, AskedOfSwarm, Options};
-use leasepipe::stage::hosts;
+use leasepipe::pipe::{Report, Stdio};
+use leasepipe::record::Owner;
+use leasepipe::stage::container_run::{self, Asked, AskedOfSwarm, AskedToReap, Options};
 
 /// Changes → the same, done: make, start and remove containers
 ///
@@ -55,12 +54,8 @@ pub struct Args {
     /// Change nothing, and write into each record the steps that would be taken
     #[arg(long)]
     dry_run: bool,
-    /// Read no records: remove this owner's containers that are past their time, and write a change for each
-    #[arg(long)]
-    reap: bool,
-    /// With --reap, host records, in a file or in an etcd: on all of them; without it, on this machine
-    #[arg(long, value_name = "FILE|etcd://…", requires = "reap")]
-    hosts: Option<HostsAt>,
+    #[command(flatten)]
+    reap: AskedToReap,
     #[command(flatten)]
     show: Show,
 }
@@ -85,9 +80,9 @@ fn run(args: Args, report: &Report) -> Result<()> {
         swarm: args.engine.is_swarm().then(|| args.swarm.settings(&args.asked)),
         asked: args.asked,
     };
-    if !args.reap {
-        return container_run::run(Stdio::open(report, args.show.table)?, options);
+    let stdio = Stdio::open(report, args.show.table)?;
+    if args.reap.reap {
+        return container_run::reap(stdio, options, &args.reap);
     }
-    let hosts = hosts::read(&args.hosts.unwrap_or_else(HostsAt::local))?;
-    container_run::reap(Output::stdout(args.show.table)?, report, options, hosts)
+    container_run::run(stdio, options)
 }

@@ -18,6 +18,8 @@ pub enum Kind {
     NotFound,
     /// The other side understood and said no, or doing it would touch what the suite does not own.
     Refused,
+    /// It was not begun, because what failed before it is to be looked at first.
+    Held,
     /// The kernel or a server does not let this user do it.
     NotPermitted,
     /// A server that is needed does not answer at all.

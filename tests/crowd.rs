@@ -259,48 +259,6 @@ fn what_is_told_beforehand_is_what_is_done() {
 }
 
 #[test]
-fn what_is_past_its_time_is_reaped_and_nothing_else() {
-    let crowd = Crowd::new("reap", vec![Manner::slow(0, 0); 2]);
-    let input = lines([
-        on(&crowd, 0, "stays", json!({})),
-        on(&crowd, 0, "later", json!({"ttl": "1h"})),
-        on(&crowd, 0, "base", json!({"expires_at": "2026-01-01T00:00:00Z", "ttl": "1h"})),
-        on(&crowd, 0, "upon", json!({"ttl": "0s", "depends_on": ["base"]})),
-        on(&crowd, 1, "other", json!({"expires_at": "2026-01-01T00:00:00Z"})),
-        on(&crowd, 1, "foreign", json!({"expires_at": "2026-01-01T00:00:00Z", "owner": "you"})),
-    ]);
-    let made = container_run(&["--owner", "edge"], &input);
-    assert_eq!(made.status.code(), Some(0), "{made:?}");
-    let hosts = std::env::temp_dir().join(format!("lpc-reap-hosts-{}", std::process::id()));
-    let away = json!({"kind": "host", "id": "away", "url": "unix:///nonexistent"});
-    let host = |at| {
-        let mut host = crowd.host(at);
-        host["kind"] = json!("host");
-        host
-    };
-    std::fs::write(&hosts, lines([host(0), away, host(1)])).unwrap();
-    let reap = ["--reap", "--owner", "edge", "--hosts", hosts.to_str().unwrap()];
-    let told = container_run(&[&reap[..], &["--dry-run"]].concat(), "");
-    assert_eq!(records(&told).len(), 3, "{told:?}");
-    assert_eq!((crowd.running(0).len(), crowd.running(1).len()), (4, 2));
-    let output = container_run(&reap, "");
-    assert_eq!(output.status.code(), Some(69), "one host is away: {output:?}");
-    let gone = records(&output);
-    let of = |id: &str| gone.iter().position(|change| change["container"]["id"] == id).unwrap();
-    assert!(of("upon") < of("base") && gone.len() == 3, "{gone:#?}");
-    let other = &gone[of("other")];
-    assert_eq!((&other["action"], &other["status"]), (&json!("remove"), &json!("done")));
-    assert_eq!(other["why"][0]["from"], "2026-01-01T00:00:00Z");
-    let mut left = crowd.running(0);
-    left.sort();
-    assert_eq!(
-        (left, crowd.running(1)),
-        (vec!["later".into(), "stays".into()], vec!["foreign".into()])
-    );
-    std::fs::remove_file(hosts).unwrap();
-}
-
-#[test]
 fn many_hosts_are_worked_on_at_the_same_time() {
     const HOSTS: usize = 100;
     const EACH: usize = 20;

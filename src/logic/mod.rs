@@ -9,6 +9,7 @@ pub mod diff;
 pub mod fleet;
 pub mod glob;
 pub mod instructions;
+pub mod lease_ends;
 pub mod leases;
 pub mod names;
 pub mod place;

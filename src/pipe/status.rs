@@ -45,7 +45,7 @@ impl From<Kind> for Exit {
     fn from(kind: Kind) -> Exit {
         match kind {
             Kind::ReaderLeft => Exit::Done,
-            Kind::Refused => Exit::No,
+            Kind::Refused | Kind::Held => Exit::No,
             Kind::Usage => Exit::Usage,
             Kind::BadInput => Exit::Input,
             Kind::NotFound | Kind::Unavailable => Exit::Unavailable,

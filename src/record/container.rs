@@ -248,6 +248,7 @@ as_json_word!(Kind "the kind of an error (such as bad_input, not_found or refuse
     BadInput "bad_input",
     NotFound "not_found",
     Refused "refused",
+    Held "held",
     NotPermitted "not_permitted",
     Unavailable "unavailable",
     TimedOut "timed_out",

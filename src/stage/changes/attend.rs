@@ -38,29 +38,38 @@ impl Shared<'_> {
             break;
         }
         let (id, bare) = (task.id.clone(), task.bare);
-        let change = match task.into_change() {
+        let gentle = (refused.is_none() && task.is_gentle()).then(|| task.clone());
+        let mut change = match task.into_change() {
             Ok(change) => change,
             Err(why) => {
                 self.report.failed(&why.clone().at(id));
                 return Some(Attended { why: Some(why), outcome: Ok(None) });
             }
         };
-        Some(self.finish(Judged { change, bare }, refused, work))
+        let asked = work.pretends().then(|| change.clone());
+        let outcome = match (refused, &gentle) {
+            (Some(why), _) => Err(why),
+            (None, None) => guarded(|| work.change(&mut change)),
+            (None, Some(_)) => guarded(|| work.change_gently(&mut change)),
+        };
+        if let (Some(task), Err(why)) = (gentle, &outcome)
+            && why.kind() == Kind::Held
+        {
+            lock(&self.hall).queue.put_back(task);
+            return None;
+        }
+        Some(self.finish(Judged { change, bare }, asked, outcome, work))
     }
 
-    /// Works on one change and writes what became of it. Hands it back if that is provisional.
-    pub(super) fn finish(
+    /// Writes what became of a change; as it was asked for, if nothing was to be done. Hands it back if
+    /// that is provisional.
+    fn finish(
         &self,
-        judged: Judged,
-        refused: Option<Error>,
+        Judged { change: done, bare }: Judged,
+        asked: Option<Change>,
+        outcome: Result<()>,
         work: &impl Work,
     ) -> Attended {
-        let Judged { change: mut done, bare } = judged;
-        let asked = work.pretends().then(|| done.clone());
-        let outcome = match refused {
-            Some(why) => Err(why),
-            None => guarded(|| work.change(&mut done)),
-        };
         let why = outcome.as_ref().err().cloned();
         let provisional = outcome.is_ok() && work.is_provisional(&done);
         let change = match asked {
@@ -85,7 +94,7 @@ impl Shared<'_> {
     }
 
     /// The change with what became of it, which is also told if it failed.
-    pub(super) fn judged(&self, mut change: Change, outcome: Result<()>) -> Change {
+    fn judged(&self, mut change: Change, outcome: Result<()>) -> Change {
         match outcome {
             Ok(()) => {
                 change.status = Some(Status::Done);

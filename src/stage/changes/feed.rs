@@ -85,7 +85,8 @@ impl Shared<'_> {
         work: &'scope W,
     ) -> Result<()> {
         let (lane, order) = (work.lane(&change), work.order(&change, bare));
-        let mut task = Task::new(change, bare, lane.into(), order);
+        let batch = work.batch(&change);
+        let mut task = Task::new(change, bare, lane.into(), order).of(batch);
         if self.limits.packs() {
             task = task.packed();
         }

@@ -5,6 +5,7 @@
 //! reads it may take what came before for the whole.
 
 mod attend;
+mod batch;
 mod feed;
 mod queue;
 mod task;
@@ -17,6 +18,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Progress, Reader, Report, Stdio};
 use crate::record::Record;
+pub use batch::{Batch, Care, Effect};
 use queue::Queue;
 pub use task::Order;
 pub use work::{Limits, Work};

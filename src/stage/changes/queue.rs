@@ -7,6 +7,7 @@ mod circle;
 mod lanes;
 mod order;
 mod patience;
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -15,12 +16,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Limits;
+use super::batch::{Batch, Effect};
 use super::task::Task;
 use crate::error::Error;
 use crate::record::ContainerId;
 use lanes::Lane;
 pub(super) use order::unheard_of;
 use order::{Before, ahead};
+use places::{Answer, Places};
 
 /// All changes that wait, and what is known of those that were done.
 pub(super) struct Queue {
@@ -43,6 +46,8 @@ pub(super) struct Queue {
     kept: HashMap<ContainerId, Error>,
     /// What became of containers that came: nothing when they did.
     outcomes: HashMap<ContainerId, Option<Box<Error>>>,
+    /// Who may be away.
+    places: Places,
     /// Tasks that wait or are worked on, their size, and how many are worked on.
     open: usize,
     bytes: usize,
@@ -93,6 +98,7 @@ impl Queue {
             leaving: HashMap::new(),
             kept: HashMap::new(),
             outcomes: HashMap::new(),
+            places: Places::new(limits.care),
             open: 0,
             bytes: 0,
             busy: 0,
@@ -120,6 +126,7 @@ impl Queue {
         for before in task.order.iter().flat_map(|order| &order.before) {
             self.leaving.entry(before.clone()).or_default().push(id.clone());
         }
+        let batch = task.batch.clone();
         let chain = self.chains.entry(id.clone()).or_insert_with(Chain::of_one);
         chain.tasks.push_back(task);
         if !chain.is_busy && !chain.is_queued {
@@ -128,6 +135,10 @@ impl Queue {
         for who in self.missed.remove(&id).unwrap_or_default() {
             self.held.remove(&who);
             self.block(who, id.clone());
+        }
+        if let Some(batch) = batch {
+            self.places.told(&batch, &id);
+            self.call(&batch.group);
         }
     }
 
@@ -140,7 +151,7 @@ impl Queue {
                     return Some(taken);
                 }
             }
-            if self.busy > 0 || !self.break_circle() {
+            if self.busy > 0 || !self.give_up_places() && !self.break_circle() {
                 return None;
             }
         }
@@ -152,21 +163,30 @@ impl Queue {
 
     fn begin(&mut self, id: ContainerId) -> Option<Taken> {
         let (ask, refused) = match self.before(&id) {
-            Before::Nothing(ask) => (ask, None),
+            Before::Nothing(ask) => match self.ask_for_place(&id) {
+                Answer::Go => (ask, None),
+                Answer::Stay(why) => (Vec::new(), Some(why)),
+                Answer::Wait => return None,
+            },
             Before::Failure(why) => {
                 // Whoever asks again is not refused for what was so before.
                 self.kept.remove(&id);
                 (Vec::new(), Some(why))
             }
             Before::Another(other) => {
+                self.pass_place_on(&id);
                 self.block(id, other);
                 return None;
             }
             Before::More => {
+                self.pass_place_on(&id);
                 self.patient.push(id);
                 return None;
             }
         };
+        if refused.is_some() {
+            self.pass_place_on(&id);
+        }
         let chain = self.chains.get_mut(&id)?;
         let task = chain.tasks.pop_front()?;
         chain.is_busy = true;
@@ -176,10 +196,14 @@ impl Queue {
 
     /// A task that was taken is done, or failed. Its container is free only behind
     /// [`Queue::free`].
-    pub(super) fn finished(&mut self, done: &Done, why: Option<&Error>) {
+    pub(super) fn finished(&mut self, done: &Done, why: Option<&Error>, now: Instant) {
         self.open -= 1;
         self.bytes -= done.size;
         self.release_lane(&done.lane);
+        if let Some(batch) = &done.batch {
+            self.places.done(batch, &done.id, why.is_some(), now);
+            self.call(&batch.group);
+        }
         let Some(order) = &done.order else { return };
         for other in &order.before {
             if let Some(leaving) = self.leaving.get_mut(other) {
@@ -199,6 +223,19 @@ impl Queue {
             None if order.goes => drop(self.outcomes.remove(&done.id)),
             why => drop(self.outcomes.insert(done.id.clone(), why.cloned().map(Box::new))),
         }
+    }
+
+    /// A task that was taken was not begun: its container would have to go, and needs a place for that.
+    pub(super) fn put_back(&mut self, mut task: Task) {
+        self.release_lane(&task.lane);
+        if let Some(batch) = &mut task.batch {
+            batch.effect = Effect::Renewed;
+        }
+        let id = task.id.clone();
+        let chain = self.chains.entry(id.clone()).or_default();
+        chain.tasks.push_front(task);
+        chain.is_busy = false;
+        self.offer(id);
     }
 
     /// Nothing more becomes of the container's task: the next one may be worked on.
@@ -223,12 +260,14 @@ pub(super) struct Done {
     pub(super) id: ContainerId,
     lane: Arc<str>,
     order: Option<Box<super::Order>>,
+    pub(super) batch: Option<Box<Batch>>,
     size: usize,
 }
 
 impl Done {
     pub(super) fn of(task: &Task) -> Done {
-        let Task { id, lane, order, .. } = task;
-        Done { id: id.clone(), lane: lane.clone(), order: order.clone(), size: task.size() }
+        let Task { id, lane, order, batch, .. } = task;
+        let (id, lane, order, batch) = (id.clone(), lane.clone(), order.clone(), batch.clone());
+        Done { id, lane, order, batch, size: task.size() }
     }
 }

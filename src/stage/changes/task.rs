@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::batch::{Batch, Effect};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Action, Change, Container, ContainerId, Record, State};
 
@@ -27,12 +28,15 @@ pub struct Order {
 const AROUND: usize = 300;
 
 /// A change that waits or is worked on.
+#[derive(Clone)]
 pub(super) struct Task {
     pub(super) id: ContainerId,
     /// Where it is worked on.
     pub(super) lane: Arc<str>,
     /// Nothing for a program that keeps no order between containers.
     pub(super) order: Option<Box<Order>>,
+    /// What it means for how many are away; nothing where no care is taken of that.
+    pub(super) batch: Option<Box<Batch>>,
     /// Whether it came as a bare container.
     pub(super) bare: bool,
     /// Whether nothing more is waited for: what it wants is there now, or it fails.
@@ -43,6 +47,7 @@ pub(super) struct Task {
 }
 
 /// Very many changes may wait, and as text they are a tenth as large.
+#[derive(Clone)]
 enum Body {
     Whole(Box<Change>),
     Text(Box<str>),
@@ -54,7 +59,12 @@ impl Task {
         let id = change.container.id.clone();
         let order = order.map(Box::new);
         let body = Body::Whole(Box::new(change));
-        Task { id, lane, order, bare, is_last_call: false, refused: None, body }
+        Task { id, lane, order, batch: None, bare, is_last_call: false, refused: None, body }
+    }
+
+    /// The same, and what it means for how many are away.
+    pub(super) fn of(self, batch: Option<Batch>) -> Task {
+        Task { batch: batch.map(Box::new), ..self }
     }
 
     /// The same, as small as can be.
@@ -65,6 +75,11 @@ impl Task {
             self.body = Body::Text(text.into());
         }
         self
+    }
+
+    /// Whether it is not to take away a container that runs, as far as is known.
+    pub(super) fn is_gentle(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| batch.effect == Effect::Brought)
     }
 
     /// How many bytes it takes up while it waits, more or less.

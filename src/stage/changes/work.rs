@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::Order;
+use super::{Batch, Care, Order};
 use crate::error::Result;
 use crate::record::{Change, Checkpoint, ContainerId, Record};
 
@@ -11,6 +11,21 @@ pub trait Work: Sync {
     /// Does the program's part of one change and puts what it learnt into it. Called on several
     /// threads at once, never on two for one container.
     fn change(&self, change: &mut Change) -> Result<()>;
+
+    /// The same where the container is to be left running: fails with [`Kind::Held`], with nothing done,
+    /// when it would have to go. Called for what is [`Effect::Brought`].
+    ///
+    /// [`Kind::Held`]: crate::error::Kind::Held
+    /// [`Effect::Brought`]: super::Effect::Brought
+    fn change_gently(&self, change: &mut Change) -> Result<()> {
+        self.change(change)
+    }
+
+    /// Which group the container is of and what becomes of it; nothing where no care is taken of how
+    /// many are away.
+    fn batch(&self, _change: &Change) -> Option<Batch> {
+        None
+    }
 
     /// Where the change is worked on. The lanes take turns, and each has its own limit.
     fn lane(&self, _change: &Change) -> String {
@@ -67,12 +82,15 @@ pub struct Limits {
     pub waiting: usize,
     /// So many bytes at most, more or less.
     pub bytes: usize,
+    /// How many of a group may be away.
+    pub care: Care,
 }
 
 /// So many at the same time, wherever they are, and no more read ahead than keeps them busy.
 impl From<NonZeroUsize> for Limits {
     fn from(jobs: NonZeroUsize) -> Limits {
-        Limits { jobs, per_lane: jobs, waiting: jobs.get() * 4, bytes: usize::MAX }
+        let (waiting, care) = (jobs.get() * 4, Care::default());
+        Limits { jobs, per_lane: jobs, waiting, bytes: usize::MAX, care }
     }
 }
 

@@ -48,7 +48,7 @@ impl Shared<'_> {
             let done = Done::of(&taken.task);
             let Some(Attended { why, outcome }) = self.attend(taken, work) else { continue };
             let id = done.id.clone();
-            lock(&self.hall).queue.finished(&done, why.as_ref());
+            lock(&self.hall).queue.finished(&done, why.as_ref(), Instant::now());
             self.finished.notify_all();
             match outcome {
                 Ok(Some(provisional)) => {

@@ -18,6 +18,8 @@ pub(super) struct Means<'a> {
     pub(super) owner: &'a Owner,
     pub(super) asked: &'a Asked,
     pub(super) halves: &'a Halves,
+    /// Whether a container that runs is not to be taken away for what is to be done.
+    pub(super) is_gentle: bool,
 }
 
 /// Does what the change asks for, and puts into it what was done and what is known of the container
@@ -33,7 +35,7 @@ pub(super) fn act(change: &mut Change, means: &Means) -> Result<()> {
 pub(super) fn sweep(engine: Arc<Engine>, owner: &Owner, asked: &Asked) -> Result<()> {
     let steps = Steps::default();
     let engine = Tool::new(engine, None, &steps);
-    let hand = Hand { engine: &engine, owner, asked };
+    let hand = Hand { engine: &engine, owner, asked, is_gentle: false };
     left(&engine, owner)?.iter().try_for_each(|id| hand.mend(id).map_err(|why| why.at(id)))
 }
 
@@ -43,7 +45,8 @@ impl Means<'_> {
         let owner = container.owner.as_ref().unwrap_or(self.owner).clone();
         let (host, endpoint) = host(container)?;
         let engine = self.engines.tool(&endpoint, steps)?;
-        let hand = Hand { engine: &engine, owner: &owner, asked: self.asked };
+        let Means { asked, is_gentle, .. } = *self;
+        let hand = Hand { engine: &engine, owner: &owner, asked, is_gentle };
         if self.halves.has(&engine, &container.id) {
             hand.mend(&container.id)?;
             self.halves.forget(&engine, &container.id);

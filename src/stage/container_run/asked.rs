@@ -4,6 +4,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::swarm::{Publish, Settings};
 use crate::record::{Action, Span};
+use crate::stage::changes::Care;
 
 /// What is done with every container, and what is waited for.
 #[derive(clap::Args, Clone, Debug)]
@@ -17,6 +18,9 @@ pub struct Asked {
     /// Give up waiting for a container to be healthy after this time
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub timeout: Span,
+    /// How carefully containers are taken away.
+    #[command(flatten)]
+    pub care: Care,
 }
 
 /// What is waited for.
@@ -66,12 +70,13 @@ enum Where {
 
 impl AskedOfSwarm {
     /// How the swarms are made use of. A task of a swarm's runs when it is healthy, where that is
-    /// checked.
+    /// checked. Who takes care of how many are away has to know when they are back.
     pub fn settings(self, asked: &Asked) -> Settings {
         let publish = match self.publish {
             Where::Host => Publish::Host,
             Where::Ingress => Publish::Ingress,
         };
-        Settings { publish, wait: asked.wait.map(|_| asked.timeout.0) }
+        let waits = asked.wait.is_some() || asked.care.is_taken();
+        Settings { publish, wait: waits.then_some(asked.timeout.0) }
     }
 }

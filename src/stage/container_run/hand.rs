@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::asked::Asked;
+use super::clash::runs;
 use super::tool::Tool;
 use crate::adapter::docker::{Created, Found, Joins, body, kept};
 use crate::error::{Error, Kind, Result};
@@ -28,6 +29,8 @@ pub(super) struct Hand<'a> {
     pub(super) engine: &'a Tool<'a>,
     pub(super) owner: &'a Owner,
     pub(super) asked: &'a Asked,
+    /// Whether a container that runs is not to be taken away for what is to be done.
+    pub(super) is_gentle: bool,
 }
 
 impl Hand<'_> {
@@ -280,6 +283,15 @@ impl Hand<'_> {
     fn is_gone(&self, found: &Found) -> bool {
         let now = self.engine.find(&found.container.id);
         now.is_ok_and(|now| now.is_none_or(|now| now.docker_id != found.docker_id))
+    }
+
+    /// # Errors
+    /// `Held` when the container runs and is not to be taken away. Nothing has been done then.
+    pub(super) fn may_go(&self, found: &Found) -> Result<()> {
+        match self.is_gentle && runs(found) {
+            true => Err(Error::new(Kind::Held, "take a running container away")),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn is_ours(&self, found: &Found) -> bool {

@@ -2,6 +2,7 @@
 
 mod act;
 mod asked;
+mod batch;
 mod clash;
 mod engines;
 mod halves;
@@ -17,18 +18,18 @@ mod tool;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::changes::{self, Limits, Order, Work};
+use super::changes::{self, Batch, Limits, Order, Work};
 use super::images::Images;
 use crate::adapter::files;
 use crate::error::Result;
 use crate::pipe::Stdio;
-use crate::record::{Change, Checkpoint, ContainerId, Of, Owner, Record};
+use crate::record::{Action, Change, Checkpoint, ContainerId, Of, Owner, Record};
 use act::Means;
 pub(super) use act::host;
 pub use asked::{Asked, AskedOfSwarm, Wait};
 use engines::Engines;
 use halves::Halves;
-pub use reap::reap;
+pub use reap::{AskedToReap, reap};
 pub use swarm::Settings as Swarm;
 use tool::Steps;
 
@@ -80,8 +81,8 @@ pub fn run(stdio: Stdio, options: Options) -> Result<()> {
 }
 
 fn limits(options: &Options) -> Limits {
-    let Options { jobs, per_host: per_lane, .. } = *options;
-    Limits { jobs, per_lane, waiting: AHEAD, bytes: BYTES_AHEAD }
+    let Options { jobs, per_host: per_lane, asked: Asked { care, .. }, .. } = *options;
+    Limits { jobs, per_lane, waiting: AHEAD, bytes: BYTES_AHEAD, care }
 }
 
 struct Runner {
@@ -96,15 +97,17 @@ impl Runner {
     fn new(options: Options, engines: Engines) -> Runner {
         Runner { options, engines, halves: Halves::default(), as_listed: false }
     }
-}
 
-impl Work for Runner {
-    fn change(&self, change: &mut Change) -> Result<()> {
+    fn action(&self, change: &Change) -> Action {
+        self.options.asked.action.unwrap_or(change.action)
+    }
+
+    fn act(&self, change: &mut Change, is_gentle: bool) -> Result<()> {
         let Runner { options: Options { owner, asked, swarm, .. }, engines, halves, .. } = self;
-        change.action = asked.action.unwrap_or(change.action);
+        change.action = self.action(change);
         let outcome = match *swarm {
             Some(settings) => swarm::act(change, engines, owner, settings),
-            None => act::act(change, &Means { engines, owner, asked, halves }),
+            None => act::act(change, &Means { engines, owner, asked, halves, is_gentle }),
         };
         if let Err(why) = &outcome {
             for container in change.current.iter().chain([&change.container]) {
@@ -114,6 +117,21 @@ impl Work for Runner {
             }
         }
         outcome
+    }
+}
+
+impl Work for Runner {
+    fn change(&self, change: &mut Change) -> Result<()> {
+        self.act(change, false)
+    }
+
+    fn change_gently(&self, change: &mut Change) -> Result<()> {
+        self.act(change, true)
+    }
+
+    fn batch(&self, change: &Change) -> Option<Batch> {
+        let Options { owner, asked, .. } = &self.options;
+        asked.care.is_taken().then(|| batch::batch(change, self.action(change), owner))
     }
 
     fn pretends(&self) -> bool {
@@ -126,8 +144,7 @@ impl Work for Runner {
     }
 
     fn order(&self, change: &Change, bare: bool) -> Option<Order> {
-        let action = self.options.asked.action.unwrap_or(change.action);
-        Some(order::order(change, action, bare || self.as_listed))
+        Some(order::order(change, self.action(change), bare || self.as_listed))
     }
 
     fn is_there(&self, id: &ContainerId, change: &Change) -> Result<bool> {

@@ -15,6 +15,9 @@ impl Hand<'_> {
         let wait = stop_timeout(&found.container);
         let runs = matches!(found.container.state, Some(State::Running | State::Paused));
         let at_rest = || Error::new(Kind::Refused, doing()).why("it does not run");
+        if !matches!(action, Action::Start | Action::Unpause) {
+            self.may_go(&found)?;
+        }
         match action {
             Action::Start => {
                 let found = self.make_run(&found)?;

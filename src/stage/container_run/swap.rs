@@ -51,6 +51,7 @@ impl Hand<'_> {
     /// Has `wanted` take the place of `old`, which is of this owner. Nothing when another run was at
     /// work on the same, so that it has to be looked at again.
     pub(super) fn swap(&self, wanted: &Container, old: &Found) -> Result<Option<Found>> {
+        self.may_go(old)?;
         let joins = Joins::of(wanted)?;
         self.have_network(wanted)?;
         let volumes = self.inherited(wanted, old)?;

@@ -32,11 +32,12 @@ impl Queue {
     pub(in crate::stage::changes) fn due(&self) -> Option<Instant> {
         let held = self.held.values().map(|(_, until)| *until).min();
         let patient = self.last.filter(|_| !self.patient.is_empty()).map(|last| last + PAUSE);
-        held.into_iter().chain(patient).min()
+        held.into_iter().chain(patient).chain(self.places.due()).min()
     }
 
     /// Lets those go on that have waited for what does not come.
     pub(super) fn release(&mut self, now: Instant) {
+        self.free_places(now);
         let is_over = |until: &Instant| self.is_complete || *until <= now;
         let over = self.held.iter().filter(|(_, (_, until))| is_over(until));
         let over: Vec<ContainerId> = over.map(|(who, _)| who.clone()).collect();
@@ -77,6 +78,10 @@ impl Queue {
         }
         self.release_lane(&task.lane);
         let id = task.id.clone();
+        if let Some(batch) = &task.batch {
+            self.places.leave(batch, &id);
+            self.call(&batch.group);
+        }
         let chain = self.chains.entry(id.clone()).or_default();
         chain.tasks.push_front(task);
         chain.is_busy = false;

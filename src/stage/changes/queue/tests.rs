@@ -1,3 +1,5 @@
+mod places;
+
 use std::num::NonZeroUsize;
 
 use super::*;
@@ -30,8 +32,7 @@ fn gone(names: &[&str]) -> Order {
 impl Desk {
     fn new(per_lane: usize) -> Desk {
         let number = |n| NonZeroUsize::new(n).unwrap();
-        let limits =
-            Limits { jobs: number(99), per_lane: number(per_lane), waiting: 5, bytes: usize::MAX };
+        let limits = Limits { per_lane: number(per_lane), waiting: 5, ..Limits::from(number(99)) };
         Desk { queue: Queue::new(limits), now: Instant::now() }
     }
 
@@ -65,7 +66,7 @@ impl Desk {
     }
 
     fn end(&mut self, task: &Task, why: Option<&Error>) {
-        self.queue.finished(&Done::of(task), why);
+        self.queue.finished(&Done::of(task), why, self.now);
         self.queue.free(&task.id);
     }
 
@@ -105,7 +106,7 @@ fn one_container_has_one_change_at_a_time() {
     desk.put("a", "y", Order::default());
     let first = desk.all();
     assert_eq!(first.len(), 1);
-    desk.queue.finished(&Done::of(&first[0].task), None);
+    desk.queue.finished(&Done::of(&first[0].task), None, desk.now);
     assert!(desk.all().is_empty(), "it is not judged yet");
     desk.queue.free(&id("a"));
     assert_eq!(desk.names(), "a");
