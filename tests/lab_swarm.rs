@@ -27,11 +27,14 @@ fn containers_are_services_of_a_swarm() {
     follow.until("a checkpoint", |record| record["kind"] == "checkpoint");
     swarm.hosts.cut(3);
     let cut = Instant::now();
-    refused(&swarm);
-    let wanted = changed(&swarm, wanted);
-    operated(&swarm);
-    pinned(&swarm, &registry);
-    failing(&swarm);
+    let wanted = std::thread::scope(|scope| {
+        scope.spawn(|| failing(&swarm));
+        refused(&swarm);
+        let wanted = changed(&swarm, wanted);
+        operated(&swarm);
+        pinned(&swarm, &registry);
+        wanted
+    });
     moved(&swarm, &mut follow, cut);
     drop(follow);
     // It has taken its address along.
@@ -366,18 +369,16 @@ fn moved(swarm: &Swarm, follow: &mut Running, cut: Instant) {
 /// The engine of the leader dies, and the others go on once they have chosen another one.
 fn leader_lost(swarm: &mut Swarm, mut wanted: Vec<Value>) -> Vec<Value> {
     swarm.hosts.heal(3);
-    eventually("all managers are there again", MOVED, || {
-        let list = ["node", "ls", "--format", "{{.Status}} {{.ManagerStatus}}"];
-        let managers = swarm.hosts.docker(1, &list);
-        let is_there = |line: &str| matches!(line, "Ready Leader" | "Ready Reachable");
-        managers.lines().all(is_there).then_some(())
+    let leader = eventually("all managers are there again", MOVED, || {
+        let managers = swarm.managers();
+        let is_there = |words: &str| matches!(words, "Ready Leader" | "Ready Reachable");
+        let leader = managers.iter().find(|(_, words)| words.ends_with("Leader"))?.0;
+        managers.iter().all(|(_, words)| is_there(words)).then_some(leader)
     });
-    swarm.hosts.crash(1);
-    swarm.turn_to(2);
-    let late = swarm.document("late", json!({"requires": swarm.on(2)}));
-    let failed = swarm.results(&[], std::slice::from_ref(&late)).remove(0);
-    assert_eq!(failed["error_kind"], "unavailable", "{failed:#}");
-    assert!(failed["error"].as_str().unwrap().contains("no leader"), "{failed:#}");
+    swarm.hosts.crash(leader);
+    swarm.turn_to(leader % 3 + 1);
+    let late = swarm.document("late", json!({"requires": swarm.on(swarm.manager())}));
+    without_leader(swarm, &late);
     taken(swarm, &late);
     wanted.insert(0, late);
     assert_eq!(swarm.diff(&wanted), keep(&["late", "moving", "web"]));
@@ -386,15 +387,21 @@ fn leader_lost(swarm: &mut Swarm, mut wanted: Vec<Value>) -> Vec<Value> {
 
 /// Without most of its managers a swarm takes nothing, and goes on when they are back.
 fn majority_lost(swarm: &mut Swarm, wanted: &[Value]) {
-    swarm.hosts.crash(2);
-    swarm.turn_to(3);
-    let last = swarm.document("last", json!({"requires": swarm.on(3)}));
-    let failed = swarm.results(&[], std::slice::from_ref(&last)).remove(0);
-    assert_eq!(failed["error_kind"], "unavailable", "{failed:#}");
-    assert!(failed["error"].as_str().unwrap().contains("no leader"), "{failed:#}");
-    swarm.hosts.start(2);
+    let third = swarm.manager() % 3 + 1;
+    swarm.hosts.crash(third);
+    let last = swarm.document("last", json!({}));
+    without_leader(swarm, &last);
+    swarm.hosts.start(third);
     taken(swarm, &last);
     assert_eq!(swarm.diff(wanted), keep(&["late", "moving", "web"]));
+}
+
+/// A record that comes while there is no leader fails, and tells that.
+#[track_caller]
+fn without_leader(swarm: &Swarm, record: &Value) {
+    let failed = swarm.container_run(&[], std::slice::from_ref(record)).remove(0);
+    assert_eq!(failed["error_kind"], "unavailable", "{failed:#}");
+    assert!(failed["error"].as_str().unwrap().contains("no leader"), "{failed:#}");
 }
 
 /// Asks again until a record is done.

@@ -1,6 +1,7 @@
 //! A real swarm, and the programs that speak to it.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -33,6 +34,24 @@ impl Swarm {
     /// From now on this host's engine is spoken to.
     pub fn turn_to(&mut self, manager: usize) {
         self.manager = manager;
+    }
+
+    /// The host whose engine is spoken to.
+    pub fn manager(&self) -> usize {
+        self.manager
+    }
+
+    /// How it stands with the managers: host, and the swarm's words for it; none without a leader.
+    pub fn managers(&self) -> Vec<(usize, String)> {
+        let list = ["node", "ls", "--format", "{{.Hostname}} {{.Status}} {{.ManagerStatus}}"];
+        let listed = Command::new("docker").args(["-H", &self.url()]).args(list).output();
+        let lines = String::from_utf8(listed.expect("run docker").stdout).unwrap();
+        let told = lines.lines().filter_map(|line| line.split_once(' '));
+        told.map(|(name, words)| (self.host(name), words.to_owned())).collect()
+    }
+
+    fn host(&self, name: &str) -> usize {
+        (1..=3).find(|host| self.hosts.name(*host) == name).expect("a host of this name")
     }
 
     /// Where the engine listens that is spoken to.
@@ -104,7 +123,9 @@ impl Swarm {
 
     /// What cccf-diff makes of what is wanted and what there is: action and id.
     pub fn diff(&self, wanted: &[Value]) -> Vec<(String, String)> {
-        let current = self.hosts.base().join("current.json");
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let current = self.hosts.base().join(format!("current-{number}.json"));
         let listed = run(&mut self.docker_cccf(&["--owner", "edge"]), "");
         std::fs::write(&current, listed.stdout.join("\n")).unwrap();
         let wanted: String = wanted.iter().map(|record| format!("{record}\n")).collect();
@@ -137,8 +158,7 @@ impl Swarm {
 
     /// The number of the host that a service is on.
     pub fn node(&self, record: &Value) -> usize {
-        let name = record["docker"]["node"].as_str().unwrap();
-        (1..=3).find(|host| self.hosts.name(*host) == name).unwrap()
+        self.host(record["docker"]["node"].as_str().unwrap())
     }
 }
 
