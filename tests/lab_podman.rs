@@ -123,7 +123,8 @@ fn what_is_declared_runs_and_is_read_back(site: &Site) {
 }
 
 fn each_action_is_done(site: &Site) {
-    let wanted = site.document("a", json!({"network_mode": "none"}));
+    let quick = json!({"network_mode": "none", "stop_timeout": 0});
+    let wanted = site.document("a", quick);
     let made = site.act("add", &wanted);
     assert_eq!(site.act("add", &wanted)["docker"], made["docker"], "a second time");
     let id = made["docker"]["id"].clone();
@@ -141,7 +142,8 @@ fn each_action_is_done(site: &Site) {
         let after = site.act(action, &wanted);
         assert_eq!((&after["state"], &after["docker"]["id"]), (&json!(state), &id), "{action}");
     }
-    let changed = site.document("a", json!({"network_mode": "none", "env": ["A=1"]}));
+    let mut changed = wanted.clone();
+    changed["env"] = json!(["A=1"]);
     let new = site.act("replace", &changed);
     assert_ne!(new["docker"]["id"], id);
     assert_eq!(site.act("replace", &changed)["docker"], new["docker"]);
