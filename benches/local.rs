@@ -31,7 +31,7 @@ const IMAGE: &str = "leasepipe/example:latest";
 /// What is worked on at the same time, by all of them.
 const JOBS: usize = 8;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// Bare calls put it on their containers, with the name of the [`Site`].
 const LABEL: &str = "lpbench";
