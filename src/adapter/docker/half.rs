@@ -149,7 +149,7 @@ impl Engine {
     /// What a container is made from, by content: the name and digest that its image has in a
     /// registry, the one of `image` before others, or the engine's own id of it.
     pub fn digest(&self, image_id: &str, image: &Image) -> Result<String> {
-        let brought = self.runtime.block_on(self.image(image_id))?;
+        let brought = self.runtime.block_on(self.inspector.image(image_id))?;
         let of = |digest: &&String| digest.split('@').next() == Some(image.repository());
         let digests = &brought.digests;
         let digest = digests.iter().find(of).or(digests.first());

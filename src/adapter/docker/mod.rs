@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod half;
 mod health;
+mod inspector;
 mod kernel;
 mod label;
 mod limits;
@@ -36,7 +37,7 @@ mod survey;
 pub mod swarm;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -48,7 +49,6 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
 
 pub use connect::{Api, REACH, Release, here};
 pub use create::body;
@@ -66,9 +66,8 @@ use crate::error::{Error, Kind, Result};
 use crate::record::{ContainerId, Endpoint, Owner, Platform};
 use connect::{Connected, Forward};
 use error::{failure, is_missing, status};
-use origin::{Brought, Defaults};
+use inspector::Inspector;
 use podman::once_clear;
-use read::{Around, Inspected};
 
 /// How long the engine may take to begin its answer when it is to do something.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -86,10 +85,7 @@ pub struct Engine {
     url: String,
     kernel: Kernel,
     release: Option<Release>,
-    /// What images say, by their own id, which names their content.
-    images: Mutex<HashMap<String, Arc<Brought>>>,
-    /// What the engine does where nothing is said; it does not change while it runs.
-    defaults: OnceCell<Defaults>,
+    inspector: Arc<Inspector>,
     /// What carries the calls to another machine; it goes after all that uses it.
     _forward: Option<Forward>,
 }
@@ -126,13 +122,12 @@ impl Engine {
             connect::connect(&runtime, endpoint, patience)?;
         let kernel = if is_here { Kernel::here() } else { Kernel::elsewhere() };
         Ok(Engine {
+            inspector: Arc::new(Inspector::new(docker.clone(), &endpoint.url)),
             docker,
             runtime,
             url: endpoint.url.clone(),
             kernel,
             release,
-            images: Mutex::default(),
-            defaults: OnceCell::new(),
             _forward: forward,
         })
     }
@@ -183,13 +178,16 @@ impl Engine {
 
     /// The container of that name; nothing when there is none.
     pub fn find(&self, name: &ContainerId) -> Result<Option<Found>> {
-        let found = self.runtime.block_on(self.inspect(name.as_str()))?;
+        let found = self.look_at(name.as_str())?;
         Ok(found.filter(|found| found.container.id == *name))
     }
 
     /// The containers with these ids, in their order. One that is not there, or cannot be read, is
     /// nothing or an error in its place.
     pub fn look(&self, docker_ids: &[String]) -> Vec<Result<Option<Found>>> {
+        if let [one] = docker_ids {
+            return vec![self.look_at(one)];
+        }
         let mut looked = Vec::with_capacity(docker_ids.len());
         let _ = self.look_each(docker_ids, |found| {
             looked.push(found);
@@ -205,7 +203,7 @@ impl Engine {
         mut take: impl FnMut(Result<Option<Found>>) -> Result<()>,
     ) -> Result<()> {
         self.runtime.block_on(async {
-            let looks = futures_util::stream::iter(docker_ids).map(|id| self.inspect(id));
+            let looks = futures_util::stream::iter(docker_ids).map(|id| self.inspector.inspect(id));
             let mut looks = std::pin::pin!(looks.buffered(AT_A_TIME));
             while let Some(found) = looks.next().await {
                 take(found)?;
@@ -214,66 +212,14 @@ impl Engine {
         })
     }
 
-    async fn inspect(&self, name: &str) -> Result<Option<Found>> {
-        let doing = || format!("inspect container {name}");
-        let inspected = match self.inspected(name).await {
-            Ok(answer) => Inspected::of(answer)?,
-            Err(why) if is_missing(&why) => return Ok(None),
-            Err(why) => return Err(failure(doing(), &why)),
-        };
-        let document = match inspected.declared() {
-            Some(document) => document,
-            None => inspected.derived(&self.around(&inspected).await?)?,
-        };
-        Ok(Some(inspected.found(document)))
-    }
-
-    /// What else is to be known to read a container that the suite did not make.
-    async fn around(&self, inspected: &Inspected) -> Result<Around<'_>> {
-        let mut names = HashMap::new();
-        for id in inspected.others() {
-            match self.inspected(id).await {
-                Ok(other) => names.extend(other.name.map(|name| {
-                    (id.to_owned(), name.strip_prefix('/').unwrap_or(&name).to_owned())
-                })),
-                Err(why) if is_missing(&why) => (),
-                Err(why) => return Err(failure(format_args!("inspect container {id}"), &why)),
-            }
-        }
-        let image = self.image(&inspected.image_id).await?;
-        Ok(Around { image, defaults: self.defaults().await?, names })
-    }
-
-    /// What an image says; nothing at all when it was taken away under its containers.
-    async fn image(&self, id: &str) -> Result<Arc<Brought>> {
-        let known = || self.images.lock().unwrap_or_else(|poison| poison.into_inner());
-        if let Some(brought) = known().get(id) {
-            return Ok(brought.clone());
-        }
-        let brought = match soon(self.docker.inspect_image(id)).await {
-            Ok(image) => Arc::new(Brought::of(image)),
-            Err(why) if is_missing(&why) => return Ok(Arc::default()),
-            Err(why) => return Err(failure(format_args!("inspect image {id}"), &why)),
-        };
-        known().insert(id.to_owned(), brought.clone());
-        Ok(brought)
-    }
-
-    /// What the engine does where nothing is said; nothing is known of one whose answer cannot be
-    /// read.
-    async fn defaults(&self) -> Result<&Defaults> {
-        let doing = || format!("ask {} for its defaults", self.url);
-        self.defaults
-            .get_or_try_init(|| async {
-                match soon(self.docker.info()).await.map_err(|why| failure(doing(), &why)) {
-                    Ok(info) => Ok(Defaults::of(info)),
-                    Err(why) if matches!(why.kind(), Kind::BadInput | Kind::NotFound) => {
-                        Ok(Defaults::default())
-                    }
-                    Err(why) => Err(why),
-                }
-            })
-            .await
+    /// One container, read on the thread that carries the bytes. To read what an engine says takes a
+    /// deep stack, and a thousand threads may be waiting for a container each.
+    fn look_at(&self, name: &str) -> Result<Option<Found>> {
+        let (inspector, name) = (self.inspector.clone(), name.to_owned());
+        let read = self.runtime.spawn(async move { inspector.inspect(&name).await });
+        self.runtime
+            .block_on(read)
+            .unwrap_or_else(|why| Err(Error::new(Kind::Bug, "inspect container").why(why)))
     }
 
     /// Makes a container called `name`, and does not start it.

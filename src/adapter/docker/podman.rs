@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The time between two questions.
 const PAUSE: Duration = Duration::from_millis(50);
 
-impl Engine {
+impl Inspector {
     /// What the engine says of a container.
     pub(super) async fn inspected(&self, id: &str) -> Result<ContainerInspectResponse, Failure> {
         once_clear(|| self.docker.inspect_container(id, None)).await

@@ -64,7 +64,7 @@ impl Engine {
     }
 
     async fn health(&self, docker_id: &str) -> Result<Settled> {
-        let answer = self.inspected(docker_id).await;
+        let answer = self.inspector.inspected(docker_id).await;
         let answer = answer.map_err(|why| failure("wait for container", &why))?;
         Ok(settled(answer.state.unwrap_or_default()))
     }

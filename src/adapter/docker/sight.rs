@@ -46,7 +46,7 @@ impl Engine {
 
     /// One container, if it is there.
     pub(super) async fn sight(&self, docker_id: &str) -> Result<Option<Sight>> {
-        match self.inspected(docker_id).await {
+        match self.inspector.inspected(docker_id).await {
             Ok(answer) => Ok(Some(sight(answer))),
             Err(why) if is_missing(&why) => Ok(None),
             Err(why) => Err(failure(format_args!("inspect container {docker_id}"), &why)),

@@ -102,7 +102,7 @@ impl Engine {
                 (None, None) => (),
             }
         }
-        let looks = futures_util::stream::iter(&foreign).map(|id| self.inspect(id));
+        let looks = futures_util::stream::iter(&foreign).map(|id| self.inspector.inspect(id));
         let looked: Vec<_> = looks.buffer_unordered(AT_A_TIME).collect().await;
         for found in looked {
             match found {

@@ -23,8 +23,10 @@ use super::dial::Place;
 /// can be relied on; a program that only listens keeps none.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// How many are kept.
-const KEPT: usize = 8;
+/// How many are kept: each is some 16 KiB here, and there may be a thousand engines. One with TLS is
+/// dear to make.
+const KEPT: usize = 2;
+const KEPT_WITH_TLS: usize = 8;
 
 /// What goes to the engine with a call.
 type Body = Either<
@@ -115,7 +117,8 @@ impl Transport {
         answer: Response<Incoming>,
     ) -> Response<Incoming> {
         let mut kept = self.kept();
-        if kept.lines.len() >= KEPT {
+        let most = if let Place::Tls(..) = self.place { KEPT_WITH_TLS } else { KEPT };
+        if kept.lines.len() >= most {
             kept.lines.remove(0);
         }
         kept.lines.push((line, Instant::now()));
