@@ -11,6 +11,7 @@ use bollard::errors::Error as Failure;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
 use tokio::time::{Instant, sleep};
 
+use super::inspector::Inspector;
 use super::{Engine, soon};
 use crate::error::{Error, Kind, Result};
 
@@ -25,7 +26,9 @@ impl Inspector {
     pub(super) async fn inspected(&self, id: &str) -> Result<ContainerInspectResponse, Failure> {
         once_clear(|| self.docker.inspect_container(id, None)).await
     }
+}
 
+impl Engine {
     /// # Errors
     /// `Refused` for what the engine would leave out without a word.
     pub(super) fn mind_gpus(&self, body: &ContainerCreateBody) -> Result<()> {
