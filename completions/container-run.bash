@@ -23,7 +23,7 @@ _container__run() {
 
     case "${cmd}" in
         container__run)
-            opts="-h -V --owner --action --wait --timeout --insecure --docker-config --engine --publish --concurrency --per-host --dry-run --reap --hosts --table --help --version"
+            opts="-h -V --owner --action --wait --timeout --max-unavailable --pause-on-failure --insecure --docker-config --engine --publish --concurrency --per-host --dry-run --reap --hosts --lease-ends --table --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -42,6 +42,10 @@ _container__run() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-unavailable)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -66,6 +70,10 @@ _container__run() {
                     return 0
                     ;;
                 --hosts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lease-ends)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -78,7 +78,7 @@ const C: &str = "ccccccccccccc";
 
 #[test]
 fn a_client_s_containers_go_with_its_leases_though_nobody_tells_of_them_any_more() {
-    let crowd = Crowd::new("ends", vec![Manner::slow(0, 0)]);
+    let crowd = Crowd::new("leases", vec![Manner::slow(0, 0)]);
     let mut brief = leased(A);
     brief["expires_at"] = json!("2026-01-01T00:00:00Z");
     let made = container_run(

@@ -3,10 +3,14 @@
 //! Things are told by their numbers, from 0. Nothing here takes more than linear time, and no stack: a
 //! chain may be very long.
 
+use std::cmp::Reverse;
+
 /// An order in which each comes before those that it needs, and otherwise as they are numbered.
 /// `needs` has, for each, those that it needs. What goes in a circle comes anyhow.
 pub fn dependents_first(needs: &[Vec<usize>]) -> Vec<usize> {
-    let mut walk = Walk::new(needs);
+    let mut needs = needs.to_vec();
+    needs.iter_mut().for_each(|needs| needs.sort_unstable_by_key(|at| Reverse(*at)));
+    let mut walk = Walk::new(&needs);
     (0..needs.len()).rev().for_each(|start| walk.from(start));
     walk.order.reverse();
     walk.order

@@ -37,10 +37,10 @@ impl Effect {
 /// How carefully containers are taken away.
 #[derive(clap::Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Care {
-    /// Have no more than N, or N percent, of a group's containers away at the same time: each is up again before the next goes
+    /// Have at most N, or N percent, of a group's containers away at the same time
     #[arg(long, value_name = "N|N%")]
     pub max_unavailable: Option<MaxUnavailable>,
-    /// Take away no more containers of a group when one has failed to come back
+    /// Take away no more of a group's containers when one has failed
     #[arg(long)]
     pub pause_on_failure: bool,
 }

@@ -32,7 +32,7 @@ pub struct AskedToReap {
     /// With --reap, host records, in a file or in an etcd: on all of them; without it, on this machine
     #[arg(long, value_name = "FILE|etcd://…", requires = "reap")]
     pub hosts: Option<HostsAt>,
-    /// With --reap, read leases, and remove the containers of clients whose leases are past; what is known of their ends is kept in FILE
+    /// With --reap, read leases and keep their ends in FILE: a client's containers go with the last
     #[arg(long, value_name = "FILE", requires = "reap")]
     pub lease_ends: Option<PathBuf>,
 }
