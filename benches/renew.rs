@@ -10,7 +10,9 @@
 //! server is away for a quarter of T1, which is what there is from the last Renew until T2.
 //!
 //! With more than two thousand leases a machine's table of neighbours has to be larger than usual
-//! (net.ipv6.neigh.default.gc_thresh3): when it is full the kernel loses messages.
+//! (net.ipv6.neigh.default.gc_thresh3): when it is full the kernel loses messages. It loses some as well
+//! when a bridge has more ports than a processor takes frames in at a time (net.core.netdev_max_backlog,
+//! 1000), as what is for all goes to each of them.
 //!
 //! What is remembered lies on the disk, below the target directory; all else is in namespaces that go
 //! with the bench. It needs root.

@@ -14,7 +14,7 @@ use super::plan::{Step, plan};
 use super::scene::{Host, Inside, Place, look, wait_ready};
 use super::verdict::settle;
 use super::wish::{Wish, interface};
-use super::{Dad, Unionize};
+use super::{Dad, Unionize, lock};
 use crate::adapter::attachments::Attachment;
 use crate::adapter::netlink::Lifetimes;
 use crate::error::{Error, Kind, Result};
@@ -200,7 +200,10 @@ impl Job<'_> {
     fn make(&mut self) -> Result<()> {
         self.known = keeping(self.wish.attachment(self.known.lease.take()), Some(&self.known));
         self.unionize.keeper.attachments.put(&self.known)?;
-        patiently(self.going_until, || make(&self.host, &self.place, &self.inside, self.wish))
+        patiently(self.going_until, || {
+            let _alone = lock(&self.unionize.keeper.making);
+            make(&self.host, &self.place, &self.inside, self.wish)
+        })
     }
 
     /// Waits until the interface can speak and asks for routers, once; its number.

@@ -141,6 +141,9 @@ pub struct Keeper<'a> {
     pub dry_run: bool,
     /// The socket of Open vSwitch's database.
     pub ovs: PathBuf,
+    /// Held by who makes a link. The kernel makes one at a time anyway, and who writes one of its
+    /// settings meanwhile has it try again and again.
+    pub(super) making: Mutex<()>,
     /// Where links are made to give leases back.
     scratch: Mutex<Option<Netns>>,
 }
@@ -158,6 +161,7 @@ impl<'a> Keeper<'a> {
             timeout: upkeep.timeout,
             dry_run: upkeep.dry_run,
             ovs: upkeep.ovs.clone(),
+            making: Mutex::default(),
             scratch: Mutex::default(),
         })
     }
