@@ -183,7 +183,8 @@ struct Kept {
 impl Kept {
     fn start(state: &Path) -> Kept {
         let mut command = Command::new(PROGRAM);
-        command.args(["renew", "--follow", "--host", "unix:///nonexistent", "--state"]).arg(state);
+        command.args(["renew", "--follow", "--host", "unix:///nonexistent", "--concurrency", "32"]);
+        command.arg("--state").arg(state);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("unionize");
         Kept { child }
     }

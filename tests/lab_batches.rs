@@ -101,7 +101,8 @@ fn a_fleet_goes_in_batches_and_stays_when_one_of_it_fails() {
     };
     let mut new = fleet(&docker, &check("true"));
     new[1]["healthcheck"]["test"] = json!(["CMD-SHELL", "false"]);
-    let care = ["--max-unavailable", "1", "--pause-on-failure", "--timeout", "20s"];
+    // One after the other, so that it is known who is first.
+    let care = ["--max-unavailable=1", "--pause-on-failure", "--timeout=20s", "--concurrency=1"];
     let out = container_run(&docker, &care, &new);
     assert_eq!(out.status, Some(1), "{}", out.stderr);
     assert_eq!(told(&out)[..2], ["web done", "1 refused"]);

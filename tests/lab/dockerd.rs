@@ -68,9 +68,11 @@ impl Dockerd {
     pub fn start(&mut self, live: bool) {
         let file = |name: &str| self.dir.join(name);
         let log = File::options().append(true).create(true).open(file("log")).expect("a log");
-        // It ends with the test, which may be killed.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "dockerd", "--bridge=none", "--iptables=false"]);
+        // An engine without a bridge deletes docker0 where it starts. It ends with the test, which may
+        // be killed.
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--", "setpriv", "--pdeathsig", "TERM", "dockerd"]);
+        command.args(["--bridge=none", "--iptables=false"]);
         command.args(["--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]);
         command.arg("--host").arg(self.url());
         for (option, name) in [
