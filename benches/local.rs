@@ -5,7 +5,8 @@
 //!
 //! COUNT (50 and 200) containers of one simple shape are made and started, and removed again, eight
 //! at a time: by container-run, by bare calls of the engine's interface (create and start, over
-//! connections that stay) from threads of this process, by `xargs docker run`, and by docker-compose.
+//! connections that stay) from threads of this process, by `xargs docker run`, and by docker-compose,
+//! which does as many at a time as it likes: told how many, some versions never end.
 //! A round does all of them, each time in another order, so that all meet the same machine. Medians of
 //! ROUNDS; `beside` is the median of what a round's rate is beside that of its bare calls. `cpu` is what
 //! the program itself used for each container, user's and kernel's, start included.
@@ -207,7 +208,6 @@ impl Site {
 
     fn compose(&self, words: &[&str]) -> Took {
         let mut command = Command::new("docker-compose");
-        command.env("COMPOSE_PARALLEL_LIMIT", JOBS.to_string());
         command.args(["-p", &self.prefix, "-f"]).arg(self.dir.join("compose.json")).args(words);
         run(command.stderr(Stdio::null()))
     }
