@@ -1,51 +1,17 @@
 //! container-run for many hosts: fair between them, whatever some of them do, and in little memory.
 
+#[path = "engine/applied.rs"]
+mod applied;
 #[path = "engine/crowd.rs"]
 mod crowd;
 
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use applied::{change, container_run, lines, on, records};
 use crowd::{Crowd, Manner};
 use serde_json::{Value, json};
-
-fn container_run(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_container-run"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
-    let fed = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    fed.join().unwrap().unwrap();
-    output
-}
-
-fn records(output: &Output) -> Vec<Value> {
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
-}
-
-/// A container on an engine, with these fields.
-fn on(crowd: &Crowd, host: usize, id: &str, fields: Value) -> Value {
-    let mut document = json!({"id": id, "image": "busybox", "network_mode": "none",
-        "host": crowd.host(host)});
-    document.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    document
-}
-
-fn lines(records: impl IntoIterator<Item = Value>) -> String {
-    records.into_iter().map(|record| format!("{record}\n")).collect()
-}
-
-fn change(action: &str, container: Value) -> Value {
-    json!({"kind": "change", "action": action, "container": container})
-}
 
 /// What became of a container: nothing when it is done, or why not.
 fn failure(records: &[Value], id: &str) -> Option<String> {

@@ -20,10 +20,11 @@ pub fn container_run(arguments: &[&str], input: &str) -> Output {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
-    // One that makes no sense of its arguments reads nothing.
-    let fed = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let fed = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().unwrap();
-    fed.join().unwrap();
+    let fed = fed.join().unwrap();
+    // One that makes no sense of its arguments reads nothing.
+    assert!(fed.is_ok() || output.status.code() == Some(64), "{fed:?}: {output:?}");
     output
 }
 
