@@ -260,8 +260,6 @@ fn what_image_and_engine_bring_along_is_not_told() {
     let unlike = json!({"id": name, "image": image, "ports": ["0:80", "0:99/udp"],
                         "healthcheck": {"test": ["NONE"]}});
     assert_eq!(read(&name), unlike);
-    docker.docker(&["rm", "-fv", &name]);
-    docker.docker(&["rmi", &image]);
 }
 
 #[test]

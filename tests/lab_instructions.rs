@@ -191,7 +191,6 @@ impl Drop for Around {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(std::env::temp_dir().join(self.id("current.json")));
         self.docker.clear();
-        let _ = Command::new("docker").args(["volume", "rm", &self.volume]).output();
     }
 }
 

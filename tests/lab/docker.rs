@@ -110,6 +110,15 @@ fn clear(owner: &str) {
         if !ids.is_empty() {
             let _ = Command::new("docker").args(["network", "rm"]).args(ids).output();
         }
+        let names = lines(&["volume", "ls", "-q", "--filter", filter]);
+        if !names.is_empty() {
+            let _ = Command::new("docker").args(["volume", "rm"]).args(names).output();
+        }
+    }
+    let named = format!("reference={owner}:*");
+    let images = lines(&["images", "--filter", &named, "--format", "{{.Repository}}:{{.Tag}}"]);
+    if !images.is_empty() {
+        let _ = Command::new("docker").arg("rmi").args(images).output();
     }
 }
 
