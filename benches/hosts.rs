@@ -4,7 +4,7 @@
 //!
 //! There are HOSTS engines (1000) in this process, which are no engines but take their time: 25 ms
 //! to make a container and 240 ms to start it, four at a time, as a real one does. Of one of them
-//! each call takes twice as long. container-run makes EACH (100) containers on each, PER-HOST (4)
+//! each call takes four times as long. container-run makes EACH (100) containers on each, PER-HOST (4)
 //! at a time, and ALL (1024, its own limit) on all hosts together; `slowest` is how long the slow one
 //! would take alone if nothing else took any time.
 //! Then docker-cccf lists all of them. This process and the program share the machine's processors.
@@ -24,13 +24,16 @@ use serde_json::json;
 const CREATE: u64 = 25;
 const START: u64 = 240;
 
+/// How much longer the slow host takes for each.
+const SLOW: u32 = 4;
+
 fn main() {
     let mut numbers = std::env::args().filter_map(|word| word.parse::<usize>().ok());
     let hosts = numbers.next().unwrap_or(1_000).max(1);
     let each = numbers.next().unwrap_or(100).max(1);
     let per_host = numbers.next().unwrap_or(4).max(1);
     let all = numbers.next().unwrap_or(1_024).max(1);
-    let manner = |at| Manner::slow(CREATE, START).times(if at == 0 { 2 } else { 1 });
+    let manner = |at| Manner::slow(CREATE, START).times(if at == 0 { SLOW } else { 1 });
     let crowd = Crowd::new("bench", (0..hosts).map(manner).collect());
     let input = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-hosts.json");
     let mut text = String::new();
@@ -42,7 +45,7 @@ fn main() {
     }
     fs::write(&input, text).unwrap();
     let turns = each.div_ceil(per_host.min(4)) as u64;
-    let slowest = 2.0 * (turns * (CREATE + START)) as f64 / 1e3;
+    let slowest = f64::from(SLOW) * (turns * (CREATE + START)) as f64 / 1e3;
     println!(
         "{:14}{:>9}{:>10}{:>10}{:>12}{:>9}",
         "", "wall s", "slowest", "cpu s", "ms each", "peak MB"

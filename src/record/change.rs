@@ -71,9 +71,9 @@ document! {
         /// What is to be done.
         req action: Action,
         /// The container as it is wanted; for `remove`, as it is.
-        req container: Container,
+        req container: Box<Container>,
         /// The container as it is, for `replace`.
-        opt current: Container,
+        opt current: Box<Container>,
         /// What differs; empty when nothing does.
         many why: Vec<Why>,
         /// What container-run asked of engines, in order.
@@ -92,7 +92,7 @@ impl Change {
     pub fn new(action: Action, container: Container) -> Change {
         Change {
             action,
-            container,
+            container: Box::new(container),
             current: None,
             why: Vec::new(),
             steps: Vec::new(),

@@ -181,6 +181,12 @@ impl From<Change> for Record {
     }
 }
 
+impl From<Box<Change>> for Record {
+    fn from(change: Box<Change>) -> Record {
+        Record::Change(change)
+    }
+}
+
 impl From<Event> for Record {
     fn from(event: Event) -> Record {
         Record::Event(Box::new(event))

@@ -97,8 +97,10 @@ fn line(record: &Record, manner: &Manner, fields: &[String]) -> Result<Written> 
         }
         Record::Change(change) if change.status.is_none() => {
             let mut fewer = Change::clone(change);
-            fewer.container = without(&fewer.container, fields)?;
-            fewer.current = fewer.current.map(|old| without(&old, fields)).transpose()?;
+            *fewer.container = without(&fewer.container, fields)?;
+            if let Some(old) = &mut fewer.current {
+                **old = without(old, fields)?;
+            }
             manner.change(&fewer)
         }
         other => failed_before(other).map_or(Ok(Written::default()), Err),

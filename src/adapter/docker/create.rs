@@ -21,7 +21,7 @@ pub fn body(
     joins: &Joins,
     owner: &Owner,
     kernel: Kernel,
-) -> Result<ContainerCreateBody> {
+) -> Result<Box<ContainerCreateBody>> {
     refuse_labels(container)?;
     let of_swarms =
         [("secrets", !container.secrets.is_empty()), ("configs", !container.configs.is_empty())];
@@ -31,7 +31,7 @@ pub fn body(
             .remedy("run it with --engine swarm"));
     }
     let (volumes, binds) = mounts::asked(container);
-    Ok(ContainerCreateBody {
+    Ok(Box::new(ContainerCreateBody {
         image: Some(container.image.to_string()),
         cmd: container.cmd.as_ref().map(Words::to_vec),
         entrypoint: container.entrypoint.as_ref().map(entrypoint),
@@ -48,7 +48,7 @@ pub fn body(
         networking_config: joins.config(container),
         host_config: Some(HostConfig { binds, ..host_config(container, joins, kernel) }),
         ..Default::default()
-    })
+    }))
 }
 
 fn host_config(container: &Container, joins: &Joins, kernel: Kernel) -> HostConfig {

@@ -87,7 +87,7 @@ impl Engine {
         since: Timestamp,
         each: &mut dyn FnMut(String) -> bool,
     ) -> Error {
-        self.runtime.block_on(async {
+        self.carrier.block_on(async {
             let kinds = &["container", "network"];
             let mut events = std::pin::pin!(self.stream(kinds, &TELLING, owner, since));
             loop {
@@ -113,7 +113,7 @@ impl Engine {
         each: &mut dyn FnMut(Happening) -> bool,
     ) -> Error {
         let words = HAPPENS.map(|(word, _)| word);
-        self.runtime.block_on(async {
+        self.carrier.block_on(async {
             let events = self
                 .stream(&["container"], &words, owner, since)
                 .map(|event| async {

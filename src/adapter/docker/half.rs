@@ -79,10 +79,10 @@ pub fn kept(labels: &HashMap<String, String>) -> BTreeSet<String> {
 /// The body of a container that is made to take the place of `old` and takes over these volumes, told
 /// by mount point, for its own without a name.
 pub fn heir(
-    mut body: ContainerCreateBody,
+    mut body: Box<ContainerCreateBody>,
     old: &Found,
     volumes: &BTreeMap<String, String>,
-) -> ContainerCreateBody {
+) -> Box<ContainerCreateBody> {
     let labels = body.labels.get_or_insert_default();
     labels.insert(REPLACES.to_owned(), old.docker_id.clone());
     if volumes.is_empty() {
@@ -114,9 +114,12 @@ impl Engine {
             ("name", vec!["leasepipe-(new|old)$".to_owned()]),
         ]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let docker = self.docker.clone();
+        let listed =
+            async move || once_clear(|| docker.list_containers(Some(options.clone()))).await;
         let listed = self
-            .runtime
-            .block_on(once_clear(|| self.docker.list_containers(Some(options.clone()))))
+            .carrier
+            .carry(listed)
             .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
         let halves = listed.into_iter().filter_map(|summary| {
             let names = summary.names.unwrap_or_default();
@@ -128,7 +131,7 @@ impl Engine {
 
     /// The mount points for which an image declares volumes.
     pub fn volumes_of(&self, image: &Image) -> Result<Vec<String>> {
-        match self.runtime.block_on(soon(self.docker.inspect_image(image.as_str()))) {
+        match self.carrier.block_on(soon(self.docker.inspect_image(image.as_str()))) {
             Ok(found) => Ok(found.config.and_then(|config| config.volumes).unwrap_or_default()),
             Err(why) if is_missing(&why) => Ok(Vec::new()),
             Err(why) => Err(failure(format_args!("inspect image {image}"), &why)),
@@ -138,7 +141,7 @@ impl Engine {
     /// Takes a volume away, unless it is in use or gone.
     pub fn remove_volume(&self, name: &str) -> Result<()> {
         let options = None::<RemoveVolumeOptions>;
-        match self.runtime.block_on(self.docker.remove_volume(name, options)) {
+        match self.carrier.block_on(self.docker.remove_volume(name, options)) {
             Err(why) if !matches!(status(&why), Some(404 | 409)) => {
                 Err(failure(format_args!("remove volume {name}"), &why))
             }
@@ -149,7 +152,13 @@ impl Engine {
     /// What a container is made from, by content: the name and digest that its image has in a
     /// registry, the one of `image` before others, or the engine's own id of it.
     pub fn digest(&self, image_id: &str, image: &Image) -> Result<String> {
-        let brought = self.runtime.block_on(self.inspector.image(image_id))?;
+        let brought = match self.inspector.known(image_id) {
+            Some(brought) => brought,
+            None => {
+                let (inspector, id) = (self.inspector.clone(), image_id.to_owned());
+                self.carrier.carry(|| async move { inspector.image(&id).await })?
+            }
+        };
         let of = |digest: &&String| digest.split('@').next() == Some(image.repository());
         let digests = &brought.digests;
         let digest = digests.iter().find(of).or(digests.first());

@@ -1,7 +1,7 @@
 //! Containers are looked at, with all that has to be known to read what the engine says of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bollard::Docker;
 use tokio::sync::OnceCell;
@@ -63,19 +63,27 @@ impl Inspector {
         Ok(Around { image, defaults: self.defaults().await?, names })
     }
 
+    /// What an image says, if that is known.
+    pub(super) fn known(&self, id: &str) -> Option<Arc<Brought>> {
+        self.images().get(id).cloned()
+    }
+
     /// What an image says; nothing at all when it was taken away under its containers.
     pub(super) async fn image(&self, id: &str) -> Result<Arc<Brought>> {
-        let known = || self.images.lock().unwrap_or_else(|poison| poison.into_inner());
-        if let Some(brought) = known().get(id) {
-            return Ok(brought.clone());
+        if let Some(brought) = self.known(id) {
+            return Ok(brought);
         }
         let brought = match soon(self.docker.inspect_image(id)).await {
             Ok(image) => Arc::new(Brought::of(image)),
             Err(why) if is_missing(&why) => return Ok(Arc::default()),
             Err(why) => return Err(failure(format_args!("inspect image {id}"), &why)),
         };
-        known().insert(id.to_owned(), brought.clone());
+        self.images().insert(id.to_owned(), brought.clone());
         Ok(brought)
+    }
+
+    fn images(&self) -> MutexGuard<'_, HashMap<String, Arc<Brought>>> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the engine does where nothing is said; nothing is known of one whose answer cannot be

@@ -48,7 +48,6 @@ use bollard::query_parameters::{
     WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
-use tokio::runtime::Handle;
 
 pub use connect::{Api, REACH, Release, here};
 pub use create::body;
@@ -68,6 +67,7 @@ use connect::{Connected, Forward};
 use error::{failure, is_missing, status};
 use inspector::Inspector;
 use podman::once_clear;
+use runtime::Carrier;
 
 /// How long the engine may take to begin its answer when it is to do something.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -81,7 +81,7 @@ const AT_A_TIME: usize = 8;
 /// A connection to one engine.
 pub struct Engine {
     docker: Docker,
-    runtime: Handle,
+    carrier: Carrier,
     url: String,
     kernel: Kernel,
     release: Option<Release>,
@@ -116,15 +116,15 @@ impl Engine {
 
     /// The same, for which all of it may take so long.
     pub fn connect_within(endpoint: &Endpoint, patience: Duration) -> Result<Engine> {
-        let runtime = runtime::shared()
+        let carrier = Carrier::shared()
             .map_err(|why| Error::io(format_args!("connect to {}", endpoint.url), &why))?;
         let Connected { docker, forward, release, is_here } =
-            connect::connect(&runtime, endpoint, patience)?;
+            connect::connect(&carrier, endpoint, patience)?;
         let kernel = if is_here { Kernel::here() } else { Kernel::elsewhere() };
         Ok(Engine {
             inspector: Arc::new(Inspector::new(docker.clone(), &endpoint.url)),
             docker,
-            runtime,
+            carrier,
             url: endpoint.url.clone(),
             kernel,
             release,
@@ -149,7 +149,7 @@ impl Engine {
     pub fn answers(&self) -> Result<()> {
         let doing = || format!("reach {}", self.url);
         let asked = async { tokio::time::timeout(REACH, self.docker.ping()).await };
-        match self.runtime.block_on(asked) {
+        match self.carrier.block_on(asked) {
             Ok(answer) => answer.map(drop).map_err(|why| failure(doing(), &why)),
             Err(_) => Err(Error::new(Kind::TimedOut, doing())
                 .why(format_args!("no answer within {} s", REACH.as_secs()))),
@@ -170,7 +170,7 @@ impl Engine {
             std::iter::once(("label", labels)).filter(|(_, labels)| !labels.is_empty()).collect();
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let listed = self
-            .runtime
+            .carrier
             .block_on(once_clear(|| self.docker.list_containers(Some(options.clone()))))
             .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))?;
         Ok(listed.into_iter().filter_map(|summary| summary.id).collect())
@@ -202,7 +202,7 @@ impl Engine {
         docker_ids: &[String],
         mut take: impl FnMut(Result<Option<Found>>) -> Result<()>,
     ) -> Result<()> {
-        self.runtime.block_on(async {
+        self.carrier.block_on(async {
             let looks = futures_util::stream::iter(docker_ids).map(|id| self.inspector.inspect(id));
             let mut looks = std::pin::pin!(looks.buffered(AT_A_TIME));
             while let Some(found) = looks.next().await {
@@ -212,14 +212,9 @@ impl Engine {
         })
     }
 
-    /// One container, read on the thread that carries the bytes. To read what an engine says takes a
-    /// deep stack, and a thousand threads may be waiting for a container each.
     fn look_at(&self, name: &str) -> Result<Option<Found>> {
         let (inspector, name) = (self.inspector.clone(), name.to_owned());
-        let read = self.runtime.spawn(async move { inspector.inspect(&name).await });
-        self.runtime
-            .block_on(read)
-            .unwrap_or_else(|why| Err(Error::new(Kind::Bug, "inspect container").why(why)))
+        self.carrier.carry(|| async move { inspector.inspect(&name).await })
     }
 
     /// Makes a container called `name`, and does not start it.
@@ -230,7 +225,7 @@ impl Engine {
         &self,
         name: &ContainerId,
         platform: Option<&Platform>,
-        body: ContainerCreateBody,
+        body: Box<ContainerCreateBody>,
     ) -> Result<Created> {
         self.mind_gpus(&body)?;
         let mut options = CreateContainerOptionsBuilder::default().name(name.as_str());
@@ -239,7 +234,9 @@ impl Engine {
         }
         let swap = body.host_config.as_ref().and_then(|host| host.memory_swap);
         let swap = swap.is_some_and(|swap| swap > 0);
-        match self.runtime.block_on(self.docker.create_container(Some(options.build()), body)) {
+        let (docker, options) = (self.docker.clone(), options.build());
+        let made = move || async move { docker.create_container(Some(options), *body).await };
+        match self.carrier.carry(made) {
             Ok(made) => match made.warnings.iter().find(|warning| is_loss(warning, swap)) {
                 Some(loss) => {
                     self.remove(&made.id)?;
@@ -258,8 +255,9 @@ impl Engine {
 
     /// Starts a container; does nothing to one that runs.
     pub fn start(&self, docker_id: &str) -> Result<()> {
-        self.runtime
-            .block_on(self.docker.start_container(docker_id, None))
+        let (docker, id) = (self.docker.clone(), docker_id.to_owned());
+        self.carrier
+            .carry(|| async move { docker.start_container(&id, None).await })
             .map_err(|why| failure("start container", &why))
     }
 
@@ -267,7 +265,9 @@ impl Engine {
     /// once it is gone. One that is gone already is no error.
     pub fn remove(&self, docker_id: &str) -> Result<()> {
         let options = RemoveContainerOptionsBuilder::default().v(true).force(true).build();
-        match self.runtime.block_on(self.docker.remove_container(docker_id, Some(options))) {
+        let (docker, id) = (self.docker.clone(), docker_id.to_owned());
+        let removed = || async move { docker.remove_container(&id, Some(options)).await };
+        match self.carrier.carry(removed) {
             Ok(()) => Ok(()),
             Err(why) if is_missing(&why) => Ok(()),
             // Somebody else is taking it away.
@@ -288,7 +288,7 @@ impl Engine {
                 _ => Ok(()),
             }
         };
-        self.runtime.block_on(async {
+        self.carrier.block_on(async {
             match tokio::time::timeout(PATIENCE, gone).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Error::new(Kind::TimedOut, "wait for container to go")),

@@ -32,7 +32,7 @@ impl Engine {
     pub fn need_networks(&self, joins: &Joins, private: Option<&NetworkName>) -> Result<()> {
         let private = private.map(NetworkName::as_str);
         for name in joins.names().filter(|name| Some(*name) != private) {
-            match self.runtime.block_on(soon(self.docker.inspect_network(name, None))) {
+            match self.carrier.block_on(soon(self.docker.inspect_network(name, None))) {
                 Ok(_) => (),
                 Err(why) if is_missing(&why) => {
                     return Err(Error::new(Kind::NotFound, format_args!("join network {name}"))
@@ -52,7 +52,7 @@ impl Engine {
             container: docker_id.to_owned(),
             endpoint_config: Some(endpoint(network)),
         };
-        match self.runtime.block_on(self.docker.connect_network(name, wanted)) {
+        match self.carrier.block_on(self.docker.connect_network(name, wanted)) {
             Ok(()) => Ok(()),
             Err(why) if why.to_string().contains("already exists in network") => Ok(()),
             Err(why) => Err(failure(format_args!("join network {name}"), &why)),
@@ -158,7 +158,7 @@ impl Engine {
 
     fn summaries(&self, filters: &HashMap<&str, Vec<String>>) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::default().all(true).filters(filters).build();
-        self.runtime
+        self.carrier
             .block_on(once_clear(|| self.docker.list_containers(Some(options.clone()))))
             .map_err(|why| failure(format_args!("list containers of {}", self.url), &why))
     }
@@ -167,7 +167,7 @@ impl Engine {
         let filters: HashMap<&str, Vec<String>> =
             filters.iter().map(|(name, value)| (*name, vec![value.clone()])).collect();
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-        self.runtime
+        self.carrier
             .block_on(soon(self.docker.list_networks(Some(options))))
             .map_err(|why| failure(format_args!("list networks of {}", self.url), &why))
     }
@@ -182,7 +182,7 @@ impl Engine {
             labels: Some(HashMap::from([(OWNER.to_owned(), owner.to_string())])),
             ..Default::default()
         };
-        match self.runtime.block_on(self.docker.create_network(wanted)) {
+        match self.carrier.block_on(self.docker.create_network(wanted)) {
             Ok(_) => Ok(true),
             // Somebody else was quicker, which the next look shows.
             Err(why) if status(&why) == Some(409) => Ok(false),
@@ -207,7 +207,7 @@ impl Engine {
     /// Takes a network away; whether it is gone. One that is in use stays, which is no error.
     fn remove_network(&self, network: &Network) -> Result<bool> {
         let id = network.id.as_deref().unwrap_or_default();
-        match self.runtime.block_on(self.docker.remove_network(id)) {
+        match self.carrier.block_on(self.docker.remove_network(id)) {
             Ok(()) => Ok(true),
             Err(why) if is_missing(&why) => Ok(true),
             Err(why) if why.to_string().contains("active endpoints") => Ok(false),

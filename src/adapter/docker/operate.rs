@@ -25,7 +25,7 @@ impl Engine {
             options = options.t(seconds(wait));
         }
         let docker = self.docker.clone().with_timeout(patience(wait));
-        match self.runtime.block_on(docker.stop_container(docker_id, Some(options.build()))) {
+        match self.carrier.block_on(docker.stop_container(docker_id, Some(options.build()))) {
             Err(why) if !is_missing(&why) => Err(failure("stop container", &why)),
             _ => Ok(()),
         }
@@ -38,14 +38,14 @@ impl Engine {
             options = options.t(seconds(wait));
         }
         let docker = self.docker.clone().with_timeout(patience(wait));
-        self.runtime
+        self.carrier
             .block_on(docker.restart_container(docker_id, Some(options.build())))
             .map_err(|why| failure("restart container", &why))
     }
 
     /// Ends a container at once. One that does not run is no error.
     pub fn kill(&self, docker_id: &str) -> Result<()> {
-        match self.runtime.block_on(self.docker.kill_container(docker_id, None)) {
+        match self.carrier.block_on(self.docker.kill_container(docker_id, None)) {
             Err(why) if status(&why) != Some(409) => Err(failure("kill container", &why)),
             _ => Ok(()),
         }
@@ -53,7 +53,7 @@ impl Engine {
 
     /// Freezes a container. One that is frozen already is no error.
     pub fn pause(&self, docker_id: &str) -> Result<()> {
-        match self.runtime.block_on(self.docker.pause_container(docker_id)) {
+        match self.carrier.block_on(self.docker.pause_container(docker_id)) {
             Err(why) if why.to_string().contains("already paused") => Ok(()),
             outcome => outcome.map_err(|why| failure("pause container", &why)),
         }
@@ -61,7 +61,7 @@ impl Engine {
 
     /// Lets a frozen container go on; does nothing to one that is not frozen.
     pub fn unpause(&self, docker_id: &str) -> Result<()> {
-        match self.runtime.block_on(self.docker.unpause_container(docker_id)) {
+        match self.carrier.block_on(self.docker.unpause_container(docker_id)) {
             Err(why) if status(&why) == Some(409) || is_awake(&why) => Ok(()),
             outcome => outcome.map_err(|why| failure("unpause container", &why)),
         }
@@ -74,7 +74,7 @@ impl Engine {
     pub fn rename(&self, docker_id: &str, name: &ContainerId) -> Result<()> {
         let options = RenameContainerOptionsBuilder::default().name(name.as_str()).build();
         let doing = || format!("rename container to {name}");
-        let renamed = self.runtime.block_on(self.docker.rename_container(docker_id, options));
+        let renamed = self.carrier.block_on(self.docker.rename_container(docker_id, options));
         renamed.map_err(|why| failure(doing(), &why))
     }
 }

@@ -59,7 +59,7 @@ impl Held {
 impl Engine {
     /// The image, if the engine has it, for that platform and with the digest that it names.
     pub fn held(&self, image: &Image, platform: Option<&Platform>) -> Result<Option<Held>> {
-        let found = match self.runtime.block_on(soon(self.docker.inspect_image(image.as_str()))) {
+        let found = match self.carrier.block_on(soon(self.docker.inspect_image(image.as_str()))) {
             Ok(found) => found,
             Err(why) if is_missing(&why) => return Ok(None),
             Err(why) => return Err(failure(format_args!("inspect image {image}"), &why)),
@@ -96,7 +96,7 @@ impl Engine {
             options = options.platform(platform.as_str());
         }
         let docker = entering(self.docker.clone().with_timeout(PATIENCE), image, login);
-        let pulled = self.runtime.block_on(async {
+        let pulled = self.carrier.block_on(async {
             let mut layers = Layers::default();
             let mut steps = docker.create_image(Some(options.build()), None, None);
             while let Some(step) = in_time(steps.next()).await? {
@@ -123,7 +123,7 @@ impl Engine {
         let what = || format!("ask the registry for image \"{image}\"");
         let docker = entering(self.docker.clone(), image, login);
         let asked = docker.inspect_registry_image(image.as_str(), None);
-        let answer = self.runtime.block_on(asked);
+        let answer = self.carrier.block_on(asked);
         let answer = answer.map_err(|why| no_image(what(), image.registry(), &why))?;
         let digest = answer.descriptor.digest.filter(|digest| !digest.is_empty());
         digest.ok_or_else(|| Error::new(Kind::BadInput, what()).why("it tells no digest"))

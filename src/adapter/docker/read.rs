@@ -29,7 +29,7 @@ const STOP_SIGNAL: &str = "SIGTERM";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// Its document, with `state`, `docker`, and `owner` when it is the suite's own.
-    pub container: Container,
+    pub container: Box<Container>,
     /// The engine's own id of it: 64 hex digits.
     pub docker_id: String,
     /// How its command ended, in words, when it has.
@@ -50,7 +50,7 @@ impl Found {
     /// One of which no more is known.
     pub fn new(container: Container, docker_id: String) -> Found {
         Found {
-            container,
+            container: Box::new(container),
             docker_id,
             ended: None,
             labels: HashMap::new(),
@@ -239,7 +239,11 @@ impl Inspected {
             docker_id: self.docker_id,
             labels: self.config.labels.unwrap_or_default(),
             joined: self.endpoints.into_keys().collect(),
-            container: Container { state: state(&self.state), docker: Some(docker), ..document },
+            container: Box::new(Container {
+                state: state(&self.state),
+                docker: Some(docker),
+                ..document
+            }),
         }
     }
 }

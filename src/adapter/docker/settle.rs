@@ -41,7 +41,7 @@ impl Engine {
         let until = Instant::now() + patience;
         let filters = HashMap::from([("container", vec![docker_id.to_owned()])]);
         let options = EventsOptionsBuilder::default().filters(&filters).build();
-        self.runtime.block_on(async {
+        self.carrier.block_on(async {
             let mut events = std::pin::pin!(self.docker.events(Some(options)).fuse());
             loop {
                 let settled = self.health(docker_id).await?;

@@ -78,7 +78,7 @@ impl Engine {
     pub fn layers_held(&self, layers: &[String]) -> Result<usize> {
         let doing = || format!("list images of {}", self.url);
         let options = ListImagesOptionsBuilder::default().all(true).build();
-        self.runtime.block_on(async {
+        self.carrier.block_on(async {
             let images = self.docker.list_images(Some(options)).await;
             let images = images.map_err(|why| failure(doing(), &why))?;
             let common = |held: Held| {
@@ -115,7 +115,7 @@ impl Engine {
     ) -> Result<()> {
         let what = format!("read image \"{image}\" out of {}", self.url);
         let mut feeds = Vec::new();
-        let outcome = self.runtime.block_on(async {
+        let outcome = self.carrier.block_on(async {
             let docker = self.docker.clone().with_timeout(PREPARING);
             let mut chunks = std::pin::pin!(docker.export_image(image.as_str()));
             let mut archive = Archive::new(layers);
@@ -145,7 +145,7 @@ impl Engine {
         if outcome.is_err() {
             feeds.extend(takers());
         }
-        self.runtime.block_on(async {
+        self.carrier.block_on(async {
             for feed in feeds {
                 let last = match &outcome {
                     Ok(()) => Piece::End,
@@ -172,7 +172,7 @@ impl Engine {
         let body = bollard::body_try_stream(cargo.stream(taken.clone()));
         let options = ImportImageOptionsBuilder::default().quiet(false).build();
         let docker = self.docker.clone().with_timeout(A_DAY);
-        let outcome = self.runtime.block_on(async {
+        let outcome = self.carrier.block_on(async {
             let mut steps = std::pin::pin!(docker.import_image(options, body, None));
             let (mut moved, mut since) = (0, Instant::now());
             loop {

@@ -21,13 +21,13 @@ impl Engine {
     pub fn sights(&self, owner: Option<&Owner>, labels: &[String]) -> Result<Vec<Sight>> {
         let ids = self.list(owner, labels)?;
         let sights = futures_util::stream::iter(&ids).map(|id| self.sight(id)).buffered(AT_A_TIME);
-        self.runtime.block_on(sights.try_filter_map(async |sight| Ok(sight)).try_collect())
+        self.carrier.block_on(sights.try_filter_map(async |sight| Ok(sight)).try_collect())
     }
 
     /// How it stands with these containers; nothing for one that is not there.
     pub fn sights_of(&self, docker_ids: &[String]) -> Result<Vec<Option<Sight>>> {
         let looks = futures_util::stream::iter(docker_ids).map(|id| self.sight(id));
-        self.runtime.block_on(looks.buffered(AT_A_TIME).try_collect())
+        self.carrier.block_on(looks.buffered(AT_A_TIME).try_collect())
     }
 
     /// What the engine's clock says.
@@ -37,7 +37,7 @@ impl Engine {
     pub fn clock(&self) -> Result<Timestamp> {
         let doing = || format!("ask {} for its time", self.url);
         let info = self
-            .runtime
+            .carrier
             .block_on(soon(self.docker.info()))
             .map_err(|why| failure(doing(), &why))?;
         let time = info.system_time.and_then(|time| time.parse().ok());

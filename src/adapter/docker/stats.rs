@@ -22,7 +22,7 @@ impl Engine {
     /// # Errors
     /// When one of them cannot be asked for another reason; nothing is known of the others then.
     pub fn samples(&self, docker_ids: &[String]) -> Result<Vec<Sample>> {
-        self.runtime.block_on(async {
+        self.carrier.block_on(async {
             let mut asked = futures_util::stream::iter(docker_ids)
                 .map(|id| self.sample(id))
                 .buffer_unordered(AT_ONCE);

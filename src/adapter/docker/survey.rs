@@ -106,7 +106,7 @@ impl Engine {
         let looked: Vec<_> = looks.buffer_unordered(AT_A_TIME).collect().await;
         for found in looked {
             match found {
-                Ok(Some(found)) => survey.containers.push(found.container),
+                Ok(Some(found)) => survey.containers.push(*found.container),
                 // It has gone meanwhile.
                 Ok(None) => survey.count -= 1,
                 Err(why) if why.kind() == Kind::BadInput => (),
@@ -124,7 +124,7 @@ impl Engine {
         doing: &dyn Fn() -> String,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let outcome = self.runtime.block_on(async { tokio::time::timeout(patience, work).await });
+        let outcome = self.carrier.block_on(async { tokio::time::timeout(patience, work).await });
         outcome.unwrap_or_else(|_| {
             Err(Error::new(Kind::TimedOut, doing())
                 .why(format_args!("no answer within {} ms", patience.as_millis())))

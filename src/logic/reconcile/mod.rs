@@ -501,7 +501,7 @@ impl Reconciler {
                 let (wanted, current) = (wanted.expect(bug), current.expect(bug));
                 let why = compare(&wanted, &current, &self.policy.ignored);
                 let change = Change::new(Action::Replace, placed(wanted, &current));
-                Change { why, current: Some(current), ..change }
+                Change { why, current: Some(Box::new(current)), ..change }
             }
         }
     }

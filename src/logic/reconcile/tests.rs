@@ -293,9 +293,11 @@ fn applied(current: &[Container], changes: &[Change]) -> Vec<Container> {
     for Change { action, container, .. } in changes {
         match action {
             Action::Remove => drop(there.remove(&container.id)),
-            Action::Add => assert!(there.insert(container.id.clone(), container.clone()).is_none()),
+            Action::Add => {
+                assert!(there.insert(container.id.clone(), (**container).clone()).is_none())
+            }
             Action::Replace => {
-                assert!(there.insert(container.id.clone(), container.clone()).is_some())
+                assert!(there.insert(container.id.clone(), (**container).clone()).is_some())
             }
             Action::Keep => assert!(there.contains_key(&container.id)),
             other => panic!("{other} is nobody's but the operator's"),

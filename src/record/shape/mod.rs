@@ -137,6 +137,20 @@ fn or_null(mut shape: Value) -> Value {
     }
 }
 
+impl<T: Shape> Shape for Box<T> {
+    fn schema(defs: &mut Defs) -> Value {
+        T::schema(defs)
+    }
+
+    fn faults(json: &str, found: &mut Faults) {
+        T::faults(json, found);
+    }
+
+    fn unknown(&self, found: &mut Faults) {
+        T::unknown(self, found);
+    }
+}
+
 impl<T: Shape> Shape for Option<T> {
     fn schema(defs: &mut Defs) -> Value {
         T::schema(defs)

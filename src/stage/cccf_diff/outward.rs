@@ -183,7 +183,7 @@ impl Outward {
 
     /// A change as a person reads it.
     fn text(&mut self, change: &Change) -> Result<()> {
-        let Container { id, image, host, .. } = &change.container;
+        let Container { id, image, host, .. } = &*change.container;
         let host = host.as_ref().map(|host| format!(" on {}", host.id)).unwrap_or_default();
         if change.has_failed() {
             let error = change.error.as_deref().unwrap_or_default();

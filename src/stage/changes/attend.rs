@@ -10,7 +10,7 @@ use crate::record::{Change, Status};
 
 /// A change that was worked on, with what became of it.
 pub(super) struct Judged {
-    change: Change,
+    change: Box<Change>,
     bare: bool,
 }
 
@@ -27,7 +27,7 @@ impl Shared<'_> {
     pub(super) fn attend(&self, taken: Taken, work: &impl Work) -> Option<Attended> {
         let Taken { mut task, ask, mut refused } = taken;
         for id in ask {
-            match guarded(|| work.is_there(&id, &task.change()?)) {
+            match guarded(|| task.change().and_then(|change| work.is_there(&id, &change))) {
                 Ok(true) => continue,
                 Ok(false) => {
                     task = lock(&self.hall).queue.hold(task, &id, Instant::now())?;
@@ -66,14 +66,17 @@ impl Shared<'_> {
     fn finish(
         &self,
         Judged { change: done, bare }: Judged,
-        asked: Option<Change>,
+        asked: Option<Box<Change>>,
         outcome: Result<()>,
         work: &impl Work,
     ) -> Attended {
         let why = outcome.as_ref().err().cloned();
         let provisional = outcome.is_ok() && work.is_provisional(&done);
         let change = match asked {
-            Some(asked) if outcome.is_ok() => Change { steps: done.steps, ..asked },
+            Some(mut asked) if outcome.is_ok() => {
+                asked.steps = done.steps;
+                asked
+            }
             _ => self.judged(done, outcome),
         };
         let judged = provisional.then(|| Judged { change: change.clone(), bare });
@@ -94,7 +97,7 @@ impl Shared<'_> {
     }
 
     /// The change with what became of it, which is also told if it failed.
-    fn judged(&self, mut change: Change, outcome: Result<()>) -> Change {
+    fn judged(&self, mut change: Box<Change>, outcome: Result<()>) -> Box<Change> {
         match outcome {
             Ok(()) => {
                 change.status = Some(Status::Done);
@@ -102,7 +105,7 @@ impl Shared<'_> {
             }
             Err(why) => {
                 self.report.failed(&why.clone().at(&change.container.id));
-                change.failed(&why)
+                Box::new(change.failed(&why))
             }
         }
     }

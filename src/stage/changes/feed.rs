@@ -4,6 +4,7 @@ use std::io::Read;
 use std::thread::Scope;
 use std::time::Instant;
 
+use super::queue::Queue;
 use super::task::{Task, asked};
 use super::{Shared, Work, lock};
 use crate::error::{Error, Kind, Result};
@@ -30,10 +31,10 @@ impl Shared<'_> {
             self.report.used();
             match record {
                 Record::Change(change) if !change.has_failed() => {
-                    self.submit(scope, *change, false, work)?;
+                    self.submit(scope, change, false, work)?;
                 }
                 Record::Container(container) if container.status != Some(Status::Failed) => {
-                    self.submit(scope, asked(*container), true, work)?;
+                    self.submit(scope, asked(*container).into(), true, work)?;
                 }
                 Record::Checkpoint(checkpoint) => {
                     self.settle()?;
@@ -55,14 +56,14 @@ impl Shared<'_> {
     pub(super) fn settle(&self) -> Result<()> {
         lock(&self.hall).queue.complete(true);
         self.ready.notify_all();
-        self.wait_until(|hall| hall.queue.is_empty())?.queue.complete(false);
+        self.wait_until(Queue::is_empty)?.queue.complete(false);
         Ok(())
     }
 
     /// Passes a record on that nothing is to be done for.
     pub(super) fn pass(&self, record: &Record, work: &impl Work) -> Result<()> {
         let (change, container) = match record {
-            Record::Change(change) => (Some(change), &change.container),
+            Record::Change(change) => (Some(change), &*change.container),
             Record::Container(container) => (None, &**container),
             _ => return self.write(record),
         };
@@ -80,7 +81,7 @@ impl Shared<'_> {
     pub(super) fn submit<'scope, W: Work>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
-        change: Change,
+        change: Box<Change>,
         bare: bool,
         work: &'scope W,
     ) -> Result<()> {
@@ -90,7 +91,7 @@ impl Shared<'_> {
         if self.limits.packs() {
             task = task.packed();
         }
-        let mut hall = self.wait_until(|hall| hall.queue.has_room())?;
+        let mut hall = self.wait_until(Queue::has_room)?;
         hall.queue.submit(task, Instant::now());
         self.call(scope, hall, work);
         Ok(())

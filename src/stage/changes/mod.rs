@@ -30,6 +30,8 @@ struct Hall {
     workers: usize,
     idle: usize,
     ended: bool,
+    /// What the thread that reads waits for.
+    awaited: Option<fn(&Queue) -> bool>,
     stop: Option<Error>,
 }
 
@@ -38,7 +40,7 @@ struct Shared<'a> {
     hall: Mutex<Hall>,
     /// Something is ready, or nothing will be any more.
     ready: Condvar,
-    /// A task was finished.
+    /// What is awaited has come, or nothing will any more.
     finished: Condvar,
     output: Mutex<(Output, Progress)>,
     report: &'a Report,
@@ -62,7 +64,14 @@ pub fn serve_from<R: Read>(
     work: &impl Work,
 ) -> Result<()> {
     let limits = limits.into();
-    let hall = Hall { queue: Queue::new(limits), workers: 0, idle: 0, ended: false, stop: None };
+    let hall = Hall {
+        queue: Queue::new(limits),
+        workers: 0,
+        idle: 0,
+        ended: false,
+        awaited: None,
+        stop: None,
+    };
     let shared = Shared {
         limits,
         hall: Mutex::new(hall),
@@ -93,14 +102,23 @@ pub fn serve_from<R: Read>(
 
 impl Shared<'_> {
     /// Waits for things to be as they are wanted; an error of a worker ends the wait.
-    fn wait_until(&self, fine: impl Fn(&Hall) -> bool) -> Result<MutexGuard<'_, Hall>> {
+    fn wait_until(&self, fine: fn(&Queue) -> bool) -> Result<MutexGuard<'_, Hall>> {
         let mut hall = lock(&self.hall);
-        while !fine(&hall) && hall.stop.is_none() {
+        while !fine(&hall.queue) && hall.stop.is_none() {
+            hall.awaited = Some(fine);
             hall = self.finished.wait(hall).unwrap_or_else(PoisonError::into_inner);
         }
+        hall.awaited = None;
         match hall.stop.clone() {
             Some(why) => Err(why),
             None => Ok(hall),
+        }
+    }
+
+    /// Wakes the thread that reads if it has waited for this.
+    fn tell(&self, hall: &Hall) {
+        if hall.stop.is_some() || hall.awaited.is_some_and(|fine| fine(&hall.queue)) {
+            self.finished.notify_all();
         }
     }
 

@@ -55,10 +55,15 @@ enum Body {
 
 impl Task {
     /// A change in full.
-    pub(super) fn new(change: Change, bare: bool, lane: Arc<str>, order: Option<Order>) -> Task {
+    pub(super) fn new(
+        change: Box<Change>,
+        bare: bool,
+        lane: Arc<str>,
+        order: Option<Order>,
+    ) -> Task {
         let id = change.container.id.clone();
         let order = order.map(Box::new);
-        let body = Body::Whole(Box::new(change));
+        let body = Body::Whole(change);
         Task { id, lane, order, batch: None, bare, is_last_call: false, refused: None, body }
     }
 
@@ -95,28 +100,24 @@ impl Task {
     ///
     /// # Errors
     /// `Bug` when what was packed cannot be unpacked.
-    pub(super) fn into_change(self) -> Result<Change> {
+    pub(super) fn into_change(self) -> Result<Box<Change>> {
         match self.body {
-            Body::Whole(change) => Ok(*change),
+            Body::Whole(change) => Ok(change),
             Body::Text(text) => unpacked(&text),
         }
     }
 
     /// The same, and the task stays.
-    pub(super) fn change(&self) -> Result<Change> {
+    pub(super) fn change(&self) -> Result<Box<Change>> {
         match &self.body {
-            Body::Whole(change) => Ok((**change).clone()),
+            Body::Whole(change) => Ok(change.clone()),
             Body::Text(text) => unpacked(text),
         }
     }
 }
 
-fn unpacked(text: &str) -> Result<Change> {
-    match Record::parse(text) {
-        Ok(Record::Change(change)) => Ok(*change),
-        Ok(_) => Err(Error::new(Kind::Bug, "a change became another record")),
-        Err(why) => Err(Error::new(Kind::Bug, why)),
-    }
+fn unpacked(text: &str) -> Result<Box<Change>> {
+    serde_json::from_str(text).map_err(|why| Error::new(Kind::Bug, why))
 }
 
 /// What a bare container asks for: that it be there, or, when it is `absent`, that it go.
@@ -128,13 +129,13 @@ pub(super) fn asked(container: Container) -> Change {
 }
 
 /// The bare container again, with what became of it.
-pub(super) fn answered(change: Change) -> Record {
-    let Change { mut container, steps, status, error, error_kind, .. } = change;
+pub(super) fn answered(change: Box<Change>) -> Record {
+    let Change { mut container, steps, status, error, error_kind, .. } = *change;
     container.steps = steps;
     container.status = status;
     container.error = error;
     container.error_kind = error_kind;
-    container.into()
+    Record::Container(container)
 }
 
 #[cfg(test)]
@@ -146,9 +147,9 @@ mod tests {
         let text = include_str!("../../../tests/data/cccf/full.json");
         let container: Container = serde_json::from_str(text).unwrap();
         let mut change = Change::new(Action::Replace, container.clone());
-        change.current = Some(container);
-        let task = Task::new(change.clone(), false, "".into(), None).packed();
+        change.current = Some(Box::new(container));
+        let task = Task::new(change.clone().into(), false, "".into(), None).packed();
         assert!(task.size() < 2 * text.len() + 700);
-        assert_eq!(task.into_change().unwrap(), change);
+        assert_eq!(*task.into_change().unwrap(), change);
     }
 }

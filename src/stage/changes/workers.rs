@@ -48,8 +48,10 @@ impl Shared<'_> {
             let done = Done::of(&taken.task);
             let Some(Attended { why, outcome }) = self.attend(taken, work) else { continue };
             let id = done.id.clone();
-            lock(&self.hall).queue.finished(&done, why.as_ref(), Instant::now());
-            self.finished.notify_all();
+            let mut hall = lock(&self.hall);
+            hall.queue.finished(&done, why.as_ref(), Instant::now());
+            self.tell(&hall);
+            drop(hall);
             match outcome {
                 Ok(Some(provisional)) => {
                     scope.spawn(move || self.free(&id, self.verdict(provisional, work)));
@@ -72,7 +74,7 @@ impl Shared<'_> {
         } else if hall.queue.is_ready() {
             self.ready.notify_one();
         }
-        self.finished.notify_all();
+        self.tell(&hall);
     }
 
     /// The next task; nothing when there will be none for this thread.

@@ -42,6 +42,7 @@ pub(super) fn sweep(engine: Arc<Engine>, owner: &Owner, asked: &Asked) -> Result
 impl Means<'_> {
     fn act(&self, change: &mut Change, steps: &Steps) -> Result<()> {
         let Change { action, container, current, .. } = change;
+        let current = current.as_deref();
         let owner = container.owner.as_ref().unwrap_or(self.owner).clone();
         let (host, endpoint) = host(container)?;
         let engine = self.engines.tool(&endpoint, steps)?;
@@ -55,11 +56,11 @@ impl Means<'_> {
             Action::Add => hand.add(container).and_then(|new| hand.settled(new, false)).map(Some),
             Action::Keep => hand.keep(container).map(Some),
             Action::Replace if is_elsewhere(current, &endpoint) => {
-                self.move_here((&hand, steps), container, current.as_ref(), &endpoint).map(Some)
+                self.move_here((&hand, steps), container, current, &endpoint).map(Some)
             }
             Action::Replace => hand.prepare(container).and_then(|()| {
-                let new = hand.replace(container, current.as_ref())?;
-                let renamed = current.as_ref().filter(|old| old.id != container.id);
+                let new = hand.replace(container, current)?;
+                let renamed = current.filter(|old| old.id != container.id);
                 renamed.map_or(Ok(()), |old| hand.remove(old))?;
                 Ok(Some(new))
             }),
@@ -124,8 +125,8 @@ fn tell(container: &mut Container, found: Option<Found>, engine: &Engine) {
 }
 
 /// Whether the container that is replaced is on another host. It goes when the new one runs.
-fn is_elsewhere(current: &Option<Container>, endpoint: &Endpoint) -> bool {
-    let old = current.as_ref().filter(|old| old.host.is_some()).map(host);
+fn is_elsewhere(current: Option<&Container>, endpoint: &Endpoint) -> bool {
+    let old = current.filter(|old| old.host.is_some()).map(host);
     matches!(old, Some(Ok((_, old))) if old.url != endpoint.url)
 }
 

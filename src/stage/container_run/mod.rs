@@ -34,9 +34,9 @@ pub use swarm::Settings as Swarm;
 use tool::Steps;
 
 /// How many changes are read ahead of those that are worked on, and how many bytes of them, so that
-/// every host finds work, in whatever order they come.
+/// hosts enough for all threads find work, in whatever order they come.
 const AHEAD: usize = 250_000;
-const BYTES_AHEAD: usize = 64 * 1024 * 1024;
+const BYTES_AHEAD: usize = 24 * 1024 * 1024;
 
 /// How engines and registries are reached.
 pub struct Reach {

@@ -147,6 +147,6 @@ fn past(found: Found, ends: &LeaseEnds, now: Timestamp) -> Option<String> {
     let both = both.into_iter().filter_map(|(field, at)| Some((at?, field)));
     let (at, field) = both.min().filter(|(at, _)| *at <= now)?;
     let why = vec![why(field, Some(Value::from(at.to_string())), None)];
-    let change = Change { why, ..Change::new(Action::Remove, found.container) };
+    let change = Change { why, ..Change::new(Action::Remove, *found.container) };
     Some(serde_json::to_string(&change).expect("a change is JSON") + "\n")
 }

@@ -23,8 +23,9 @@ const WAY_OUT: &str = "docker_gwbridge";
 pub(super) fn as_declared(found: Found) -> Found {
     match document(&found) {
         Some(document) => {
-            let Found { container: Container { id, host, state, docker, .. }, .. } = found;
-            Found { container: Container { id, host, state, docker, ..document }, ..found }
+            let Container { id, host, state, docker, .. } = *found.container;
+            let container = Box::new(Container { id, host, state, docker, ..document });
+            Found { container, ..found }
         }
         None => found,
     }
@@ -83,7 +84,7 @@ mod tests {
             labels: labels.collect(),
             ..Found::new(from_str(&text).unwrap(), String::new())
         };
-        as_declared(found).container
+        *as_declared(found).container
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Lines {
         let mut lines = Lines::default();
         let Lines { text, count, left_out } = &mut lines;
         *left_out = each(engine, options, |found| {
-            let container = Container { host: Some(host.clone()), ..found.container };
+            let container = Container { host: Some(host.clone()), ..*found.container };
             if options.tells(&container) {
                 *text += &serde_json::to_string(&container)
                     .map_err(|why| Error::new(Kind::Bug, "write container as JSON").why(why))?;
@@ -228,7 +228,7 @@ fn left_out(why: Error) -> Error {
 
 /// The container on its host.
 fn on(host: &Host, found: Found) -> Container {
-    Container { host: Some(host.as_ref()), ..found.container }
+    Container { host: Some(host.as_ref()), ..*found.container }
 }
 
 fn checkpoint(count: u64, options: &Options) -> Checkpoint {
@@ -293,7 +293,7 @@ mod tests {
         let stopped = read(r#"{"id":"a","image":"b","state":"exited"}"#);
         let runs = read(r#"{"id":"a","image":"b","state":"running"}"#);
         let found = |container: &Container| Found {
-            container: container.clone(),
+            container: Box::new(container.clone()),
             docker_id: String::new(),
             ended: None,
             labels: HashMap::from([("app".to_owned(), "web".to_owned())]),

@@ -17,8 +17,8 @@ use super::images::Images;
 use crate::error::{Error, Result};
 use crate::pipe::{Found, Output, Progress, Report, Stdio};
 use crate::record::{
-    Action, Change, Container, Endpoint, Host, HostState, Image, Platform, Pull, Rate, Record,
-    State, Status,
+    Action, Container, Endpoint, Host, HostState, Image, Platform, Pull, Rate, Record, State,
+    Status,
 };
 use depot::Depot;
 use quay::Quay;
@@ -273,8 +273,9 @@ fn name(record: &Record) -> String {
 fn with_image(record: Record, image: Image) -> Record {
     match record {
         Record::Change(change) => {
-            let container = Container { image, ..change.container };
-            Record::Change(Box::new(Change { container, ..*change }))
+            let mut change = change;
+            change.container.image = image;
+            Record::Change(change)
         }
         Record::Container(container) => {
             Record::Container(Box::new(Container { image, ..*container }))

@@ -147,7 +147,7 @@ fn find(named: &Named, id: &ContainerId, goes: bool) -> Result<Container> {
     }
     let engine = Engine::connect(&here(&named.host)?)?;
     match engine.find(id)? {
-        Some(found) => Ok(found.container),
+        Some(found) => Ok(*found.container),
         None if goes => Ok(stand_in(id)),
         None => Err(Error::new(Kind::NotFound, "find it")
             .why(format_args!("{} has no container of that name", named.host))),

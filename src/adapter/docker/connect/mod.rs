@@ -11,12 +11,12 @@ mod url;
 use std::time::{Duration, Instant};
 
 use bollard::{API_DEFAULT_VERSION, Docker};
-use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::PATIENCE;
 use super::error::failure;
+use super::runtime::Carrier;
 use crate::error::{Error, Kind, Result};
 use crate::record::Endpoint;
 use dial::{Place, Site};
@@ -42,7 +42,7 @@ pub(super) struct Connected {
 
 /// Reaches the engine and makes sure that it answers and is not too old.
 pub(super) fn connect(
-    runtime: &Handle,
+    carrier: &Carrier,
     endpoint: &Endpoint,
     patience: Duration,
 ) -> Result<Connected> {
@@ -60,13 +60,15 @@ pub(super) fn connect(
         Error::new(Kind::TimedOut, doing())
             .why(format_args!("no answer within {} ms", patience.as_millis()))
     };
-    let answered = runtime.block_on(async { timeout(left(), docker.ping()).await });
+    let (caller, within) = (docker.clone(), left());
+    let answered = carrier.carry(move || async move { timeout(within, caller.ping()).await });
     if let Err(why) = answered.map_err(late)? {
         let told = forward.as_ref().and_then(Forward::complaint);
         return Err(told.map_or_else(|| failure(doing(), &why), |told| told.at(doing())));
     }
     // Who answers, but not this, is behind a proxy that lets less through.
-    let version = runtime.block_on(async { timeout(left(), docker.version()).await });
+    let (caller, within) = (docker.clone(), left());
+    let version = carrier.carry(move || async move { timeout(within, caller.version()).await });
     let release = version.map_err(late)?.ok().and_then(Release::of);
     match &release {
         Some(release) if release.api < OLDEST => Err(Error::new(Kind::Refused, doing())

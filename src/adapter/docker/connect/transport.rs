@@ -19,14 +19,19 @@ use tokio::time::sleep;
 
 use super::dial::Place;
 
-/// How long a connection is kept that nobody uses. What the other side does not close within it
-/// can be relied on; a program that only listens keeps none.
-const IDLE: Duration = Duration::from_secs(2);
+/// How long connections are kept that nobody uses, and how many: each is some 28 KiB here, and there
+/// may be a thousand engines. What the other side does not close within the time can be relied on; a
+/// program that only listens keeps none.
+const KEPT: Keep = Keep { most: 2, idle: Duration::from_millis(500) };
 
-/// How many are kept: each is some 16 KiB here, and there may be a thousand engines. One with TLS is
-/// dear to make.
-const KEPT: usize = 2;
-const KEPT_WITH_TLS: usize = 8;
+/// One with TLS is dear to make.
+const KEPT_WITH_TLS: Keep = Keep { most: 8, idle: Duration::from_secs(2) };
+
+#[derive(Clone, Copy)]
+struct Keep {
+    most: usize,
+    idle: Duration,
+}
 
 /// What goes to the engine with a call.
 type Body = Either<
@@ -40,6 +45,7 @@ type Answer = Result<Response<Incoming>, Failure>;
 pub(super) struct Transport {
     place: Place,
     host: HeaderValue,
+    keep: Keep,
     kept: Mutex<Kept>,
 }
 
@@ -58,7 +64,8 @@ impl Transport {
     /// When the place has a name that cannot be told to the other side.
     pub(super) fn new(place: Place) -> Result<Arc<Transport>, Failure> {
         let host = HeaderValue::from_str(&place.name()).map_err(|why| invalid(why.to_string()))?;
-        Ok(Arc::new(Transport { place, host, kept: Mutex::default() }))
+        let keep = if let Place::Tls(..) = place { KEPT_WITH_TLS } else { KEPT };
+        Ok(Arc::new(Transport { place, host, keep, kept: Mutex::default() }))
     }
 
     /// Makes one call; the answer's body may still be on its way then.
@@ -78,7 +85,8 @@ impl Transport {
                 },
             }
         }
-        let (mut line, ended) = self.open().await?;
+        // What it takes to open one is not to lie about while the call is under way.
+        let (mut line, ended) = Box::pin(self.open()).await?;
         match line.send_request(request).await {
             Ok(answer) => Ok(self.keep(line, answer)),
             // It ended before the call was on it: the other side may refuse us unasked.
@@ -104,7 +112,7 @@ impl Transport {
     /// A connection that carries nothing now.
     fn idle(&self) -> Option<SendRequest<Body>> {
         let mut kept = self.kept();
-        kept.sweep();
+        kept.sweep(self.keep.idle);
         let at = kept.lines.iter().rposition(|(line, _)| line.is_ready())?;
         Some(kept.lines.swap_remove(at).0)
     }
@@ -117,19 +125,18 @@ impl Transport {
         answer: Response<Incoming>,
     ) -> Response<Incoming> {
         let mut kept = self.kept();
-        let most = if let Place::Tls(..) = self.place { KEPT_WITH_TLS } else { KEPT };
-        if kept.lines.len() >= most {
+        if kept.lines.len() >= self.keep.most {
             kept.lines.remove(0);
         }
         kept.lines.push((line, Instant::now()));
         if !std::mem::replace(&mut kept.is_swept, true) {
-            let transport = Arc::downgrade(self);
+            let (transport, idle) = (Arc::downgrade(self), self.keep.idle);
             tokio::spawn(async move {
                 loop {
-                    sleep(IDLE).await;
+                    sleep(idle).await;
                     let Some(transport) = transport.upgrade() else { return };
                     let mut kept = transport.kept();
-                    kept.sweep();
+                    kept.sweep(idle);
                     if kept.lines.is_empty() {
                         kept.is_swept = false;
                         return;
@@ -148,8 +155,8 @@ impl Transport {
 impl Kept {
     /// Lets go of what is closed, and of what nobody has used for some time. A connection that an
     /// answer still comes through ends behind it.
-    fn sweep(&mut self) {
-        self.lines.retain(|(line, since)| !line.is_closed() && since.elapsed() < IDLE);
+    fn sweep(&mut self, idle: Duration) {
+        self.lines.retain(|(line, since)| !line.is_closed() && since.elapsed() < idle);
     }
 }
 

@@ -243,7 +243,11 @@ impl Engine {
                 image_id: String::new(),
                 unnamed: Default::default(),
                 half: None,
-                container: Container { state: Some(state), docker: Some(docker), ..document },
+                container: Box::new(Container {
+                    state: Some(state),
+                    docker: Some(docker),
+                    ..document
+                }),
             },
             update: answer.update_status.map_or(Update::Done, |status| {
                 let why = status.message.unwrap_or_default();
@@ -292,7 +296,7 @@ impl Engine {
         &self,
         call: impl AsyncFnOnce(Docker) -> std::result::Result<T, Failure>,
     ) -> std::result::Result<T, Failure> {
-        self.runtime.block_on(call(self.docker.clone().with_timeout(PATIENCE)))
+        self.carrier.block_on(call(self.docker.clone().with_timeout(PATIENCE)))
     }
 }
 

@@ -39,7 +39,7 @@ impl Desk {
     fn put(&mut self, name: &str, lane: &str, order: Order) {
         let container = Container::new(id(name), "busybox".parse().unwrap());
         let change = Change::new(Action::Add, container);
-        let task = Task::new(change, false, lane.into(), Some(order));
+        let task = Task::new(change.into(), false, lane.into(), Some(order));
         self.queue.submit(task, self.now);
     }
 

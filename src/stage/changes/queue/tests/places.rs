@@ -25,7 +25,7 @@ impl Desk {
     fn put_behind(&mut self, group: &str, name: &str, effect: Effect, others: &[&str]) {
         let container = Container::new(id(name), "busybox".parse().unwrap());
         let change = Change::new(Action::Add, container);
-        let task = Task::new(change, false, "host".into(), Some(after(others)));
+        let task = Task::new(change.into(), false, "host".into(), Some(after(others)));
         let batch = Batch { group: group.into(), effect };
         self.queue.submit(task.of(Some(batch)), self.now);
     }
