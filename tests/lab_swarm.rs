@@ -32,6 +32,7 @@ fn containers_are_services_of_a_swarm() {
         refused(&swarm);
         let wanted = changed(&swarm, wanted);
         operated(&swarm);
+        reaped(&swarm);
         pinned(&swarm, &registry);
         wanted
     });
@@ -260,6 +261,70 @@ fn operated(swarm: &Swarm) {
     let paused = swarm.container_run(&[], &[change("pause")]).remove(0);
     assert_eq!(paused["error_kind"], "refused", "{paused:#}");
     swarm.done(&[], &swarm.document("theirs-not", json!({"state": "absent"})));
+}
+
+/// Services go that are past their time, each once, whichever managers are asked, and no others.
+fn reaped(swarm: &Swarm) {
+    let past = "2026-01-01T00:00:00Z";
+    let key = "ccccccccccccc";
+    let of = |id: &str, fields: Value| {
+        let mut document = swarm.document(id, fields);
+        document["requires"] = swarm.on(2);
+        document
+    };
+    let documents = [
+        of("reap-base", json!({"expires_at": past, "ttl": "1h"})),
+        of("reap-later", json!({"ttl": "1h"})),
+        of("reap-leased", json!({"lease": {"key": key, "address": "fd00::5"}})),
+        of("reap-theirs", json!({"expires_at": past, "owner": "you"})),
+        of("reap-upon", json!({"ttl": "0s", "depends_on": ["reap-base"]})),
+    ];
+    let made = swarm.results(&[], &documents);
+    assert!(made.iter().all(|record| record["status"] == "done"), "{made:#?}");
+    // Stopping it makes no new service of it: it keeps its time.
+    let stop = json!({"kind": "change", "action": "stop", "container": documents[0]});
+    swarm.done(&[], &stop);
+
+    let hosts = swarm.managers_as_hosts(&[1, 2]);
+    let ends = swarm.hosts.base().join("lease-ends").display().to_string();
+    let lease = json!({"kind": "lease", "event": "list", "state": "active", "family": "ipv6",
+        "type": "na", "key": key, "address": "fd00::5", "expires_at": past, "source": "s"});
+    let reap = |more: &[&str], input: &str| -> Vec<[String; 3]> {
+        let mut command = Command::new(bin!("container-run"));
+        command.args(["--engine", "swarm", "--reap", "--owner", "edge", "--hosts", &hosts]);
+        let done = run(command.args(more), input);
+        assert_eq!(done.status, Some(0), "{}", done.stderr);
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let told = |change: &Value| {
+            assert_eq!(change["action"], "remove");
+            let of = [&change["container"]["id"], &change["why"][0]["field"], &change["status"]];
+            of.map(word)
+        };
+        done.records().iter().map(told).collect()
+    };
+    let told = |id: &str, field: &str, status: &str| [id, field, status].map(str::to_owned);
+    let both = |status: &str| {
+        [told("reap-upon", "expires_at", status), told("reap-base", "expires_at", status)]
+    };
+    assert_eq!(reap(&["--dry-run"], ""), both(""));
+    assert!(documents.iter().all(|document| swarm.read(id(document)).is_some()));
+    assert_eq!(reap(&[], ""), both("done"));
+    let by_lease = ["--lease-ends", ends.as_str()];
+    let leased = told("reap-leased", "lease.expires_at", "done");
+    assert_eq!(reap(&by_lease, &lease.to_string()), [leased]);
+    assert_eq!(reap(&by_lease, ""), [[""; 3]; 0]);
+
+    let is_left = |document: &&Value| swarm.read(id(document)).is_some();
+    let left: Vec<&Value> = documents.iter().filter(is_left).collect();
+    assert_eq!(left, [&documents[1], &documents[3]]);
+    for document in left {
+        swarm.done(&[], &json!({"kind": "change", "action": "remove", "container": document}));
+    }
+}
+
+/// The id of a document.
+fn id(document: &Value) -> &str {
+    document["id"].as_str().unwrap()
 }
 
 /// An image of a registry that asks for a login comes to the node with it, and a tag that was pinned

@@ -50,6 +50,17 @@ impl Swarm {
         told.map(|(name, words)| (self.host(name), words.to_owned())).collect()
     }
 
+    /// A file with these hosts, as managers to be asked.
+    pub fn managers_as_hosts(&self, hosts: &[usize]) -> String {
+        let record = |host: &usize| {
+            let (id, url) = (self.hosts.name(*host), self.hosts.socket(*host));
+            json!({"kind": "host", "id": id, "url": url}).to_string() + "\n"
+        };
+        let path = self.hosts.base().join("managers");
+        std::fs::write(&path, hosts.iter().map(record).collect::<String>()).unwrap();
+        path.display().to_string()
+    }
+
     fn host(&self, name: &str) -> usize {
         (1..=3).find(|host| self.hosts.name(*host) == name).expect("a host of this name")
     }

@@ -89,10 +89,11 @@ struct Search {
 }
 
 impl Search {
-    /// The containers on these hosts that may be past their time. Tells of hosts that cannot be asked,
+    /// The containers on these hosts that may be past their time, each once. Tells of hosts that cannot be asked,
     /// but for the last, whose failure is given.
     fn on_all(self, hosts: Vec<Host>, report: &Report) -> (Vec<Found>, Option<Error>) {
         let (mut all, mut failed) = (Vec::new(), None);
+        let is_swarm = self.is_swarm;
         let ask = move |host: Host| (self.on(&host), host);
         for (listed, host) in each_at_once(hosts, ask) {
             let why = match listed {
@@ -110,6 +111,11 @@ impl Search {
             if let Some(earlier) = failed.replace(why.at(&host.id)) {
                 report.failed(&earlier);
             }
+        }
+        if is_swarm {
+            // Every manager of a swarm tells of all that it has.
+            let mut ids = HashSet::new();
+            all.retain(|found: &Found| ids.insert(found.docker_id.clone()));
         }
         (all, failed)
     }
