@@ -3,7 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(feature = "etcd")]
+use std::time::Instant;
 
 #[cfg(feature = "etcd")]
 use crate::adapter::etcd::{Etcd, HostsMark};
