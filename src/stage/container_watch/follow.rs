@@ -1,16 +1,17 @@
 //! List, then watch: one thread for each host listens, a few ask, and one tells.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::askers::Askers;
-use super::host::{Followed, Question, Reached};
-use super::listen::{Answer, News, listen};
+use super::host::{Followed, Reached};
+use super::listen::{Answer, News};
 use super::page::Page;
-use super::{Options, checkpoint, listed, without_own_labels};
+use super::questions::Questions;
+use super::roster::Roster;
+use super::{Options, checkpoint, without_own_labels};
 use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::logic::watch::Watch;
@@ -39,18 +40,16 @@ pub(super) fn run(
         crate::pipe::reader_leaves();
         let _ = leaves.send(News::ReaderLeft);
     });
+    let options = Arc::new(options);
     let mut teller = Teller {
         output,
         report,
-        sample_at: options.stats.map(|_| Instant::now()),
-        options: Arc::new(options),
-        hosts: Vec::new(),
+        hosts: Roster::new(options.clone(), report, to.clone()),
+        questions: Questions::new(options.clone(), to),
+        options,
         page,
-        askers: Askers::default(),
-        to,
         tidy_at: Instant::now() + TIDY,
         count: Some(0),
-        unwritten: None,
     };
     teller.take_up(hosts);
     // Whether it can be written is known now, and not only when somebody misses it.
@@ -63,18 +62,12 @@ struct Teller<'a> {
     output: Output,
     report: &'a Report,
     options: Arc<Options>,
-    /// All that are in the list or were, by their numbers.
-    hosts: Vec<Followed>,
+    hosts: Roster<'a>,
+    questions: Questions,
     page: Page,
-    askers: Askers,
-    to: Sender<News>,
-    /// When it is asked next what the containers use.
-    sample_at: Option<Instant>,
     tidy_at: Instant,
     /// How many containers were told; nothing once the checkpoint behind them is written.
     count: Option<u64>,
-    /// Why the file with metrics cannot be written, as it was told.
-    unwritten: Option<String>,
 }
 
 impl Teller<'_> {
@@ -100,52 +93,24 @@ impl Teller<'_> {
                 }
             }
             let now = Instant::now();
-            self.ask(now);
+            self.questions.ask(&mut self.hosts, now);
+            self.tidy(now);
             self.close_listing()?;
-            self.publish(now);
+            self.page.publish(|| known(&self.hosts), now, self.report);
             self.output.flush()?;
         }
     }
 
     /// When there is something to do though nothing is heard.
     fn due(&self) -> Instant {
-        let asks = self.hosts.iter().filter_map(Followed::due);
-        let others = [self.page.due(), self.sample_at, Some(self.tidy_at)];
-        asks.chain(others.into_iter().flatten()).min().unwrap_or(self.tidy_at)
+        let others = [self.page.due(), self.questions.due(&self.hosts)];
+        others.into_iter().flatten().chain([self.tidy_at]).min().unwrap_or(self.tidy_at)
     }
 
-    /// Watches the hosts of a list that are new, and those no more that are not in it.
     fn take_up(&mut self, list: Vec<Host>) {
-        for at in 0..self.hosts.len() {
-            let known = &mut self.hosts[at];
-            if !known.has_left() && !list.iter().any(|host| host.as_ref() == known.host.as_ref()) {
-                known.leave();
-                let error = Error::new(Kind::Unavailable, "it is not watched any more");
-                let error = error.why("it is not in the list of hosts");
-                self.report.note(&error.at(&known.host.id));
-                self.page.touch();
-            }
+        if self.hosts.take_up(list) {
+            self.page.touch();
         }
-        for host in list {
-            let is_it =
-                |known: &Followed| !known.has_left() && known.host.as_ref() == host.as_ref();
-            if !self.hosts.iter().any(is_it) {
-                self.begin(host);
-            }
-        }
-    }
-
-    fn begin(&mut self, host: Host) {
-        let (at, endpoint) = (self.hosts.len(), self.options.endpoint(&host));
-        if let Some(caution) = endpoint.caution() {
-            self.report.note(&caution);
-        }
-        let watch = Watch::new(host.as_ref(), self.options.loops);
-        let followed = Followed::new(host, watch);
-        let (owner, left, to) =
-            (self.options.owner.clone(), followed.left.clone(), self.to.clone());
-        std::thread::spawn(move || listen(at, &endpoint, owner.as_ref(), &left, &to));
-        self.hosts.push(followed);
     }
 
     fn up(&mut self, at: usize, engine: Arc<Engine>) -> Result<()> {
@@ -243,53 +208,12 @@ impl Teller<'_> {
         events.into_iter().try_for_each(|event| self.output.write(&event.into()))
     }
 
-    /// Asks the engines whatever is to be asked now.
-    fn ask(&mut self, now: Instant) {
-        let sample = self.sample_at.is_some_and(|at| at <= now);
-        for at in 0..self.hosts.len() {
-            let host = &mut self.hosts[at];
-            let Some(engine) = host.engine.clone() else { continue };
-            let question = host.question(now);
-            let connection = host.connection;
-            if sample && !host.sampling && host.begun {
-                let ids = host.watch.running();
-                host.sampling = !ids.is_empty();
-                if host.sampling {
-                    let engine = engine.clone();
-                    self.put(at, connection, move || engine.samples(&ids).map(Answer::Used));
-                }
-            }
-            let options = self.options.clone();
-            match question {
-                Some(Question::All) => {
-                    self.put(at, connection, move || listed(&engine, &options).map(Answer::All))
-                }
-                Some(Question::These(ids)) => self.put(at, connection, move || {
-                    let sights = engine.sights_of(&ids)?;
-                    Ok(Answer::These(ids.into_iter().zip(sights).collect()))
-                }),
-                None => (),
-            }
-        }
-        if sample {
-            self.sample_at = self.options.stats.map(|every| now + every);
-        }
+    /// Forgets what need not be known any more, from time to time.
+    fn tidy(&mut self, now: Instant) {
         if self.tidy_at <= now {
             self.tidy_at = now + TIDY;
             self.hosts.iter_mut().for_each(|host| host.watch.forget(Timestamp::now()));
         }
-    }
-
-    fn put(
-        &mut self,
-        at: usize,
-        connection: u64,
-        ask: impl FnOnce() -> Result<Answer> + Send + 'static,
-    ) {
-        let to = self.to.clone();
-        self.askers.put(move || {
-            let _ = to.send(News::Answered(at, connection, ask()));
-        });
     }
 
     /// Writes the checkpoint, once it is known of every host how it stands there, or that it is away.
@@ -304,23 +228,9 @@ impl Teller<'_> {
         }
         Ok(())
     }
+}
 
-    /// Writes the metrics, if it is time. What is in the way of that is told once.
-    fn publish(&mut self, now: Instant) {
-        if self.page.due().is_none_or(|due| due > now) {
-            return;
-        }
-        let there = self.hosts.iter().filter(|host| !host.has_left());
-        let hosts: Vec<_> = there.map(|host| (&host.watch, host.is_up())).collect();
-        match self.page.put(&hosts) {
-            Ok(()) => self.unwritten = None,
-            Err(why) => {
-                let text = Some(why.to_string());
-                if self.unwritten != text {
-                    self.report.failed(&why);
-                    self.unwritten = text;
-                }
-            }
-        }
-    }
+/// What is known of the hosts that are in the list, and whether they answer.
+fn known<'a>(hosts: &'a Roster) -> Vec<(&'a Watch, bool)> {
+    hosts.there().map(|host| (&host.watch, host.is_up())).collect()
 }

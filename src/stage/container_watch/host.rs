@@ -93,6 +93,11 @@ impl Followed {
         }
     }
 
+    /// Whether that is the same engine, and it is watched.
+    pub(super) fn is(&self, host: &Host) -> bool {
+        !self.has_left() && self.host.as_ref() == host.as_ref()
+    }
+
     pub(super) fn has_left(&self) -> bool {
         self.left.load(Ordering::Relaxed)
     }

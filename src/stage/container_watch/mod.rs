@@ -6,6 +6,8 @@ mod follow;
 mod host;
 mod listen;
 mod page;
+mod questions;
+mod roster;
 
 use std::path::PathBuf;
 use std::sync::Arc;

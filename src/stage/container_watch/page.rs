@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::adapter::textfile::Textfile;
 use crate::error::Result;
 use crate::logic::watch::{Watch, exposition};
+use crate::pipe::Report;
 
 /// It is not written more often than that.
 const AT_MOST: Duration = Duration::from_secs(1);
@@ -21,6 +22,8 @@ pub(super) struct Page {
     written: Option<Instant>,
     /// Whether it does not say all.
     stale: bool,
+    /// Why it could not be written, as it was told.
+    told: Option<String>,
 }
 
 impl Page {
@@ -28,7 +31,7 @@ impl Page {
     /// For a path that names no file.
     pub(super) fn at(path: Option<&Path>) -> Result<Page> {
         let file = path.map(Textfile::at).transpose()?;
-        Ok(Page { file, written: None, stale: true })
+        Ok(Page { file, written: None, stale: true, told: None })
     }
 
     /// Something has happened.
@@ -49,5 +52,28 @@ impl Page {
         self.written = Some(Instant::now());
         self.stale = false;
         file.put(&exposition(hosts, Timestamp::now()))
+    }
+
+    /// Writes what `hosts` gives, if it is time to. What is in the way of that is told once, and tried
+    /// again.
+    pub(super) fn publish<'a>(
+        &mut self,
+        hosts: impl FnOnce() -> Vec<(&'a Watch, bool)>,
+        now: Instant,
+        report: &Report,
+    ) {
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        match self.put(&hosts()) {
+            Ok(()) => self.told = None,
+            Err(why) => {
+                let text = Some(why.to_string());
+                if self.told != text {
+                    report.failed(&why);
+                    self.told = text;
+                }
+            }
+        }
     }
 }

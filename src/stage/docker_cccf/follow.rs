@@ -5,17 +5,18 @@
 //! at every moment what a listing would say: what leaves the listing is told as `absent`, also when
 //! it left while nobody listened.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::heard::{Heard, News, Reached};
+use super::told::{Place, Told};
 use super::{Listing, Options, checkpoint, each_at_once, left_out, not_asked, on};
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Container, ContainerId, Host, Object, Record, State};
+use crate::record::{Host, Record};
 use crate::stage::hosts::{Lookout, is_down};
 use crate::stage::listening;
 
@@ -41,10 +42,10 @@ pub(super) fn run(
     let mut teller = Teller {
         output,
         report,
+        told: Told::new(options.clone()),
         options,
         to,
         hosts: Vec::new(),
-        told: HashMap::new(),
         list_at: None,
         has_listed: false,
     };
@@ -60,8 +61,7 @@ struct Teller<'a> {
     to: Sender<News>,
     /// By their numbers.
     hosts: Vec<Heard>,
-    /// What was told last of each container, by its host's number and its engine's own id.
-    told: HashMap<(usize, String), Container>,
+    told: Told,
     /// When everything is to be listed next.
     list_at: Option<Instant>,
     has_listed: bool,
@@ -74,7 +74,7 @@ impl Teller<'_> {
                 None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => news.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
-            let mut changed: Vec<(usize, String)> = Vec::new();
+            let mut changed: Vec<Place> = Vec::new();
             for news in first.ok().into_iter().chain(news.try_iter()) {
                 match news {
                     News::ReaderLeft => return Ok(()),
@@ -180,14 +180,8 @@ impl Teller<'_> {
                 }
             }
         }
-        let before = std::mem::replace(&mut self.told, listed.iter().cloned().collect());
-        let names: HashSet<(usize, &ContainerId)> =
-            self.told.iter().map(|((at, _), container)| (*at, &container.id)).collect();
-        for ((at, id), gone) in before {
-            // Another one may have its name by now.
-            if !self.told.contains_key(&(at, id)) && !names.contains(&(at, &gone.id)) {
-                self.output.write(&self.absent(&gone).into())?;
-            }
+        for gone in self.told.are_all(&listed) {
+            self.output.write(&gone.into())?;
         }
         let mut count = 0;
         for (_, container) in listed {
@@ -203,7 +197,7 @@ impl Teller<'_> {
     }
 
     /// Looks at containers again, each once, and tells what is new.
-    fn look(&mut self, changed: Vec<(usize, String)>) -> Result<()> {
+    fn look(&mut self, changed: Vec<Place>) -> Result<()> {
         let mut ids: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for (at, id) in changed.into_iter().filter(|change| seen.insert(change.clone())) {
@@ -239,60 +233,13 @@ impl Teller<'_> {
 
     fn tell_changed(&mut self, at: usize, id: String, found: Option<Found>) -> Result<()> {
         let host: &Host = &self.hosts[at].host;
-        let container =
-            found.and_then(|found| self.options.take(found)).map(|found| on(host, found));
-        let key = (at, id);
-        let before = self.told.remove(&key);
-        if let Some(container) = &container {
-            self.told.insert(key, container.clone());
-        }
-        match (before, container) {
-            (None, None) => Ok(()),
-            (Some(before), Some(now)) if before == now => Ok(()),
-            (_, Some(now)) if !self.options.tells(&now) => Ok(()),
-            (Some(before), Some(now)) if before.id != now.id => {
-                self.tell_gone(at, before)?;
-                self.output.write(&now.into())
-            }
-            (_, Some(now)) => self.output.write(&now.into()),
-            (Some(before), None) => self.tell_gone(at, before),
-        }
-    }
-
-    /// Tells that a container is there no more, unless another one has its name by now.
-    fn tell_gone(&mut self, at: usize, gone: Container) -> Result<()> {
-        if self.told.iter().any(|((of, _), other)| *of == at && other.id == gone.id) {
-            return Ok(());
-        }
-        self.output.write(&self.absent(&gone).into())
-    }
-
-    /// What is left to say of a container that is gone; who plugged it in has to know what as.
-    fn absent(&self, gone: &Container) -> Container {
-        match self.options.landing {
-            true => Container {
-                key: gone.key,
-                networks: gone.networks.clone(),
-                private_network: gone.private_network.clone(),
-                ..absent(gone)
-            },
-            false => absent(gone),
-        }
+        let now = found.and_then(|found| self.options.take(found)).map(|found| on(host, found));
+        let records = self.told.is_now((at, id), now);
+        records.into_iter().try_for_each(|record| self.output.write(&record.into()))
     }
 }
 
 fn gone(host: &Host) -> Error {
     let error = Error::new(Kind::Unavailable, "it is not asked any more");
     error.why("it is not in the list of hosts").at(&host.id)
-}
-
-fn absent(gone: &Container) -> Container {
-    let mut bare = Object::default();
-    bare.set("id", &gone.id);
-    bare.set("image", &gone.image);
-    let mut bare = Container::try_from(bare).unwrap_or_else(|_| gone.clone());
-    bare.host = gone.host.clone();
-    bare.owner = gone.owner.clone();
-    bare.state = Some(State::Absent);
-    bare
 }

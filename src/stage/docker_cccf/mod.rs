@@ -5,6 +5,7 @@ mod heard;
 mod label;
 mod landing;
 mod places;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
