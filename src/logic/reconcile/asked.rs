@@ -1,8 +1,10 @@
 //! What was asked for, and when it is time to ask again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::diff::Print;
+use super::sides::Member;
 
 /// The longest time between two askings for the same thing.
 pub(super) const LONGEST: Duration = Duration::from_secs(600);
@@ -19,6 +21,11 @@ pub(super) struct Asked {
     pub(super) times: u32,
     /// What it was to be; nothing when it was to be removed.
     pub(super) goal: Option<Print>,
+    /// What was there then, as JSON.
+    pub(super) of: Option<Arc<str>>,
+    /// Whether what was to be there before that may still come: a removal is of the container that is
+    /// there, and not of the one that is on its way.
+    pub(super) is_overtaken: bool,
     /// When it is looked at again.
     pub(super) alarm: Duration,
     /// Whether the current side has yet to show it.
@@ -26,6 +33,22 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// Whether a container that was asked for may come to be there, though none is wanted any more.
+    pub(super) fn may_come(&self) -> bool {
+        self.goal.is_some() || self.is_overtaken
+    }
+
+    /// Whether one is on its way, when this is what is there.
+    pub(super) fn is_awaited(&self, there: Option<&Member>) -> bool {
+        let was = self.of.as_deref();
+        let is_flying = self.in_flight && self.goal.is_some() || self.is_overtaken;
+        is_flying
+            && match (was, there) {
+                (Some(was), Some(there)) => there.is_one_with(was),
+                (was, there) => was.is_none() && there.is_none(),
+            }
+    }
+
     /// The time before which it is not asked for again.
     pub(super) fn again_at(&self, settle: Duration) -> Duration {
         let doublings = 2u32.saturating_pow(self.times.saturating_sub(1));

@@ -528,7 +528,7 @@ impl Reconciler {
         let wanted = self.sides.wanted(id.as_str()).is_some();
         match self.asked.get_mut(id) {
             Some(asked) if wanted => asked.in_flight = false,
-            Some(asked) if asked.goal.is_some() => (),
+            Some(asked) if asked.may_come() => (),
             _ => self.forget(id),
         }
     }
@@ -564,12 +564,17 @@ impl Reconciler {
             Some(asked) if now < asked.at + CALM => asked.times + 1,
             _ => 1,
         };
+        let there = self.sides.current(id.as_str());
+        let of = there.map(|there| there.text.clone());
+        let is_overtaken = need == Need::Remove
+            && self.asked.get(id).is_some_and(|before| before.is_awaited(there));
         let doomed = self.doomed.contains(id);
         self.forget(id);
         if doomed {
             self.doomed.insert(id.clone());
         }
-        let asked = Asked { at: now, times, goal, in_flight: true, alarm: Duration::ZERO };
+        let (in_flight, alarm) = (true, Duration::ZERO);
+        let asked = Asked { at: now, times, goal, of, is_overtaken, alarm, in_flight };
         let again_at = asked.again_at(self.policy.settle);
         self.asked.insert(id.clone(), asked);
         self.set_alarm(id, again_at);
@@ -585,6 +590,7 @@ impl Reconciler {
         let owner = self.policy.owner.clone().unwrap_or_default();
         member.owner.get_or_insert_with(|| owner.into());
         member.state = Some(State::Running);
+        member.forget_id();
         if let Some(there) = self.sides.current(id.as_str()) {
             member.host = there.host.clone().or(member.host);
         }

@@ -54,6 +54,24 @@ impl Member {
         serde_json::from_str(&self.text).expect("what was read once can be read again")
     }
 
+    /// Whether that document, as JSON, tells of the same container of an engine, as far as is known.
+    pub(super) fn is_one_with(&self, other: &str) -> bool {
+        let id = |text: &str| {
+            let container: Container = serde_json::from_str(text).ok()?;
+            Some(container.docker?.id)
+        };
+        *self.text == *other || id(&self.text).zip(id(other)).is_none_or(|(a, b)| a == b)
+    }
+
+    /// Says no more which container of an engine it is: it is made anew, or was meant for another one.
+    pub(super) fn forget_id(&mut self) {
+        if self.is_placed {
+            let container = Container { docker: None, ..self.container() };
+            let text = serde_json::to_string(&container).expect("the suite's types are JSON");
+            self.text = text.into();
+        }
+    }
+
     /// When it was last started.
     pub(super) fn started_at(&self) -> Option<Timestamp> {
         self.container().docker?.started_at

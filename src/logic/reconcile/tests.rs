@@ -219,6 +219,66 @@ fn what_is_wanted_no_more_goes_even_when_it_shows_late() {
     assert_eq!(loop_.tick(seconds(9999)), (vec![], None));
 }
 
+/// One that runs, with the engine's id.
+fn numbered(id: &str, docker: u32, extra: &str) -> Container {
+    container(id, &format!(r#","state":"running","docker":{{"id":"{docker}"}}{extra}"#))
+}
+
+/// The engine's ids of what is to be removed.
+fn removals(out: &[Out]) -> Vec<String> {
+    let id = |out: &Out| match out {
+        Out::Change(Change { action: Action::Remove, container, .. }) => {
+            container.docker.as_ref().map_or("none".to_owned(), |docker| docker.id.clone())
+        }
+        other => panic!("{other:?}"),
+    };
+    out.iter().map(id).collect()
+}
+
+#[test]
+fn a_removal_is_of_the_container_that_was_seen() {
+    let (mut loop_, _) = listed(&[container("a", "")], &[numbered("a", 1, "")]);
+    let absent = || container("a", r#","state":"absent""#);
+    assert_eq!(removals(&loop_.want(absent(), seconds(1))), ["1"]);
+    assert_eq!(removals(&loop_.tick(seconds(31)).0), ["1"]);
+    // It is gone and another one is there, which nobody has asked to be removed.
+    assert!(loop_.see(absent(), seconds(32)).is_empty());
+    assert!(loop_.see(numbered("a", 2, ""), seconds(33)).is_empty());
+    assert_eq!(loop_.tick(seconds(9999)), (vec![], None));
+    // One that is wanted again stays, whatever is on its way to the one before it.
+    assert!(loop_.want(container("a", ""), seconds(10_000)).is_empty());
+    assert_eq!(removals(&loop_.want(absent(), seconds(10_001))), ["2"]);
+    assert!(loop_.want(container("a", ""), seconds(10_002)).is_empty());
+    assert_eq!(told(&loop_.see(absent(), seconds(10_003))), ["add a"]);
+    assert!(loop_.see(numbered("a", 3, ""), seconds(10_004)).is_empty());
+    assert!(loop_.tick(seconds(10_100)).0.is_empty());
+}
+
+#[test]
+fn what_is_wished_away_while_it_is_replaced_goes_when_the_new_one_shows() {
+    let absent = || container("a", r#","state":"absent""#);
+    for is_gone_first in [false, true] {
+        let (mut loop_, _) = listed(&[container("a", "")], &[numbered("a", 1, "")]);
+        let other = container("a", r#","env":["A=1"]"#);
+        assert_eq!(told(&loop_.want(other, seconds(1))), ["replace a"]);
+        assert_eq!(removals(&loop_.want(absent(), seconds(2))), ["1"]);
+        // It is slow, and the removal, which is not of the new one, is asked for again meanwhile.
+        assert_eq!(removals(&loop_.tick(seconds(62)).0), ["1"]);
+        if is_gone_first {
+            assert!(loop_.see(absent(), seconds(63)).is_empty());
+        }
+        let new = numbered("a", 2, r#","env":["A=1"]"#);
+        let mut out = loop_.see(new, seconds(64));
+        while out.is_empty() {
+            let next = loop_.0.next_tick().expect("it is looked at again");
+            out = loop_.tick(next).0;
+        }
+        assert_eq!(removals(&out), ["2"]);
+        assert!(loop_.see(absent(), seconds(500)).is_empty());
+        assert!(loop_.see(numbered("a", 3, ""), seconds(501)).is_empty(), "that one is another's");
+    }
+}
+
 #[test]
 fn a_wish_that_changes_in_flight_is_asked_for_at_once() {
     let (mut loop_, _) = listed(&[container("a", "")], &[]);
@@ -267,8 +327,11 @@ fn without_anyone_to_see_changes_are_taken_for_done() {
     assert_eq!(loop_.tick(seconds(9999)), (vec![], None));
     loop_.want(container("a", ""), seconds(1));
     assert_eq!(told(&loop_.wanted_checkpoint(seconds(1))), ["keep a", "complete 1"]);
-    let absent = container("a", r#","state":"absent""#);
-    assert_eq!(told(&loop_.want(absent, seconds(2))), ["remove a"]);
+    let absent = || container("a", r#","state":"absent""#);
+    assert_eq!(told(&loop_.want(absent(), seconds(2))), ["remove a"]);
+    // Where a wish was written down from another engine, its container's id there means nothing here.
+    assert_eq!(told(&loop_.want(numbered("a", 7, ""), seconds(3))), ["add a"]);
+    assert_eq!(removals(&loop_.want(absent(), seconds(4))), ["none"]);
 }
 
 /// All changes of one full comparison, with no guard.
