@@ -40,9 +40,9 @@ pub struct Args {
     /// With --follow, ask again this often
     #[arg(long, value_name = "TIME", default_value = "30s")]
     interval: Span,
-    /// With --follow, call a host down that has answered before only when it has not for so long
-    #[arg(long, value_name = "TIME", default_value = "0s", requires = "follow")]
-    grace: Span,
+    /// With --follow, call a host down that has answered before only when it has not for so long [default: --timeout and twice --interval]
+    #[arg(long, value_name = "TIME", requires = "follow")]
+    grace: Option<Span>,
     /// Write the whole list to FILE as well, anew whenever something has changed
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -60,10 +60,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, report: &Report) -> Result<()> {
-    let follow = Follow { every: args.interval.0, grace: args.grace.0 };
+    let (every, timeout) = (args.interval.0, args.timeout.0);
+    let grace = args.grace.map_or_else(|| Follow::usual_grace(every, timeout), |grace| grace.0);
+    let follow = Follow { every, grace };
     let options = Options {
         hosts: args.hosts,
-        prober: Prober { insecure: args.reach.insecure, timeout: args.timeout.0 },
+        prober: Prober { insecure: args.reach.insecure, timeout },
         most: args.concurrency,
         follow: args.follow.then_some(follow),
         write: args.write,

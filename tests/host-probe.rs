@@ -134,7 +134,7 @@ fn what_changes_is_written_again() {
         if is_up.load(Ordering::Relaxed) { answers(path) } else { None }
     });
     let hosts = file("probe-follow.json", &host("a", &engine.url(), json!({})));
-    let args = ["--hosts", &hosts, "--follow", "--interval", "100ms"];
+    let args = ["--hosts", &hosts, "--follow", "--interval", "100ms", "--grace", "0s"];
     let mut probe = Running::start(PROBE, &args);
     assert_eq!(probe.next()["state"], "active");
     let first = json!({"kind": "checkpoint", "of": "host", "count": 1, "follow": true});
@@ -194,6 +194,44 @@ fn what_is_found_is_kept_in_a_file_for_others() {
         assert!(done.records.iter().all(|record| record["kind"] != "checkpoint"));
     }
     assert_eq!(std::fs::read_to_string(&hosts).unwrap(), lines.concat());
+}
+
+#[test]
+fn one_question_without_an_answer_makes_no_host_leave() {
+    let up = Arc::new(AtomicBool::new(true));
+    let (answers, is_up) = (says("1.41", 12), up.clone());
+    let engine =
+        Engine::new(
+            "probe-lost",
+            move |path| {
+                if is_up.load(Ordering::Relaxed) { answers(path) } else { None }
+            },
+        );
+    let hosts = file("probe-lost.json", &host("a", &engine.url(), json!({})));
+    let every = ["--interval", "1s", "--timeout", "1s"];
+    let args = [&["--hosts", hosts.as_str(), "--follow"], &every[..]].concat();
+    let mut probe = Running::start(PROBE, &args);
+    assert_eq!(probe.next()["state"], "active");
+    // Longer than from one question to the next.
+    up.store(false, Ordering::Relaxed);
+    let heard = probe.within(Duration::from_millis(1300));
+    up.store(true, Ordering::Relaxed);
+    let later = probe.within(Duration::from_millis(1500));
+    let told = heard.iter().chain(&later);
+    let told: Vec<_> = told.filter(|record| record["kind"] == "host").collect();
+    assert!(told.is_empty(), "{told:?}");
+    // It stays away.
+    up.store(false, Ordering::Relaxed);
+    let begun = Instant::now();
+    let down = loop {
+        let record = probe.next();
+        if record["kind"] == "host" {
+            break record;
+        }
+    };
+    assert_eq!(down["state"], "down");
+    // Its last answer may be an interval old.
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
 }
 
 #[test]

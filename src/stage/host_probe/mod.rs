@@ -44,6 +44,14 @@ pub struct Follow {
     pub grace: Duration,
 }
 
+impl Follow {
+    /// The grace within which a host that is asked so often, and has so long to answer, leaves two
+    /// questions in a row without an answer.
+    pub fn usual_grace(every: Duration, timeout: Duration) -> Duration {
+        every.saturating_mul(2).saturating_add(timeout)
+    }
+}
+
 impl Options {
     fn sheet(&self) -> Result<Option<Sheet>> {
         self.write.as_deref().map(|path| Sheet::at(path, self.hosts.as_ref())).transpose()
