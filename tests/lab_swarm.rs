@@ -138,6 +138,8 @@ fn made_and_kept(swarm: &Swarm) -> Vec<Value> {
     let same = |record: &Value| record["docker"]["tasks"][0]["id"].clone();
     assert_eq!(same(&swarm.running("web")), same(&web));
     assert_eq!(swarm.diff(&wanted), keep(&["moving", "web"]));
+    // Each manager tells of all.
+    assert_eq!(swarm.diff_at(&[1, 2, 3], &wanted), keep(&["moving", "web"]));
     wanted
 }
 

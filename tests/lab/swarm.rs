@@ -134,10 +134,22 @@ impl Swarm {
 
     /// What cccf-diff makes of what is wanted and what there is: action and id.
     pub fn diff(&self, wanted: &[Value]) -> Vec<(String, String)> {
+        self.diff_by(&mut self.docker_cccf(&["--owner", "edge"]), wanted)
+    }
+
+    /// The same where these hosts are asked, which are managers.
+    pub fn diff_at(&self, managers: &[usize], wanted: &[Value]) -> Vec<(String, String)> {
+        let hosts = self.managers_as_hosts(managers);
+        let mut list = Command::new(bin!("docker-cccf"));
+        list.args(["--engine", "swarm", "--owner", "edge", "--hosts", &hosts]);
+        self.diff_by(&mut list, wanted)
+    }
+
+    fn diff_by(&self, list: &mut Command, wanted: &[Value]) -> Vec<(String, String)> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let current = self.hosts.base().join(format!("current-{number}.json"));
-        let listed = run(&mut self.docker_cccf(&["--owner", "edge"]), "");
+        let listed = run(list, "");
         std::fs::write(&current, listed.stdout.join("\n")).unwrap();
         let wanted: String = wanted.iter().map(|record| format!("{record}\n")).collect();
         let mut diff = Command::new(bin!("cccf-diff"));

@@ -56,11 +56,13 @@ impl Member {
 
     /// Whether that document, as JSON, tells of the same container of an engine, as far as is known.
     pub(super) fn is_one_with(&self, other: &str) -> bool {
-        let id = |text: &str| {
-            let container: Container = serde_json::from_str(text).ok()?;
-            Some(container.docker?.id)
-        };
-        *self.text == *other || id(&self.text).zip(id(other)).is_none_or(|(a, b)| a == b)
+        *self.text == *other || same_id(&self.text, other).unwrap_or(true)
+    }
+
+    /// Whether the other one is the same container of an engine for certain: one engine may be told of
+    /// under two names, and each manager of a swarm tells of all that it has.
+    fn is_known_as(&self, other: &Member) -> bool {
+        same_id(&self.text, &other.text).unwrap_or(false)
     }
 
     /// Says no more which container of an engine it is: it is made anew, or was meant for another one.
@@ -76,6 +78,12 @@ impl Member {
     pub(super) fn started_at(&self) -> Option<Timestamp> {
         self.container().docker?.started_at
     }
+}
+
+/// Whether two documents, as JSON, have the same id of an engine; nothing when one has none.
+fn same_id(a: &str, b: &str) -> Option<bool> {
+    let id = |text: &str| serde_json::from_str::<Container>(text).ok()?.docker.map(|it| it.id);
+    Some(id(a)? == id(b)?)
 }
 
 /// What a closed listing says of what it leaves out.
@@ -246,7 +254,8 @@ impl Sides {
     }
 
     /// Takes in what is there of one container. A name can be there on several hosts: the first that
-    /// is told of on a host that was not known to have it takes its place; the others are doubles.
+    /// is told of on a host that was not known to have it takes its place; the others are doubles. One
+    /// that several hosts tell of is none.
     pub(super) fn see(&mut self, seen: Seen) -> Before {
         if seen.said.state == Some(State::Absent) {
             return self.leave_host(&seen);
@@ -258,11 +267,14 @@ impl Sides {
         let member = Member::new(seen, stamp, both.wanted.as_ref());
         let apart = both.current.as_ref().and_then(|known| {
             let (there, here) = (known.host.as_ref()?, member.host.as_ref()?);
-            (there != here).then(|| (there.clone(), here.clone()))
+            (there != here).then(|| (there.clone(), here.clone(), member.is_known_as(known)))
         });
-        let Some((there, here)) = apart else {
+        let Some((there, here, false)) = apart else {
             let before = both.current.replace(member);
-            return telling.before(before);
+            return match telling.before(before) {
+                Before::Twice(before) if apart.is_some() => Before::Known(before),
+                before => before,
+            };
         };
         let key = |host| (id.parse::<ContainerId>().expect("it is a member's name"), host);
         if let Some(double) = self.doubles.get_mut(&key(here)) {

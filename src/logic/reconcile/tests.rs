@@ -236,6 +236,21 @@ fn removals(out: &[Out]) -> Vec<String> {
 }
 
 #[test]
+fn what_two_hosts_tell_of_is_one_container() {
+    let on = |docker: u32, host: &str| {
+        numbered("a", docker, &format!(r#","host":{{"id":"{host}","url":"unix:///{host}"}}"#))
+    };
+    let all = [on(1, "north"), on(1, "south"), on(1, "west")];
+    let (mut loop_, out) = listed(&[container("a", "")], &all);
+    assert_eq!(out, ["keep a", "complete 1"]);
+    assert!(loop_.see(on(1, "north"), seconds(1)).is_empty());
+    assert!(loop_.current_checkpoint(seconds(1)).is_empty());
+    assert_eq!(removals(&loop_.want(container("a", r#","state":"absent""#), seconds(2))), ["1"]);
+    let (_, out) = listed(&[container("a", "")], &[on(1, "north"), on(2, "south")]);
+    assert_eq!(out, ["remove a", "keep a", "complete 2"]);
+}
+
+#[test]
 fn a_removal_is_of_the_container_that_was_seen() {
     let (mut loop_, _) = listed(&[container("a", "")], &[numbered("a", 1, "")]);
     let absent = || container("a", r#","state":"absent""#);
