@@ -111,7 +111,7 @@ impl Shared<'_> {
     }
 
     fn answer(&self, Judged { change, bare }: Judged) -> Result<()> {
-        let record = if bare { answered(change) } else { change.into() };
+        let record = if bare { answered(*change) } else { change.into() };
         let mut output = lock(&self.output);
         output.0.write(&record)?;
         output.0.flush()

@@ -129,8 +129,8 @@ pub(super) fn asked(container: Container) -> Change {
 }
 
 /// The bare container again, with what became of it.
-pub(super) fn answered(change: Box<Change>) -> Record {
-    let Change { mut container, steps, status, error, error_kind, .. } = *change;
+pub(super) fn answered(change: Change) -> Record {
+    let Change { mut container, steps, status, error, error_kind, .. } = change;
     container.steps = steps;
     container.status = status;
     container.error = error;
