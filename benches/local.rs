@@ -7,9 +7,9 @@
 //! at a time: by container-run, by bare calls of the engine's interface (create and start, over
 //! connections that stay) from threads of this process, by `xargs docker run`, and by docker-compose,
 //! which does as many at a time as it likes: told how many, some versions never end.
-//! A round does all of them, each time in another order, so that all meet the same machine. Medians of
-//! ROUNDS; `beside` is the median of what a round's rate is beside that of its bare calls. `cpu` is what
-//! the program itself used for each container, user's and kernel's, start included.
+//! A round does all of them, and each is as often the first, the second, … of a round, so that all meet
+//! the same machine. Medians of ROUNDS; `beside` is the rate beside that of the bare calls. `cpu` is
+//! what the program itself used for each container, user's and kernel's, start included.
 //!
 //! Then container-watch looks at as many containers, with and without `--stats`, beside `docker stats`.
 
@@ -105,8 +105,7 @@ fn race(count: usize, ways: &[Way]) {
         for (at, way) in ways.iter().enumerate() {
             let seconds = |took: &Took| took.wall.as_secs_f64();
             let wall = median(times[at].iter().map(seconds));
-            let pairs = times[0].iter().zip(&times[at]);
-            let beside = median(pairs.map(|(bare, took)| seconds(bare) / seconds(took)));
+            let beside = median(times[0].iter().map(seconds)) / wall;
             let cpu = median(times[at].iter().map(|took| took.cpu.as_secs_f64() * 1e3));
             let cpu = match way {
                 Way::Bare => String::new(),

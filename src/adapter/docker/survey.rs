@@ -1,8 +1,10 @@
 //! What an engine says of its host, and of what is on it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bollard::errors::Error as Failure;
 use bollard::models::{
     ContainerSummary, ContainerSummaryStateEnum as Doing, PortSummary,
     PortSummaryTypeEnum as Protocol, SystemInfo,
@@ -10,6 +12,7 @@ use bollard::models::{
 use bollard::query_parameters::ListContainersOptionsBuilder;
 
 use super::error::failure;
+use super::inspector::Inspector;
 use super::podman::once_clear;
 use super::{AT_A_TIME, Engine, label};
 use crate::error::{Error, Kind, Result};
@@ -64,72 +67,90 @@ impl Engine {
     /// How long the engine takes to say that it is there, the making of the connection included.
     pub fn ping(&self, patience: Duration) -> Result<Duration> {
         let begun = Instant::now();
-        let doing = || format!("ask {}", self.url);
-        self.within(patience, &doing, async {
-            self.docker.ping().await.map_err(|why| failure(doing(), &why))
+        self.within(patience, format!("ask {}", self.url), async |inspector| {
+            inspector.docker.ping().await.map_err(Trouble::Call).map(drop)
         })?;
         Ok(begun.elapsed())
     }
 
     /// What is known of the host and what is on it, in so much time.
     pub fn survey(&self, patience: Duration) -> Result<Survey> {
-        let doing = || format!("look around at {}", self.url);
-        self.within(patience, &doing, async {
-            let failed = |why| failure(doing(), &why);
+        self.within(patience, format!("look around at {}", self.url), async |inspector| {
             let all = ListContainersOptionsBuilder::default().all(true).build();
-            let info = self.docker.info().await.map_err(failed)?;
-            let listed = once_clear(|| self.docker.list_containers(Some(all.clone())))
-                .await
-                .map_err(failed)?;
-            self.surveyed(info, listed).await
+            let docker = &inspector.docker;
+            let info = docker.info().await.map_err(Trouble::Call)?;
+            let listed = once_clear(|| docker.list_containers(Some(all.clone())));
+            surveyed(&inspector, info, listed.await.map_err(Trouble::Call)?).await
         })
-    }
-
-    async fn surveyed(&self, info: SystemInfo, listed: Vec<ContainerSummary>) -> Result<Survey> {
-        let mut survey = Survey::of(info);
-        let mut ports = BTreeSet::new();
-        let mut foreign = Vec::new();
-        for summary in listed {
-            let ours = ours(&summary);
-            if ours.is_none() && !runs(&summary) {
-                continue;
-            }
-            survey.count += 1;
-            ports.extend(summary.ports.iter().flatten().filter_map(published));
-            match (ours, summary.id) {
-                (Some(document), _) => survey.containers.push(document),
-                (None, Some(id)) => foreign.push(id),
-                (None, None) => (),
-            }
-        }
-        let looks = futures_util::stream::iter(&foreign).map(|id| self.inspector.inspect(id));
-        let looked: Vec<_> = looks.buffer_unordered(AT_A_TIME).collect().await;
-        for found in looked {
-            match found {
-                Ok(Some(found)) => survey.containers.push(*found.container),
-                // It has gone meanwhile.
-                Ok(None) => survey.count -= 1,
-                Err(why) if why.kind() == Kind::BadInput => (),
-                Err(why) => return Err(why),
-            }
-        }
-        survey.ports = ports.into_iter().collect();
-        Ok(survey)
     }
 
     /// Waits for an answer, but not longer.
-    fn within<T>(
+    fn within<T, F>(
         &self,
         patience: Duration,
-        doing: &dyn Fn() -> String,
-        work: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let outcome = self.carrier.block_on(async { tokio::time::timeout(patience, work).await });
-        outcome.unwrap_or_else(|_| {
-            Err(Error::new(Kind::TimedOut, doing())
-                .why(format_args!("no answer within {} ms", patience.as_millis())))
-        })
+        doing: String,
+        work: impl FnOnce(Arc<Inspector>) -> F + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Trouble>> + Send,
+    {
+        let inspector = self.inspector.clone();
+        let outcome = self
+            .carrier
+            .carry(move || async move { tokio::time::timeout(patience, work(inspector)).await });
+        match outcome {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(Trouble::Call(why))) => Err(failure(doing, &why)),
+            Ok(Err(Trouble::Told(why))) => Err(why),
+            Err(_) => Err(Error::new(Kind::TimedOut, doing)
+                .why(format_args!("no answer within {} ms", patience.as_millis()))),
+        }
     }
+}
+
+/// Why there is nothing to tell of a host.
+enum Trouble {
+    /// A call of its engine failed.
+    Call(Failure),
+    Told(Error),
+}
+
+async fn surveyed(
+    inspector: &Inspector,
+    info: SystemInfo,
+    listed: Vec<ContainerSummary>,
+) -> Result<Survey, Trouble> {
+    let mut survey = Survey::of(info);
+    let mut ports = BTreeSet::new();
+    let mut foreign = Vec::new();
+    for summary in listed {
+        let ours = ours(&summary);
+        if ours.is_none() && !runs(&summary) {
+            continue;
+        }
+        survey.count += 1;
+        ports.extend(summary.ports.iter().flatten().filter_map(published));
+        match (ours, summary.id) {
+            (Some(document), _) => survey.containers.push(document),
+            (None, Some(id)) => foreign.push(id),
+            (None, None) => (),
+        }
+    }
+    let looks =
+        futures_util::stream::iter(foreign).map(|id| async move { inspector.inspect(&id).await });
+    let looked: Vec<_> = looks.buffer_unordered(AT_A_TIME).collect().await;
+    for found in looked {
+        match found {
+            Ok(Some(found)) => survey.containers.push(*found.container),
+            // It has gone meanwhile.
+            Ok(None) => survey.count -= 1,
+            Err(why) if why.kind() == Kind::BadInput => (),
+            Err(why) => return Err(Trouble::Told(why)),
+        }
+    }
+    survey.ports = ports.into_iter().collect();
+    Ok(survey)
 }
 
 impl Survey {
