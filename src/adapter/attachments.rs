@@ -9,14 +9,13 @@
 //! an empty file may be left, which is taken for none. With the power all links went, too; what is lost
 //! is that this one was there.
 
+mod disk;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::errno::Errno;
@@ -29,6 +28,7 @@ use crate::record::{
     Mac, Prefix, Route,
 };
 use crate::wire;
+use disk::{Disk, sync};
 
 /// The form of the files that this version reads and writes.
 pub const VERSION: u32 = 2;
@@ -133,28 +133,12 @@ wire! {
     }
 }
 
-/// How long a file waits for the disk: one that is written again meanwhile is brought there once, and
-/// whoever writes it is not disturbed in what comes next.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// How many files may wait for the disk before their writers do: each is held open.
-const WAITING: usize = 128;
-
 /// The directory with the files.
 #[derive(Debug)]
 pub struct Attachments {
     dir: PathBuf,
     /// Where files wait for the disk; absent when their writers do.
     disk: Option<Disk>,
-}
-
-/// Brings files to the disk, one after the other, on a thread of its own.
-#[derive(Debug)]
-struct Disk {
-    queue: SyncSender<(PathBuf, File)>,
-    /// When it goes, nothing is waited for any more.
-    patience: SyncSender<()>,
-    thread: JoinHandle<Result<()>>,
 }
 
 /// Nobody else works on an attachment while this is held.
@@ -166,7 +150,7 @@ impl Attachments {
     pub fn open(dir: &Path) -> Result<Attachments> {
         let doing = || format!("make directory {}", dir.display());
         DirBuilder::new().recursive(true).mode(0o700).create(dir).doing(doing())?;
-        Ok(Attachments { dir: dir.to_owned(), disk: Some(Disk::start()?) })
+        Ok(Attachments { dir: dir.to_owned(), disk: Some(Disk::start(dir)?) })
     }
 
     /// The directory at `dir`, to be read if it is there.
@@ -240,7 +224,7 @@ impl Attachments {
         let mut text =
             serde_json::to_vec(attachment).map_err(|e| Error::new(Kind::Bug, doing()).why(e))?;
         text.push(b'\n');
-        let file = match first(&path, &text) {
+        let file = match self.first(&path, &text) {
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
                 self.replace(&path, attachment, &text).doing(doing())?
             }
@@ -250,6 +234,13 @@ impl Attachments {
             Some(disk) => disk.bring(path, file),
             None => sync(&path, &file),
         }
+    }
+
+    /// Writes a file that is not there yet.
+    fn first(&self, path: &Path, text: &[u8]) -> io::Result<File> {
+        let spare = self.disk.as_ref().filter(|_| !path.exists()).and_then(Disk::spare);
+        let named = spare.map_or(Ok(None), |spare| spare.name(path, text))?;
+        named.map_or_else(|| create(path, text), Ok)
     }
 
     /// Writes a file whole beside the one that is there, and puts it in its place.
@@ -315,51 +306,14 @@ impl Attachments {
     }
 }
 
-impl Disk {
-    fn start() -> Result<Disk> {
-        let (queue, files) = sync_channel::<(PathBuf, File)>(WAITING);
-        let (patience, ended) = sync_channel::<()>(0);
-        let bring = move || {
-            let mut outcome = Ok(());
-            while let Ok(first) = files.recv() {
-                let _ = ended.recv_timeout(PAUSE);
-                for (path, file) in [first].into_iter().chain(files.try_iter()) {
-                    outcome = outcome.and(sync(&path, &file));
-                }
-            }
-            outcome
-        };
-        let thread = thread::Builder::new().spawn(bring).doing("start thread")?;
-        Ok(Disk { queue, patience, thread })
-    }
-
-    fn bring(&self, path: PathBuf, file: File) -> Result<()> {
-        let gone = |_| Error::new(Kind::Bug, "write to the disk").why("nobody does it any more");
-        self.queue.send((path, file)).map_err(gone)
-    }
-
-    fn settle(self) -> Result<()> {
-        drop((self.patience, self.queue));
-        let died = |_| Err(Error::new(Kind::Bug, "write to the disk").why("the thread panicked"));
-        self.thread.join().unwrap_or_else(died)
-    }
-}
-
-/// Writes a file that is not there yet. Whoever finds it empty finds nothing, as before; and a part of
+/// Makes a file that is not there yet. Whoever finds it empty finds nothing, as before; and a part of
 /// so short a text is never there but when the disk is full.
-fn first(path: &Path, text: &[u8]) -> io::Result<File> {
+fn create(path: &Path, text: &[u8]) -> io::Result<File> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
     file.write_all(text).inspect_err(|_| {
         let _ = fs::remove_file(path);
     })?;
     Ok(file)
-}
-
-/// Waits until a file is on the disk under its name, unless that is another's by now.
-fn sync(path: &Path, file: &File) -> Result<()> {
-    let is_there = || Ok(file.metadata()?.nlink() > 0);
-    let synced = is_there().and_then(|there| if there { file.sync_all() } else { Ok(()) });
-    synced.doing(format_args!("write {} to the disk", path.display()))
 }
 
 /// What says whether the rest can be read.
@@ -447,12 +401,46 @@ mod tests {
         fs::write(place.0.dir.join("lpg.json"), "").unwrap();
         assert_eq!(place.0.get(&attachment.link).unwrap(), None);
         assert_eq!(place.0.list().unwrap(), (vec![], vec![]));
-        for _ in 0..2 * WAITING {
+        for _ in 0..2 * disk::WAITING {
             place.0.put(&attachment).unwrap();
         }
         place.0.settle().unwrap();
         place.0.put(&attachment).unwrap();
         assert_eq!(place.0.list().unwrap(), (vec![attachment], vec![]));
+    }
+
+    /// Waits for the file that is made ahead of the next.
+    fn spare(place: &Place) -> disk::Nameless {
+        let disk = place.0.disk.as_ref().unwrap();
+        let mut moments =
+            (0..2000).inspect(|_| std::thread::sleep(std::time::Duration::from_millis(1)));
+        moments.find_map(|_| disk.spare()).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_was_ready_gets_its_name_with_all_that_is_in_it() {
+        let mut place = Place::new("ready");
+        if disk::Nameless::make(&place.0.dir).is_err() {
+            return; // The filesystem has no files without a name.
+        }
+        place.0.put(&sample("lph")).unwrap();
+        let ready = spare(&place);
+        let path = place.0.path(&"lpi".parse().unwrap());
+        assert_eq!(fs::read_dir(&place.0.dir).unwrap().count(), 1);
+        let text = serde_json::to_vec(&sample("lpi")).unwrap();
+        ready.name(&path, &text).unwrap().unwrap();
+        assert_eq!(place.0.list().unwrap(), (vec![sample("lph"), sample("lpi")], vec![]));
+        // A name that is taken stays, and its file is replaced as any other is.
+        place.0.put(&sample("lpj")).unwrap();
+        let why = spare(&place).name(&path, b"other").unwrap_err();
+        assert_eq!(why.kind(), io::ErrorKind::AlreadyExists);
+        let newer = Attachment { asking: true, ..sample("lpi") };
+        place.0.put(&newer).unwrap();
+        place.0.settle().unwrap();
+        assert_eq!(place.0.get(&newer.link).unwrap(), Some(newer));
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
