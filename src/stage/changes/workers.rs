@@ -25,6 +25,8 @@ impl Shared<'_> {
         work: &'scope W,
     ) {
         if hall.idle > 0 {
+            // Who is woken need not wait for the lock.
+            drop(hall);
             return self.ready.notify_one();
         }
         if hall.workers >= self.limits.jobs.get() {
