@@ -7,7 +7,7 @@
 //! place. So it makes sure of the way back first, or leaves the work to a thread made for it, which
 //! ends there. A socket that is opened inside stays in its namespace and can be handed out.
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -86,7 +86,7 @@ impl Netns {
                 .remedy("the mounts of the engine have to be visible here"));
         }
         let netns = Netns { file };
-        if netns.id()? == Netns::own()?.id()? {
+        if netns.id()? == own_id()? {
             let why = "it is this program's own: the container shares the host's network";
             return Err(Error::new(Kind::Refused, doing).why(why));
         }
@@ -111,8 +111,7 @@ impl Netns {
 
     /// What tells this namespace from every other on the machine, while it is held.
     pub fn id(&self) -> Result<(u64, u64)> {
-        let about = self.file.metadata().doing("look at network namespace")?;
-        Ok((about.dev(), about.ino()))
+        self.file.metadata().map(id).doing("look at network namespace")
     }
 
     /// Does `work` inside the namespace and comes back.
@@ -150,6 +149,15 @@ impl From<Netns> for OwnedFd {
     fn from(netns: Netns) -> OwnedFd {
         netns.file.into()
     }
+}
+
+/// The same of the namespace of the calling thread.
+fn own_id() -> Result<(u64, u64)> {
+    fs::metadata(OWN).map(id).doing("look at own network namespace")
+}
+
+fn id(about: Metadata) -> (u64, u64) {
+    (about.dev(), about.ino())
 }
 
 /// Takes the thread back when work elsewhere has ended, by a panic too.
@@ -213,6 +221,7 @@ mod tests {
     #[test]
     fn work_inside_leaves_the_caller_where_it_was() {
         let before = Netns::own().unwrap().id().unwrap();
+        assert_eq!(own_id().unwrap(), before);
         let Ok(scratch) = Netns::scratch() else { return };
         let inside = scratch.run(|| Netns::own()?.id()).unwrap();
         assert_eq!(inside, scratch.id().unwrap());

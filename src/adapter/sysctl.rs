@@ -3,8 +3,8 @@
 //! The files show the network namespace of the thread that opens them. Writing one can take the
 //! kernel seconds on a busy machine, so nothing is written that is so already.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 
 use crate::error::{Doing, Error, Kind, Result};
 use crate::record::Ifname;
@@ -33,7 +33,10 @@ pub fn get(of: Of<'_>, setting: &str) -> Result<Option<i32>> {
 /// Writes a setting, in the namespace of the calling thread.
 pub fn set(of: Of<'_>, setting: &str, value: i32) -> Result<()> {
     let path = path(of, setting);
-    fs::write(&path, value.to_string()).doing(format_args!("write {value} to {path}"))
+    // To have it made or emptied would only take longer.
+    let file = OpenOptions::new().write(true).open(&path);
+    let written = file.and_then(|mut file| file.write_all(value.to_string().as_bytes()));
+    written.doing(format_args!("write {value} to {path}"))
 }
 
 /// Whether what bridges carry goes through the ip6tables of the calling thread's namespace.
