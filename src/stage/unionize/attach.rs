@@ -57,7 +57,7 @@ pub struct Job<'a> {
 impl Unionize<'_> {
     /// Makes `wish` so. When that cannot be done nothing is left of it.
     pub(super) fn attach(&self, wish: &Wish, begun: Instant) -> Result<Done> {
-        let host = Host::open(&self.keeper.ovs)?;
+        let host = self.keeper.host()?;
         let known = self.keeper.attachments.get(&wish.link)?;
         let place = host.place(&wish.plug, known.as_ref())?;
         self.tell_of_bridge(&wish.plug, &place);
@@ -83,6 +83,7 @@ impl Unionize<'_> {
             let mut interface = interface(&known, wish.client.as_ref(), seen.router);
             seen.beside.tell(&mut interface);
             let provisional = tentative && self.options.dad != Dad::Off;
+            self.keeper.leave(host);
             return Ok(Done { interface, provisional, made: false });
         }
         let job = Job {
@@ -147,6 +148,7 @@ impl Job<'_> {
         }
         interface.ready_ms = Some((self.begun.elapsed().as_secs_f64() * 1e4).round() / 10.0);
         let provisional = !self.fresh.is_empty() && self.dad == Dad::Optimistic;
+        self.unionize.keeper.leave(self.host);
         Ok(Done { interface, provisional, made })
     }
 

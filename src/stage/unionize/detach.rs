@@ -146,6 +146,8 @@ pub struct Keeper<'a> {
     pub(super) making: Mutex<()>,
     /// Where links are made to give leases back.
     scratch: Mutex<Option<Netns>>,
+    /// Connections to the host's network that nobody uses now.
+    connections: Mutex<Vec<Netlink>>,
 }
 
 impl<'a> Keeper<'a> {
@@ -163,7 +165,19 @@ impl<'a> Keeper<'a> {
             ovs: upkeep.ovs.clone(),
             making: Mutex::default(),
             scratch: Mutex::default(),
+            connections: Mutex::default(),
         })
+    }
+
+    /// The host, over a connection that an earlier work has left or a new one.
+    pub(super) fn host(&self) -> Result<Host> {
+        let left = lock(&self.connections).pop();
+        left.map_or_else(|| Host::open(&self.ovs), |left| Ok(Host::over(left, &self.ovs)))
+    }
+
+    /// Leaves the connection of a work that went well to the next.
+    pub(super) fn leave(&self, host: Host) {
+        lock(&self.connections).push(host.netlink);
     }
 
     /// Takes away what is there of the attachment `link`. Everything is tried; what fails is told,

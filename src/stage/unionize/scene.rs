@@ -68,7 +68,12 @@ impl Place {
 impl Host {
     /// The network of this program, and its Open vSwitch behind `ovs`.
     pub fn open(ovs: &Path) -> Result<Host> {
-        Ok(Host { netlink: Netlink::open()?, notices: OnceCell::new(), ovs: ovs.to_owned() })
+        Netlink::open().map(|netlink| Host::over(netlink, ovs))
+    }
+
+    /// The same over a connection that is there.
+    pub fn over(netlink: Netlink, ovs: &Path) -> Host {
+        Host { netlink, notices: OnceCell::new(), ovs: ovs.to_owned() }
     }
 
     /// Waits until `look` finds something, which is asked whenever links change. Nothing when

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::attach::Job;
 use super::plan::{Step, in_use};
-use super::scene::{Host, Inside};
+use super::scene::Inside;
 use super::wish::Wish;
 use super::{Dad, Unionize, lock};
 use crate::adapter::netlink::Found;
@@ -67,7 +67,7 @@ impl Unionize<'_> {
         self.keeper
             .report
             .note(&in_use(first).remedy("declined; asking for another").at(&container.id));
-        let host = Host::open(&self.keeper.ovs)?;
+        let host = self.keeper.host()?;
         let job = Job {
             unionize: self,
             place: host.place(&wish.plug, Some(&known))?,
