@@ -47,7 +47,7 @@ document! {
         /// The host name inside.
         opt hostname: Hostname,
         /// Docker labels. Names that begin with `leasepipe.` are the suite's own and refused.
-        many labels: BTreeMap<String, String>,
+        map labels: BTreeMap<String, String>,
         /// What Docker does when the command ends.
         opt restart: Restart,
         /// Containers that run before it does, and go after it, a set.
@@ -78,7 +78,7 @@ document! {
         /// Graphics processors.
         opt gpus: Gpus,
         /// Kernel settings of the container's own namespaces.
-        many sysctls: BTreeMap<String, String>,
+        map sysctls: BTreeMap<String, String>,
         /// Capabilities beyond Docker's default set, a set.
         many cap_add: Vec<String>,
         /// Capabilities taken from the default set, a set.
@@ -88,11 +88,11 @@ document! {
         /// Whether its root file system is read-only.
         many read_only: bool,
         /// Mount point to options.
-        many tmpfs: BTreeMap<String, String>,
+        map tmpfs: BTreeMap<String, String>,
         /// Size of /dev/shm.
         opt shm_size: Bytes,
         /// Limits of its processes, by the names of setrlimit(2) in lower case without `RLIMIT_`.
-        many ulimits: BTreeMap<String, Ulimit>,
+        map ulimits: BTreeMap<String, Ulimit>,
         /// Limit of memory.
         opt memory: Bytes,
         /// Limit of memory and swap together.
@@ -106,7 +106,7 @@ document! {
         /// Where its output goes; absent means the engine's default.
         opt log_driver: String,
         /// Options of the log driver.
-        many log_options: BTreeMap<String, String>,
+        map log_options: BTreeMap<String, String>,
         /// How Docker finds out whether it is healthy; absent means as the image says.
         opt healthcheck: Healthcheck,
         /// The signal that asks it to end; absent means the image's, or SIGTERM.

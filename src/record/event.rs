@@ -193,7 +193,7 @@ wire! {
         /// The client whose lease it is for.
         opt key: Key,
         /// Its labels, without the suite's own.
-        many labels: BTreeMap<String, String>,
+        map labels: BTreeMap<String, String>,
         /// Where it is in its life; absent in what only happens to it.
         opt state: State,
         /// What Docker knows of it.

@@ -22,11 +22,11 @@ wire! {
         /// Why it is down.
         opt reason: String,
         /// What the operator says of it, and what its engine does.
-        many labels: BTreeMap<String, String>,
+        map labels: BTreeMap<String, String>,
         /// What it has for containers in all; `containers` is how many of them it takes. `cpus`,
         /// `memory` and `containers` that are not named are not counted, and of anything else that
         /// is not named it has none.
-        many capacity: Amounts,
+        map capacity: Amounts,
         /// What is in use on it.
         opt used: Used,
         /// Which engine it has.
@@ -106,7 +106,7 @@ wire! {
         /// Containers on it.
         many containers: u64,
         /// What is taken of its capacity.
-        many resources: Amounts,
+        map resources: Amounts,
         /// Host ports that are taken, by containers or by others.
         many ports: Vec<Expose>,
     }

@@ -5,7 +5,10 @@
 //! not looked at costs a scan instead of a tree.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
@@ -70,7 +73,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Split<'a> {
                     fields.push((name, map.next_value::<&'de RawValue>()?.get()));
                 }
                 match repeated(&fields) {
-                    Some(name) => Err(A::Error::custom(format!("field {name:?} stands twice"))),
+                    Some(name) => Err(twice(name)),
                     None => Ok(Split { fields }),
                 }
             }
@@ -274,6 +277,15 @@ impl Wrong {
         }
     }
 
+    /// The same of an object whose fields have names of any sort, none of them twice.
+    pub fn map<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        text: &str,
+    ) -> Option<BTreeMap<String, T>> {
+        self.value(name, text).map(|Once(map)| map)
+    }
+
     /// A field that must be there is not.
     pub fn missing(&mut self, name: &str) {
         let begin = format!("field {name:?}");
@@ -286,6 +298,38 @@ impl Wrong {
     pub fn told(&self) -> Option<String> {
         (!self.0.is_empty()).then(|| self.0.join(", "))
     }
+}
+
+/// The fields of an object. One that stands twice is not taken for what its last is, or its first.
+struct Once<T>(BTreeMap<String, T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Once<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Once<T>, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Once<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Once<T>, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    match fields.entry(name) {
+                        Entry::Vacant(free) => drop(free.insert(map.next_value()?)),
+                        Entry::Occupied(first) => return Err(twice(first.key())),
+                    }
+                }
+                Ok(Once(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+fn twice<E: serde::de::Error>(name: &str) -> E {
+    E::custom(format_args!("field {name:?} stands twice"))
 }
 
 /// A parser's message without its position inside the field, and with the value if it lacks it.
@@ -311,8 +355,8 @@ pub const fn bare(name: &str) -> &str {
 /// Defines a record type once, for reading and for writing.
 ///
 /// `req` is a field that must be there, `opt` one that may be absent (`Option`), `many` one whose
-/// absence means its default (an empty list or map) and that is not written when it is. A kind in
-/// quotes behind the name is written as the record's `kind`. Unknown fields are kept in `rest`.
+/// absence means its default (an empty list) and that is not written when it is, `map` the same for a
+/// map with names of any sort (`BTreeMap<String, _>`), none of which may stand twice. A kind in quotes behind the name is written as the record's `kind`. Unknown fields are kept in `rest`.
 #[macro_export]
 macro_rules! wire {
     ($(#[$meta:meta])* pub struct $name:ident $($kind:literal)? {
@@ -350,7 +394,7 @@ macro_rules! wire {
                     match &*name {
                         $(
                             known if known == $crate::wire!(@name $field) => {
-                                $field = wrong.value(known, text);
+                                $field = $crate::wire!(@read $how wrong, known, text);
                             }
                         )*
                         $("kind" => { const _: &str = $kind; })?
@@ -401,7 +445,16 @@ macro_rules! wire {
     (@type req $type:ty) => { $type };
     (@type opt $type:ty) => { Option<$type> };
     (@type many $type:ty) => { $type };
+    (@type map $type:ty) => { $type };
+    (@read map $wrong:ident, $known:ident, $text:ident) => { $wrong.map($known, $text) };
+    (@read $how:ident $wrong:ident, $known:ident, $text:ident) => { $wrong.value($known, $text) };
     (@accepts req $type:ty, $text:ident) => { serde_json::from_str::<$type>($text).is_ok() };
+    (@accepts map $type:ty, $text:ident) => {
+        $text == "null" || {
+            let read: Option<$type> = $crate::record::Wrong::default().map("", $text);
+            read.is_some()
+        }
+    };
     (@accepts $how:ident $type:ty, $text:ident) => {
         $text == "null" || serde_json::from_str::<$type>($text).is_ok()
     };
@@ -416,11 +469,12 @@ macro_rules! wire {
     };
     (@done opt $field:ident) => { $field };
     (@done many $field:ident) => { $field.unwrap_or_default() };
+    (@done map $field:ident) => { $field.unwrap_or_default() };
     (@write req $map:ident $value:expr, $name:expr) => { $map.serialize_entry($name, &$value)? };
     (@write opt $map:ident $value:expr, $name:expr) => {
         if let Some(value) = &$value { $map.serialize_entry($name, value)? }
     };
-    (@write many $map:ident $value:expr, $name:expr) => {
+    (@write $how:ident $map:ident $value:expr, $name:expr) => {
         if !$crate::record::is_default(&$value) { $map.serialize_entry($name, &$value)? }
     };
 }
@@ -444,7 +498,7 @@ mod tests {
     }
 
     wire! {
-        /// Two fields and a list.
+        /// Two fields, a list and a map.
         pub struct Sample "sample" {
             /// Must be there.
             req size: u8,
@@ -452,6 +506,8 @@ mod tests {
             opt name: String,
             /// Empty when absent.
             many tags: Vec<String>,
+            /// Empty when absent, and no name stands twice.
+            map labels: BTreeMap<String, String>,
             /// A word that Rust keeps for itself.
             opt r#type: String,
         }
@@ -478,6 +534,11 @@ mod tests {
             (Sample::accepts("tags", "null"), Sample::accepts("x", "1")),
             (Some(true), None)
         );
+        let twice = Object::parse(r#"{"size":3,"labels":{"a":"1","b":"2","a":"1"}}"#).unwrap();
+        let wrong = Sample::try_from(twice).unwrap_err();
+        assert_eq!(wrong, "field \"labels\": field \"a\" stands twice");
+        assert_eq!(Sample::accepts("labels", r#"{"a":"1","b":"1"}"#), Some(true));
+        assert_eq!(Sample::accepts("labels", r#"{"a":"1","a":"1"}"#), Some(false));
         let null = Object::parse(r#"{"size":null}"#).unwrap();
         assert_eq!(Sample::try_from(null).unwrap_err(), "field \"size\" is missing");
     }

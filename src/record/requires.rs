@@ -12,7 +12,7 @@ document! {
     pub struct Requires {
         /// What it takes of its host. `cpus`, `memory` and `gpus` are what the container is limited
         /// to unless this says otherwise.
-        many resources: Amounts,
+        map resources: Amounts,
         /// What the host's labels must be: every one of these.
         many constraints: Vec<Constraint>,
         /// Where it is to be.

@@ -134,16 +134,22 @@ pub fn unescaped(text: &[u8]) -> Option<Cow<'_, [u8]>> {
 
 /// The byte that these digits are.
 pub fn value(digits: &[u8], radix: u32) -> Option<u8> {
-    let mut value = 0;
-    for digit in digits {
-        value = value * radix + (*digit as char).to_digit(radix)?;
-    }
-    u8::try_from(value).ok()
+    digits.iter().try_fold(0, |value, digit| {
+        let value = u32::from(value) * radix + (*digit as char).to_digit(radix)?;
+        u8::try_from(value).ok()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_digits_than_a_byte_has_are_none() {
+        assert_eq!(value(b"00ff", 16), Some(255));
+        assert_eq!(value(b"100", 16), None);
+        assert_eq!(value(b"ffffffffffffffffff", 16), None);
+    }
 
     #[test]
     fn a_statement_is_taken_apart() {
