@@ -215,6 +215,11 @@ impl Attachments {
         }
     }
 
+    /// Whether there is a file of it, whatever is in that.
+    pub fn has(&self, link: &Ifname) -> bool {
+        self.path(link).exists()
+    }
+
     /// Writes an attachment in place of what was there of it. A process that is killed, or another,
     /// finds it when this returns; it is on the disk soon after, and when [`Attachments::settle`]
     /// has returned.

@@ -86,14 +86,23 @@ impl Shared<'_> {
         work: &'scope W,
     ) -> Result<()> {
         let (lane, order) = (work.lane(&change), work.order(&change, bare));
-        let batch = work.batch(&change);
+        let (batch, brief) = (work.batch(&change), work.is_brief(&change));
         let mut task = Task::new(change, bare, lane.into(), order).of(batch);
         if self.limits.packs() {
             task = task.packed();
         }
         let mut hall = self.wait_until(Queue::has_room)?;
-        hall.queue.submit(task, Instant::now());
-        self.call(scope, hall, work);
+        let now = Instant::now();
+        hall.queue.submit(task, now);
+        if brief
+            && hall.queue.is_single()
+            && let Some(taken) = hall.queue.take(now)
+        {
+            drop(hall);
+            self.serve(scope, taken, work);
+        } else {
+            self.call(scope, hall, work);
+        }
         Ok(())
     }
 }

@@ -117,6 +117,11 @@ impl Queue {
         self.open == 0
     }
 
+    /// Whether there is one task that is not done.
+    pub(super) fn is_single(&self) -> bool {
+        self.open == 1
+    }
+
     /// Adds a task.
     pub(super) fn submit(&mut self, task: Task, now: Instant) {
         self.last = Some(now);

@@ -44,6 +44,12 @@ pub trait Work: Sync {
         Ok(true)
     }
 
+    /// Whether the change takes no longer than it takes to hand it to another thread: then the one that
+    /// reads does it, while nothing else is in hand.
+    fn is_brief(&self, _change: &Change) -> bool {
+        false
+    }
+
     /// Whether the work only tells what it would do: then records go on as they came.
     fn pretends(&self) -> bool {
         false

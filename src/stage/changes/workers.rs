@@ -47,20 +47,30 @@ impl Shared<'_> {
         work: &'scope W,
     ) {
         while let Some(taken) = self.take(scope, work) {
-            let done = Done::of(&taken.task);
-            let Some(Attended { why, outcome }) = self.attend(taken, work) else { continue };
-            let id = done.id.clone();
-            let mut hall = lock(&self.hall);
-            hall.queue.finished(&done, why.as_ref(), Instant::now());
-            self.tell(&hall);
-            drop(hall);
-            match outcome {
-                Ok(Some(provisional)) => {
-                    scope.spawn(move || self.free(&id, self.verdict(provisional, work)));
-                }
-                Ok(None) => self.free(&id, Ok(())),
-                Err(why) => self.free(&id, Err(why)),
+            self.serve(scope, taken, work);
+        }
+    }
+
+    /// Sees to one task and to what comes of it.
+    pub(super) fn serve<'scope, W: Work>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        taken: Taken,
+        work: &'scope W,
+    ) {
+        let done = Done::of(&taken.task);
+        let Some(Attended { why, outcome }) = self.attend(taken, work) else { return };
+        let id = done.id.clone();
+        let mut hall = lock(&self.hall);
+        hall.queue.finished(&done, why.as_ref(), Instant::now());
+        self.tell(&hall);
+        drop(hall);
+        match outcome {
+            Ok(Some(provisional)) => {
+                scope.spawn(move || self.free(&id, self.verdict(provisional, work)));
             }
+            Ok(None) => self.free(&id, Ok(())),
+            Err(why) => self.free(&id, Err(why)),
         }
     }
 

@@ -13,12 +13,12 @@ use super::links::{GOING, add_port, finish_checksums, make, patiently, unmake};
 use super::plan::{Step, plan};
 use super::scene::{Host, Inside, Place, look, wait_ready};
 use super::verdict::settle;
-use super::wish::{Wish, interface};
+use super::wish::{Wish, interface, is_derived};
 use super::{Dad, Unionize, lock};
 use crate::adapter::attachments::Attachment;
 use crate::adapter::netlink::Lifetimes;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Address, Interface};
+use crate::record::{Address, Interface, Plug};
 
 /// How long a router may take to answer. RFC 4861 section 6.2.6 lets it wait for half a second.
 const ROUTER_WAIT: Duration = Duration::from_secs(1);
@@ -52,18 +52,36 @@ pub struct Job<'a> {
     pub fresh: Vec<IpAddr>,
     /// When routers were asked.
     pub solicited: Option<Instant>,
+    /// Whether the link has been made.
+    pub made: bool,
 }
 
 impl Unionize<'_> {
     /// Makes `wish` so. When that cannot be done nothing is left of it.
     pub(super) fn attach(&self, wish: &Wish, begun: Instant) -> Result<Done> {
+        // Nobody but unionize gives such a name, and whether it and the other are free the kernel says
+        // when the link is made: to ask for each beforehand is to wait for two answers more.
+        let plain = matches!(wish.plug, Plug::Bridge { .. }) && wish.guard.is_none();
+        let mut unseen = plain && is_derived(&wish.link);
+        loop {
+            if let Some(done) = self.attempt(wish, begun, unseen)? {
+                return Ok(done);
+            }
+            unseen = false;
+        }
+    }
+
+    /// The same; what is `unseen` and not remembered is made without a look at what is there. Nothing when
+    /// one of its names then turns out to be a link's that is there: nothing was changed.
+    fn attempt(&self, wish: &Wish, begun: Instant, unseen: bool) -> Result<Option<Done>> {
         let host = self.keeper.host()?;
         let known = self.keeper.attachments.get(&wish.link)?;
+        let unseen = unseen && known.is_none();
         let place = host.place(&wish.plug, known.as_ref())?;
         self.tell_of_bridge(&wish.plug, &place);
         let inside = Inside::open(&wish.container)?;
         let wish = &wish.at(&place, known.as_ref());
-        let seen = look(wish, &host, &place, &inside, known)?;
+        let seen = look(wish, &host, &place, &inside, known, unseen)?;
         let mut steps = plan(wish, &seen, Timestamp::now())?;
         if self.keeps {
             let waits = |errand: &Errand| matches!(errand, Errand::Lease4 | Errand::Slaac);
@@ -84,9 +102,9 @@ impl Unionize<'_> {
             seen.beside.tell(&mut interface);
             let provisional = tentative && self.options.dad != Dad::Off;
             self.keeper.leave(host);
-            return Ok(Done { interface, provisional, made: false });
+            return Ok(Some(Done { interface, provisional, made: false }));
         }
-        let job = Job {
+        let mut job = Job {
             unionize: self,
             wish,
             host,
@@ -99,8 +117,19 @@ impl Unionize<'_> {
             begun,
             fresh: Vec::new(),
             solicited: None,
+            made: false,
         };
-        job.work(&steps, seen.router)
+        if unseen && steps.first() == Some(&Step::Make) {
+            match job.make() {
+                Err(why) if why.kind() == Kind::Refused => {
+                    self.keeper.attachments.remove(&wish.link)?;
+                    return Ok(None);
+                }
+                Err(why) => return Err(job.give_up(why)),
+                Ok(()) => job.made = true,
+            }
+        }
+        job.work(&steps, seen.router).map(Some)
     }
 }
 
@@ -114,15 +143,18 @@ impl Job<'_> {
             .and_then(|()| self.router(router));
         match outcome {
             Ok(router) => self.done(router, steps.contains(&Step::Make)),
-            Err(why) => {
-                let why = explain_silence(why, &self.place);
-                if let Err(undone) = self.undo() {
-                    let undone = undone.at("undo").at(&self.wish.container.id);
-                    self.unionize.keeper.report.failed(&undone);
-                }
-                Err(why)
-            }
+            Err(why) => Err(self.give_up(why)),
         }
+    }
+
+    /// Undoes what was begun; why it failed.
+    fn give_up(mut self, why: Error) -> Error {
+        let why = explain_silence(why, &self.place);
+        if let Err(undone) = self.undo() {
+            let undone = undone.at("undo").at(&self.wish.container.id);
+            self.unionize.keeper.report.failed(&undone);
+        }
+        why
     }
 
     fn undo(&mut self) -> Result<()> {
@@ -170,6 +202,7 @@ impl Job<'_> {
             Step::Drop => unmake(&self.host, &self.inside, self.wish, &self.known),
             Step::Shut(guard) => self.shut(guard),
             Step::OpenUp => self.open_up(),
+            Step::Make if self.made => Ok(()),
             Step::Make => self.make(),
             Step::Plug => netlink.plug(outer()?.index, self.place.index()),
             Step::Vlan(vlan) => netlink.put_into_vlan(outer()?.index, vlan.get() as u16),

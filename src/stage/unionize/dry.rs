@@ -23,7 +23,7 @@ impl Unionize<'_> {
         let wish = &wish.at(&place, known.as_ref());
         let is_there = wish.container.docker.is_some() || wish.container.netns.is_some();
         let seen = match is_there {
-            true => look(wish, &host, &place, &Inside::open(&wish.container)?, known)?,
+            true => look(wish, &host, &place, &Inside::open(&wish.container)?, known, false)?,
             false => Seen::before(wish, &place, known),
         };
         for step in plan(wish, &seen, Timestamp::now())? {

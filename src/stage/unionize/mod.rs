@@ -38,11 +38,12 @@ pub use renew::{Renewal, renew};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Report;
 use crate::record::{
-    Action, AllowFrom, Change, Checkpoint, ContainerId, Ifname, LinkNetwork, Of, Record,
+    Action, Addressing, AllowFrom, Change, Checkpoint, ContainerId, Ifname, LinkKind, LinkNetwork,
+    Of, Record,
 };
 use crate::stage::changes::Work;
 use detach::Keeper;
-use entries::is_reserved;
+use entries::{is_reserved, names_links};
 use wish::Wish;
 
 /// The work of one run.
@@ -113,6 +114,23 @@ impl Work for Unionize<'_> {
             Action::Remove => self.clear(&mut change.container),
             _ => self.ensure(&mut change.container),
         }
+    }
+
+    /// Where nobody is asked for an address, and no former link may be in the way, which is waited for.
+    fn is_brief(&self, change: &Change) -> bool {
+        let Options { action, network, allow_from, .. } = &self.options;
+        let container = &change.container;
+        let adds = matches!(action.unwrap_or(change.action), Action::Add | Action::Keep);
+        let is_pair = network.kind.is_none_or(|kind| kind == LinkKind::Veth);
+        adds && is_pair
+            && network.addresses == [Addressing::None]
+            && network.delegate.is_none()
+            && *allow_from == AllowFrom::Any
+            && container.addresses.is_empty()
+            && !names_links(container)
+            && Wish::links_of(container, &self.options)
+                .iter()
+                .all(|link| !self.keeper.attachments.has(link))
     }
 
     fn pretends(&self) -> bool {

@@ -313,17 +313,20 @@ fn is_usable(netlink: &Netlink, index: u32, address: Ipv6Addr) -> Result<bool> {
     Ok(found.is_some_and(|found| found.is_usable()) && netlink.takes(index, address)?)
 }
 
-/// How things are for a wish, before anything is done about it.
+/// How things are for a wish, before anything is done about it. One that is `new` is taken to have no
+/// link, which is not looked for.
 pub fn look(
     wish: &Wish,
     host: &Host,
     place: &Place,
     inside: &Inside,
     known: Option<Attachment>,
+    new: bool,
 ) -> Result<Seen> {
-    let inner = inside.netlink.find_link(&wish.interface)?;
+    let find = |netlink: &Netlink, name| if new { Ok(None) } else { netlink.find_link(name) };
+    let inner = find(&inside.netlink, &wish.interface)?;
     let mut seen = Seen {
-        outer: host.netlink.find_link(&wish.link)?,
+        outer: find(&host.netlink, &wish.link)?,
         door: allow::look(wish, inside, known.as_ref(), inner.is_some())?,
         ..Seen::before(wish, place, known)
     };

@@ -81,6 +81,7 @@ impl Unionize<'_> {
             begun: Instant::now(),
             fresh: Vec::new(),
             solicited: None,
+            made: true,
         };
         let done = job.work(&[Step::Decline, Step::Lease], None)?;
         if let Some(known) = container.interfaces.iter_mut().find(|k| k.name == wish.interface) {
