@@ -58,11 +58,10 @@ impl Hand<'_> {
     /// nothing has the name, it is the new one's, and the old one goes. In all other cases the new one
     /// was not done with.
     pub(super) fn mend(&self, id: &ContainerId) -> Result<()> {
-        let mut new = self.half(id, Half::New)?;
         let old = self.half(id, Half::Old)?;
         match (self.engine.find(id)?, &old) {
             (None, Some(old)) => {
-                let heir = new.take();
+                let heir = self.half(id, Half::New)?;
                 let heir_id = heir.as_ref().map_or(&old.docker_id, |heir| &heir.docker_id);
                 self.engine.rename(heir_id, id)?;
                 if heir.is_some() {
@@ -72,7 +71,8 @@ impl Hand<'_> {
             (Some(found), Some(old)) if self.is_ours(&found) => self.take_away(old)?,
             _ => (),
         }
-        new.map_or(Ok(()), |new| self.take_away(&new))
+        // Only now: another run may have been at work on it, and it has the name by now.
+        self.half(id, Half::New)?.map_or(Ok(()), |new| self.take_away(&new))
     }
 
     pub(super) fn half(&self, id: &ContainerId, half: Half) -> Result<Option<Found>> {

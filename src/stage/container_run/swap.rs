@@ -73,7 +73,11 @@ impl Hand<'_> {
         if old.container.private_network != wanted.private_network {
             self.leave_network(&old.container)?;
         }
-        self.running(&new).map(Some)
+        match self.running(&new) {
+            // Another run took it for what a killed one had left.
+            Err(_) if self.is_lost(&new) => Ok(None),
+            outcome => outcome.map(Some),
+        }
     }
 
     /// Whether a container is known not to be there any more.
