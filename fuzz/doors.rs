@@ -302,11 +302,11 @@ pub fn container(bytes: &[u8]) {
     is_told_briefly(faults);
 }
 
-/// The same container without the fields that are not known, but for its kind.
+/// The same container without the fields that are not known, but for its kind: another kind than its own
+/// is a fault and no field that is not known.
 fn known(container: &Container) -> Container {
     let mut known = container.clone();
-    known.rest =
-        Object::of(container.rest.iter().filter(|field| *field == ("kind", r#""container""#)));
+    known.rest = Object::of(container.rest.iter().filter(|(name, _)| *name == "kind"));
     let nested = [
         known.private_network.as_mut().map(|one| &mut one.rest),
         known.healthcheck.as_mut().map(|one| &mut one.rest),
