@@ -272,8 +272,7 @@ fn name(record: &Record) -> String {
 
 fn with_image(record: Record, image: Image) -> Record {
     match record {
-        Record::Change(change) => {
-            let mut change = change;
+        Record::Change(mut change) => {
             change.container.image = image;
             Record::Change(change)
         }
