@@ -29,6 +29,12 @@ impl Output {
         Ok(Output { writer: Writer::stdout()?, table: table.then(Default::default) })
     }
 
+    /// A file, as NDJSON.
+    #[cfg(test)]
+    pub(crate) fn to(file: std::fs::File) -> Output {
+        Output { writer: Writer::new(file), table: None }
+    }
+
     /// Appends one record. Call [`Output::flush`] before waiting for anything.
     pub fn write(&mut self, record: &Record) -> Result<()> {
         match &mut self.table {

@@ -9,6 +9,8 @@ mod batch;
 mod feed;
 mod queue;
 mod task;
+#[cfg(test)]
+mod tests;
 mod work;
 mod workers;
 
