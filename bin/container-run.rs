@@ -9,6 +9,7 @@ use leasepipe::error::Result;
 use leasepipe::pipe::{Report, Stdio};
 use leasepipe::record::Owner;
 use leasepipe::stage::container_run::{self, Asked, AskedOfSwarm, AskedToReap, Options};
+use leasepipe::stage::engines;
 
 /// Changes → the same, done: make, start and remove containers
 ///
@@ -72,10 +73,8 @@ fn run(args: Args, report: &Report) -> Result<()> {
         owner: args.owner,
         jobs: args.concurrency,
         per_host: args.per_host,
-        reach: container_run::Reach {
-            insecure: args.reach.insecure,
-            docker_config: args.registries.docker_config,
-        },
+        reach: engines::Reach::new(args.reach.insecure),
+        docker_config: args.registries.docker_config,
         dry_run: args.dry_run,
         swarm: args.engine.is_swarm().then(|| args.swarm.settings(&args.asked)),
         asked: args.asked,

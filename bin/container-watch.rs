@@ -11,6 +11,7 @@ use leasepipe::pipe::{Output, Report};
 use leasepipe::record::Owner;
 use leasepipe::stage::container_watch::{self, Options};
 use leasepipe::stage::docker_cccf::Label;
+use leasepipe::stage::engines;
 
 /// Docker hosts → events: what happens to containers, and what they use
 ///
@@ -71,8 +72,9 @@ fn run(args: Args, report: &Report) -> Result<()> {
     }
     let hosts = args.hosts.at();
     let (follow, labels, metrics) = (args.follow, args.labels, args.metrics);
-    let (insecure, owner, loops) = (args.reach.insecure, args.owner, args.loops.0);
-    let options = Options { hosts, insecure, owner, labels, follow, stats, metrics, loops };
+    let reach = engines::Reach::new(args.reach.insecure);
+    let (owner, loops) = (args.owner, args.loops.0);
+    let options = Options { hosts, reach, owner, labels, follow, stats, metrics, loops };
     let output = Output::stdout(args.show.table)?;
     match args.local {
         true => container_watch::landing(output, report, options),

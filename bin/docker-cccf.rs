@@ -8,6 +8,7 @@ use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
 use leasepipe::record::Owner;
 use leasepipe::stage::docker_cccf::{self, Label, Options};
+use leasepipe::stage::engines;
 
 /// Docker hosts → containers: what is there, and what changes
 ///
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
 fn run(args: Args, report: &Report) -> Result<()> {
     let options = Options {
         hosts: args.hosts.at(),
-        insecure: args.reach.insecure,
+        reach: engines::Reach::new(args.reach.insecure),
         swarm: args.engine.is_swarm(),
         labels: args.labels,
         owner: args.owner,

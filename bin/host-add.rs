@@ -8,6 +8,7 @@ use leasepipe::cli::{self, Reach, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Output, Report};
 use leasepipe::record::HostsAt;
+use leasepipe::stage::engines;
 use leasepipe::stage::host_add::{self, Labelled, Options};
 use leasepipe::stage::host_probe::Prober;
 
@@ -62,7 +63,7 @@ fn run(args: Args, report: &Report) -> Result<()> {
         labels: args.labels,
         tls: args.tls,
         replace: args.replace,
-        prober: Prober { insecure: args.reach.insecure, timeout: args.timeout.0 },
+        prober: Prober { reach: engines::Reach::new(args.reach.insecure), timeout: args.timeout.0 },
     };
     host_add::run(Output::stdout(args.show.table)?, report, options)
 }

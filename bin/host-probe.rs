@@ -9,6 +9,7 @@ use leasepipe::cli::{self, Reach, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::pipe::Report;
 use leasepipe::record::HostsAt;
+use leasepipe::stage::engines;
 use leasepipe::stage::host_probe::{self, Follow, Options, Prober};
 
 /// Hosts → the same: which are up, what they have, and what is in use
@@ -65,7 +66,7 @@ fn run(args: Args, report: &Report) -> Result<()> {
     let follow = Follow { every, grace };
     let options = Options {
         hosts: args.hosts,
-        prober: Prober { insecure: args.reach.insecure, timeout },
+        prober: Prober { reach: engines::Reach::new(args.reach.insecure), timeout },
         most: args.concurrency,
         follow: args.follow.then_some(follow),
         write: args.write,

@@ -8,7 +8,7 @@ use leasepipe::cli::{self, Reach, Registries, Show, Span};
 use leasepipe::error::Result;
 use leasepipe::pipe::{Report, Stdio};
 use leasepipe::record::{Image, Rate};
-use leasepipe::stage::container_run;
+use leasepipe::stage::engines;
 use leasepipe::stage::image_ship::{self, From, Options};
 
 /// Changes → the same, when each host has the images that it needs
@@ -78,10 +78,8 @@ fn run(args: Args, report: &Report) -> Result<()> {
         rate: args.rate,
         jobs: args.concurrency,
         patience: args.timeout.0,
-        reach: container_run::Reach {
-            insecure: args.reach.insecure,
-            docker_config: args.registries.docker_config,
-        },
+        reach: engines::Reach::new(args.reach.insecure),
+        docker_config: args.registries.docker_config,
     };
     image_ship::run(stdio, options)
 }

@@ -95,6 +95,25 @@ fn output_and_exits_stay_in_the_pipe() {
 }
 
 #[test]
+fn nothing_is_kept_where_nobody_owns_it() {
+    for place in ["src", "bin"] {
+        for source in sources(Path::new(place)) {
+            // What only tests have.
+            if source.ends_with("played.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&source).unwrap();
+            for line in text.lines().map(str::trim_start) {
+                let is_public = line.starts_with("pub") && line.contains(" static ");
+                let is_local = line.starts_with("thread_local!");
+                let is_global = line.starts_with("static ") || is_public || is_local;
+                assert!(!is_global, "{} has a global: {line}", source.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn logic_knows_no_clock_and_no_world() {
     for source in sources(Path::new("src/logic")) {
         let text = std::fs::read_to_string(&source).unwrap();

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind};
 use crate::record::Endpoint;
+use crate::stage::engines::Reach;
 
 /// The first wait before an engine is tried again; it doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -22,6 +23,7 @@ const LASTED: Duration = Duration::from_secs(10);
 /// `hear` is given the time of this machine before the connection was made: what it asks for from that
 /// time on, and a listing that is begun when it is called, miss nothing between them.
 pub fn stay(
+    reach: &Reach,
     endpoint: &Endpoint,
     mut hear: impl FnMut(&Arc<Engine>, Timestamp) -> Error,
     mut down: impl FnMut(Error) -> bool,
@@ -29,7 +31,7 @@ pub fn stay(
     let mut pause = BACK_OFF.0;
     loop {
         let (since, begun) = (Timestamp::now(), Instant::now());
-        let why = match Engine::connect(endpoint).map(Arc::new) {
+        let why = match reach.connect(endpoint).map(Arc::new) {
             Ok(engine) => hear(&engine, since),
             Err(why) => why,
         };

@@ -10,6 +10,7 @@ pub mod compose_cccf;
 pub mod container_run;
 pub mod container_watch;
 pub mod docker_cccf;
+pub mod engines;
 mod flights;
 pub mod host_add;
 pub mod host_probe;

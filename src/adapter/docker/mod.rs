@@ -57,6 +57,7 @@ pub use kernel::Kernel;
 pub use label::{DECLARED, EXPIRES, KEY, OWNER, PREFIX};
 pub use pull::Held;
 pub use read::Found;
+pub use runtime::Carriers;
 pub use settle::Settled;
 pub use ship::{Cargo, Feed, Unloaded, way};
 pub use survey::{Ability, Survey};
@@ -102,21 +103,26 @@ pub enum Created {
 }
 
 impl Engine {
-    /// Connects to an engine, and makes sure that it answers and is not too old. Nobody is ever
-    /// asked for anything.
+    /// Connects to an engine, whose bytes one of the carriers has from then on, and makes sure that it
+    /// answers and is not too old. Nobody is ever asked for anything.
     ///
     /// # Errors
     /// `Unavailable` when nothing answers there, `TimedOut` when it does not in time,
     /// `NotPermitted` when it does not let this user in, `Refused` when it is not the one that it
     /// should be, is too old, or would have to be spoken to without encryption, `Usage` for a URL
     /// that is none.
-    pub fn connect(endpoint: &Endpoint) -> Result<Engine> {
-        Engine::connect_within(endpoint, REACH)
+    pub fn connect(carriers: &Carriers, endpoint: &Endpoint) -> Result<Engine> {
+        Engine::connect_within(carriers, endpoint, REACH)
     }
 
     /// The same, for which all of it may take so long.
-    pub fn connect_within(endpoint: &Endpoint, patience: Duration) -> Result<Engine> {
-        let carrier = Carrier::shared()
+    pub fn connect_within(
+        carriers: &Carriers,
+        endpoint: &Endpoint,
+        patience: Duration,
+    ) -> Result<Engine> {
+        let carrier = carriers
+            .next()
             .map_err(|why| Error::io(format_args!("connect to {}", endpoint.url), &why))?;
         let Connected { docker, forward, release, is_here } =
             connect::connect(&carrier, endpoint, patience)?;
@@ -320,14 +326,13 @@ mod tests {
 
     #[test]
     fn an_engine_that_is_not_there_is_unavailable() {
-        let error =
-            Engine::connect(&Endpoint::at("unix:///nonexistent/docker.sock")).err().unwrap();
+        let connect = |url: &str| Engine::connect(&Carriers::default(), &Endpoint::at(url));
+        let error = connect("unix:///nonexistent/docker.sock").err().unwrap();
         assert_eq!(error.kind(), Kind::Unavailable);
         let empty = std::env::temp_dir().join(format!("lp-docker-{}.sock", std::process::id()));
         let _ = std::fs::remove_file(&empty);
         drop(std::os::unix::net::UnixListener::bind(&empty).unwrap());
-        let error = Engine::connect(&Endpoint::at(&format!("unix://{}", empty.display())));
-        let error = error.err().unwrap();
+        let error = connect(&format!("unix://{}", empty.display())).err().unwrap();
         std::fs::remove_file(&empty).unwrap();
         assert_eq!(error.kind(), Kind::Unavailable, "{error}");
         assert!(error.to_string().contains("onnection refused"), "{error}");

@@ -15,6 +15,7 @@ use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::Report;
 use crate::record::Endpoint;
+use crate::stage::engines::Reach;
 use crate::stage::images::Images;
 
 /// How long an engine is left alone that was not there, the first time and at most.
@@ -26,7 +27,7 @@ const AT_A_TIME: usize = 64;
 
 /// Engines by how they are reached.
 pub(super) struct Engines {
-    insecure: bool,
+    reach: Reach,
     pretends: bool,
     report: Report,
     images: Arc<Images>,
@@ -58,11 +59,10 @@ enum State {
 }
 
 impl Engines {
-    /// None yet. With `insecure` those at `tcp://` may be spoken to without TLS, which is told; with
-    /// `pretends` nothing is changed on any.
-    pub(super) fn new(insecure: bool, pretends: bool, report: &Report, images: Images) -> Engines {
-        let (report, images) = (report.clone(), Arc::new(images));
-        Engines { insecure, pretends, report, images, known: Mutex::default() }
+    /// None yet. Which is spoken to without TLS is told; with `pretends` nothing is changed on any.
+    pub(super) fn new(reach: &Reach, pretends: bool, report: &Report, images: Images) -> Engines {
+        let (reach, report, images) = (reach.clone(), report.clone(), Arc::new(images));
+        Engines { reach, pretends, report, images, known: Mutex::default() }
     }
 
     /// The engine that is reached so, for a change whose steps are noted.
@@ -70,9 +70,9 @@ impl Engines {
     /// # Errors
     /// Why it is not there: at once while it is left alone.
     pub(super) fn tool<'a>(&self, endpoint: &Endpoint, steps: &'a Steps) -> Result<Tool<'a>> {
-        let endpoint = endpoint.clone().insecure(self.insecure);
+        let endpoint = self.reach.endpoint(endpoint.clone());
         let door = self.door(&endpoint);
-        let tool = Tool::new(door.pass(&endpoint)?, door.pretence.clone(), steps);
+        let tool = Tool::new(door.pass(&self.reach, &endpoint)?, door.pretence.clone(), steps);
         Ok(tool.fetching(self.images.clone()))
     }
 
@@ -94,7 +94,7 @@ impl Engines {
     /// is asked of it.
     pub(super) fn doubt(&self, endpoint: &Endpoint, why: &Error) {
         if matches!(why.kind(), Kind::Unavailable | Kind::TimedOut) {
-            let endpoint = endpoint.clone().insecure(self.insecure);
+            let endpoint = self.reach.endpoint(endpoint.clone());
             if let Some(door) = lock(&self.known).get(&endpoint) {
                 door.is_doubtful.store(true, Ordering::Relaxed);
             }
@@ -143,7 +143,7 @@ impl Engines {
 }
 
 impl Door {
-    fn pass(&self, endpoint: &Endpoint) -> Result<Arc<Engine>> {
+    fn pass(&self, reach: &Reach, endpoint: &Endpoint) -> Result<Arc<Engine>> {
         let mut state = lock(&self.state);
         let begun = Instant::now();
         let mut wait = FIRST;
@@ -155,9 +155,9 @@ impl Door {
             State::Away { why, until, .. } if begun < *until => return Err(why.clone()),
             State::Away { wait: last, .. } => {
                 wait = last.saturating_mul(2).min(LONGEST);
-                Engine::connect(endpoint).map(Arc::new)
+                reach.connect(endpoint).map(Arc::new)
             }
-            State::Unknown => Engine::connect(endpoint).map(Arc::new),
+            State::Unknown => reach.connect(endpoint).map(Arc::new),
         };
         self.is_doubtful.store(false, Ordering::Relaxed);
         match tried {

@@ -19,6 +19,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::changes::{self, Batch, Limits, Order, Work};
+use super::engines::Reach;
 use super::images::Images;
 use crate::adapter::files;
 use crate::error::Result;
@@ -38,14 +39,6 @@ use tool::Steps;
 const AHEAD: usize = 250_000;
 const BYTES_AHEAD: usize = 24 * 1024 * 1024;
 
-/// How engines and registries are reached.
-pub struct Reach {
-    /// Engines at `tcp://` may be spoken to without TLS.
-    pub insecure: bool,
-    /// Where Docker's configuration has the logins for registries; absent means the user's own.
-    pub docker_config: Option<PathBuf>,
-}
-
 /// What is done, and how much of it at the same time.
 pub struct Options {
     /// Whose a container becomes that names no owner.
@@ -54,8 +47,10 @@ pub struct Options {
     pub jobs: NonZeroUsize,
     /// Of these, on one host.
     pub per_host: NonZeroUsize,
-    /// How engines and registries are reached.
+    /// How engines are reached.
     pub reach: Reach,
+    /// Where Docker's configuration has the logins for registries; absent means the user's own.
+    pub docker_config: Option<PathBuf>,
     /// Whether it is only told what would be done.
     pub dry_run: bool,
     /// With this the engines are managers of swarms, and containers become services.
@@ -73,8 +68,8 @@ pub fn run(stdio: Stdio, options: Options) -> Result<()> {
     // Each host takes several, and there may be a thousand hosts.
     files::allow_many();
     let limits = limits(&options);
-    let images = Images::new(options.reach.docker_config.as_deref(), &stdio.report);
-    let engines = Engines::new(options.reach.insecure, options.dry_run, &stdio.report, images);
+    let images = Images::new(options.docker_config.as_deref(), &stdio.report);
+    let engines = Engines::new(&options.reach, options.dry_run, &stdio.report, images);
     let runner = Runner::new(options, engines);
     changes::serve(stdio, limits, &runner)?;
     runner.engines.never_there().map_or(Ok(()), Err)

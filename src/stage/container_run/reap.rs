@@ -10,15 +10,16 @@ use serde_json::Value;
 
 use super::engines::Engines;
 use super::{Options, Runner, limits};
-use crate::adapter::docker::{EXPIRES, Engine, Found, KEY};
+use crate::adapter::docker::{EXPIRES, Found, KEY};
 use crate::adapter::files;
 use crate::error::{Error, Result};
 use crate::logic::diff::why;
 use crate::logic::lease_ends::LeaseEnds;
 use crate::pipe::{Reader, Report, Stdio};
-use crate::record::{Action, Change, Endpoint, Host, HostsAt, Key, Owner};
+use crate::record::{Action, Change, Host, HostsAt, Key, Owner};
 use crate::stage::changes;
 use crate::stage::docker_cccf::each_at_once;
+use crate::stage::engines::Reach;
 use crate::stage::hosts::{self, no_host_twice};
 use crate::stage::images::Images;
 use ends::Ends;
@@ -52,7 +53,7 @@ pub fn reap(stdio: Stdio, options: Options, asked: &AskedToReap) -> Result<()> {
     files::allow_many();
     let search = Search {
         owner: options.owner.clone(),
-        insecure: options.reach.insecure,
+        reach: options.reach.clone(),
         is_swarm: options.swarm.is_some(),
         has_ends: ends.is_some(),
     };
@@ -65,8 +66,8 @@ pub fn reap(stdio: Stdio, options: Options, asked: &AskedToReap) -> Result<()> {
     }
     let ends = ends.map(Ends::into_inner).unwrap_or_default();
     let changes: String = found.into_iter().filter_map(|found| past(found, &ends, now)).collect();
-    let images = Images::new(options.reach.docker_config.as_deref(), &report);
-    let engines = Engines::new(options.reach.insecure, options.dry_run, &report, images);
+    let images = Images::new(options.docker_config.as_deref(), &report);
+    let engines = Engines::new(&options.reach, options.dry_run, &report, images);
     let limits = limits(&options);
     let reader = Reader::new(changes.as_bytes(), "what is past its time");
     let runner = Runner { as_listed: true, ..Runner::new(options, engines) };
@@ -82,7 +83,7 @@ fn client(found: &Found) -> Option<Key> {
 /// Which containers are looked at.
 struct Search {
     owner: Owner,
-    insecure: bool,
+    reach: Reach,
     is_swarm: bool,
     /// Whether those of clients are.
     has_ends: bool,
@@ -122,7 +123,7 @@ impl Search {
 
     /// Those on one host.
     fn on(&self, host: &Host) -> Result<Vec<Result<Found>>> {
-        let engine = Engine::connect(&Endpoint::from(host).insecure(self.insecure))?;
+        let engine = self.reach.connect(&self.reach.endpoint(host))?;
         let owner = Some(&self.owner);
         let mut all: Vec<Result<Found>> = Vec::new();
         for label in [EXPIRES, KEY].into_iter().take(1 + usize::from(self.has_ends)) {

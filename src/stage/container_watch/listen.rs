@@ -6,9 +6,10 @@ use std::sync::mpsc::Sender;
 
 use jiff::Timestamp;
 
+use super::Options;
 use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Endpoint, Happening, Host, Owner, Sample, Sight};
+use crate::record::{Endpoint, Happening, Host, Sample, Sight};
 use crate::stage::listening;
 
 /// What a thread has to say; a host is told by its number.
@@ -37,7 +38,7 @@ pub(super) enum Answer {
 pub(super) fn listen(
     at: usize,
     endpoint: &Endpoint,
-    owner: Option<&Owner>,
+    options: &Options,
     left: &AtomicBool,
     to: &Sender<News>,
 ) {
@@ -49,10 +50,10 @@ pub(super) fn listen(
         if !send(News::Up(at, engine.clone())) {
             return Error::new(Kind::ReaderLeft, "tell what happens");
         }
-        engine.happenings(owner, since, &mut |happening| {
+        engine.happenings(options.owner.as_ref(), since, &mut |happening| {
             last = last.max(Some(happening.at));
             send(News::Happened(at, Box::new(happening)))
         })
     };
-    listening::stay(endpoint, hear, |why| send(News::Down(at, why)));
+    listening::stay(&options.reach, endpoint, hear, |why| send(News::Down(at, why)));
 }

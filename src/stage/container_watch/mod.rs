@@ -23,6 +23,7 @@ use crate::record::{
     Checkpoint, Endpoint, Host, HostsAt, Of, Owner, Record, Sample, Sight, Subject,
 };
 use crate::stage::docker_cccf::{self, Label, each_at_once};
+use crate::stage::engines::Reach;
 use crate::stage::hosts::Lookout;
 use page::Page;
 
@@ -31,8 +32,8 @@ use page::Page;
 pub struct Options {
     /// Whose engines are asked.
     pub hosts: HostsAt,
-    /// Whether those at `tcp://` may be spoken to without TLS.
-    pub insecure: bool,
+    /// How they are reached.
+    pub reach: Reach,
     /// Only this owner's containers.
     pub owner: Option<Owner>,
     /// Only containers with all of these labels.
@@ -66,11 +67,11 @@ pub fn run(output: Output, report: &Report, options: Options) -> Result<()> {
 
 /// Tells what lands on this machine and is to be plugged in, as containers.
 pub fn landing(output: Output, report: &Report, options: Options) -> Result<()> {
-    let Options { hosts, insecure, owner, labels, follow, .. } = options;
+    let Options { hosts, reach, owner, labels, follow, .. } = options;
     let (all, landing, resync) = (false, true, None);
     let options = docker_cccf::Options {
         hosts,
-        insecure,
+        reach,
         swarm: false,
         owner,
         labels,
@@ -96,7 +97,7 @@ fn once(
         let options = options.clone();
         move |endpoint: Endpoint| asked(&endpoint, &options)
     };
-    let endpoints: Vec<Endpoint> = hosts.iter().map(|host| options.endpoint(host)).collect();
+    let endpoints: Vec<Endpoint> = hosts.iter().map(|host| options.reach.endpoint(host)).collect();
     endpoints.iter().filter_map(Endpoint::caution).for_each(|caution| report.note(&caution));
     let (mut count, mut failed) = (0, None);
     let mut watches = Vec::new();
@@ -138,7 +139,7 @@ type Samples = (Vec<Sample>, Vec<Sample>);
 /// How it stands with one host's containers, and, where that is asked for, two samples of those that
 /// run.
 fn asked(endpoint: &Endpoint, options: &Options) -> Result<(Vec<Sight>, Samples)> {
-    let engine = Engine::connect(endpoint)?;
+    let engine = options.reach.connect(endpoint)?;
     let sights = listed(&engine, options)?;
     if options.stats.is_none() {
         return Ok((sights, Samples::default()));
@@ -168,11 +169,6 @@ fn checkpoint(count: u64, options: &Options, partial: bool) -> Record {
 }
 
 impl Options {
-    /// How the engine of a host is reached.
-    fn endpoint(&self, host: &Host) -> Endpoint {
-        Endpoint::from(host).insecure(self.insecure)
-    }
-
     /// Whether a container with all these labels is watched.
     fn watches(&self, subject: &Subject) -> bool {
         let owned = self.owner.is_none() || self.owner == subject.owner;

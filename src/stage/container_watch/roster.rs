@@ -49,15 +49,14 @@ impl<'a> Roster<'a> {
     }
 
     fn begin(&mut self, host: Host) {
-        let (at, endpoint) = (self.hosts.len(), self.options.endpoint(&host));
+        let (at, endpoint) = (self.hosts.len(), self.options.reach.endpoint(&host));
         if let Some(caution) = endpoint.caution() {
             self.report.note(&caution);
         }
         let watch = Watch::new(host.as_ref(), self.options.loops);
         let followed = Followed::new(host, watch);
-        let (owner, left, to) =
-            (self.options.owner.clone(), followed.left.clone(), self.to.clone());
-        std::thread::spawn(move || listen(at, &endpoint, owner.as_ref(), &left, &to));
+        let (options, left, to) = (self.options.clone(), followed.left.clone(), self.to.clone());
+        std::thread::spawn(move || listen(at, &endpoint, &options, &left, &to));
         self.hosts.push(followed);
     }
 

@@ -118,7 +118,7 @@ impl Teller<'_> {
     }
 
     fn begin(&mut self, host: Host) {
-        let (at, endpoint) = (self.hosts.len(), self.options.endpoint(&host));
+        let (at, endpoint) = (self.hosts.len(), self.options.reach.endpoint(&host));
         if let Some(caution) = endpoint.caution() {
             self.report.note(&caution);
         }

@@ -94,5 +94,5 @@ fn listen(at: usize, endpoint: &Endpoint, options: &Options, left: &AtomicBool, 
             false => engine.watch(owner, since, &mut changed),
         }
     };
-    listening::stay(endpoint, hear, |why| send(News::Down(at, why)));
+    listening::stay(&options.reach, endpoint, hear, |why| send(News::Down(at, why)));
 }

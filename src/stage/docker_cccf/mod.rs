@@ -17,6 +17,7 @@ use crate::pipe::{Output, Report};
 use crate::record::{
     Checkpoint, Container, Endpoint, Host, HostRef, HostsAt, Of, Owner, Record, State,
 };
+use crate::stage::engines::Reach;
 use crate::stage::hosts::{Lookout, is_down};
 
 pub use label::Label;
@@ -31,8 +32,8 @@ const AT_A_TIME: usize = 32;
 pub struct Options {
     /// Whose engines are asked.
     pub hosts: HostsAt,
-    /// Whether those at `tcp://` may be spoken to without TLS.
-    pub insecure: bool,
+    /// How they are reached.
+    pub reach: Reach,
     /// Whether the engines are managers of swarms, whose services stand for containers.
     pub swarm: bool,
     /// Only this owner's containers.
@@ -93,12 +94,12 @@ fn list(
     let ask = {
         let (options, places) = (options.clone(), Places::new(AT_A_TIME));
         move |(endpoint, host): (Endpoint, HostRef)| {
-            let engine = Engine::connect(&endpoint)?;
+            let engine = options.reach.connect(&endpoint)?;
             let _place = places.take();
             Lines::of(&engine, &options, &host)
         }
     };
-    let endpoints: Vec<Endpoint> = hosts.iter().map(|host| options.endpoint(host)).collect();
+    let endpoints: Vec<Endpoint> = hosts.iter().map(|host| options.reach.endpoint(host)).collect();
     endpoints.iter().filter_map(Endpoint::caution).for_each(|caution| report.note(&caution));
     let asked = endpoints.into_iter().zip(hosts.iter().map(Host::as_ref).collect::<Vec<_>>());
     for (host, listed) in hosts.iter().zip(each_at_once(asked, ask)) {
@@ -241,11 +242,6 @@ fn checkpoint(count: u64, options: &Options) -> Checkpoint {
 }
 
 impl Options {
-    /// How the engine of a host is reached.
-    fn endpoint(&self, host: &Host) -> Endpoint {
-        Endpoint::from(host).insecure(self.insecure)
-    }
-
     /// The container as it is listed; nothing for one that is not.
     fn take(&self, found: Found) -> Option<Found> {
         let found = if self.landing { landing::as_declared(found) } else { found };
@@ -307,7 +303,7 @@ mod tests {
             labels: Vec::new(),
             swarm: false,
             hosts: HostsAt::local(),
-            insecure: false,
+            reach: Reach::new(false),
             owner: owner.map(|o| o.parse().unwrap()),
             all,
             landing: false,

@@ -94,11 +94,12 @@ fn absent(gone: &Container) -> Container {
 mod tests {
     use super::*;
     use crate::record::HostsAt;
+    use crate::stage::engines::Reach;
 
     fn told() -> Told {
         Told::new(Arc::new(Options {
             hosts: HostsAt::local(),
-            insecure: false,
+            reach: Reach::new(false),
             swarm: false,
             owner: None,
             labels: Vec::new(),

@@ -7,12 +7,13 @@ use crate::error::{Kind, Result};
 use crate::logic::probe::{Sight, answering, silent};
 use crate::pipe::Report;
 use crate::record::{About, Amount, Endpoint, Host};
+use crate::stage::engines::Reach;
 
 /// How engines are asked.
 #[derive(Clone, Debug)]
 pub struct Prober {
-    /// Whether those at `tcp://` may be spoken to without TLS.
-    pub insecure: bool,
+    /// How they are reached.
+    pub reach: Reach,
     /// How long all of it may take for one.
     pub timeout: Duration,
 }
@@ -20,7 +21,7 @@ pub struct Prober {
 impl Prober {
     /// How the engine of a host is reached.
     pub fn endpoint(&self, host: &Host) -> Endpoint {
-        Endpoint::from(host).insecure(self.insecure)
+        self.reach.endpoint(host)
     }
 
     /// What the engine of a host says, and what it is able to do. A connection that is there is
@@ -30,7 +31,7 @@ impl Prober {
         let left = || until.saturating_duration_since(Instant::now());
         let asked = match engine.take() {
             Some(engine) => engine,
-            None => Engine::connect_within(&self.endpoint(host), self.timeout)?,
+            None => self.reach.connect_within(&self.endpoint(host), self.timeout)?,
         };
         let round_trip = asked.ping(left())?;
         let survey = asked.survey(left())?;

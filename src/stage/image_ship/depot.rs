@@ -15,6 +15,7 @@ use crate::adapter::docker::{Cargo, Engine, Feed, Held, Unloaded, way};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Bars, Report};
 use crate::record::{Endpoint, Image, Platform};
+use crate::stage::engines::Reach;
 use crate::stage::flights::Flights;
 
 /// Of so many hosts it is remembered that they may have an image.
@@ -26,7 +27,7 @@ const TRIES: u32 = 4;
 /// The engines, what they have, and what is under way.
 pub(super) struct Depot {
     from: From,
-    insecure: bool,
+    reach: Reach,
     patience: Duration,
     pace: Option<Mutex<Pace>>,
     report: Report,
@@ -86,7 +87,7 @@ impl Depot {
     pub(super) fn new(options: &Options, report: &Report) -> Depot {
         Depot {
             from: options.from.clone(),
-            insecure: options.reach.insecure,
+            reach: options.reach.clone(),
             patience: options.patience,
             pace: options.rate.map(|rate| Mutex::new(Pace::new(rate))),
             report: report.clone(),
@@ -103,12 +104,12 @@ impl Depot {
 
     /// The engine that is reached so. One that does not answer is asked again by who comes later.
     pub(super) fn engine(&self, endpoint: &Endpoint) -> Result<Arc<Engine>> {
-        let endpoint = endpoint.clone().insecure(self.insecure);
+        let endpoint = self.reach.endpoint(endpoint.clone());
         if let Some(Ok(engine)) = lock(&self.engines).get(&endpoint) {
             return Ok(engine.clone());
         }
         self.connecting.share(&endpoint, || {
-            let connected = Engine::connect(&endpoint).map(Arc::new);
+            let connected = self.reach.connect(&endpoint).map(Arc::new);
             let before = lock(&self.engines).insert(endpoint.clone(), connected.clone());
             if before.is_none()
                 && let Some(caution) = endpoint.caution()

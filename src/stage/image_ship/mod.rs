@@ -8,11 +8,13 @@ mod quay;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::Duration;
 
-use super::container_run::{Reach, host};
+use super::container_run::host;
+use super::engines::Reach;
 use super::images::Images;
 use crate::error::{Error, Result};
 use crate::pipe::{Found, Output, Progress, Report, Stdio};
@@ -54,8 +56,10 @@ pub struct Options {
     pub jobs: NonZeroUsize,
     /// How long an engine may take nothing and say nothing.
     pub patience: Duration,
-    /// How engines and registries are reached.
+    /// How engines are reached.
     pub reach: Reach,
+    /// Where Docker's configuration has the logins for registries; absent means the user's own.
+    pub docker_config: Option<PathBuf>,
 }
 
 /// Serves standard input to its end.
@@ -67,7 +71,7 @@ pub fn run(stdio: Stdio, options: Options) -> Result<()> {
     let Stdio { mut reader, output, report } = stdio;
     let depot = Depot::new(&options, &report);
     let yard = Yard {
-        images: Images::new(options.reach.docker_config.as_deref(), &report),
+        images: Images::new(options.docker_config.as_deref(), &report),
         output: Mutex::new((output, Progress::new(report.bars(), "records done"))),
         state: Mutex::default(),
         fewer: Condvar::new(),

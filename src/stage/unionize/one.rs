@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::{Options, Unionize, Upkeep, Wanted};
-use crate::adapter::docker::{Engine, here};
+use crate::adapter::docker::here;
 use crate::adapter::netlink::{Group, Netlink, Notices, Sort};
 use crate::adapter::netns::Netns;
 use crate::adapter::ovs::Ovs;
@@ -16,6 +16,7 @@ use crate::record::{
     self, Action, Addressing, Container, ContainerId, Ifname, LinkKind, Mac, NotA, Parent, VlanId,
 };
 use crate::stage::changes::{serve, serve_from};
+use crate::stage::engines::Reach;
 
 /// One container instead of those on standard input, and which it is.
 #[derive(clap::Args, Clone, Debug)]
@@ -145,7 +146,7 @@ fn find(named: &Named, id: &ContainerId, goes: bool) -> Result<Container> {
     if let Some(netns) = named.namespace() {
         return Ok(Container { netns: Some(netns), ..stand_in(id) });
     }
-    let engine = Engine::connect(&here(&named.host)?)?;
+    let engine = Reach::new(false).connect(&here(&named.host)?)?;
     match engine.find(id)? {
         Some(found) => Ok(*found.container),
         None if goes => Ok(stand_in(id)),

@@ -9,6 +9,7 @@ use super::super::lock;
 use crate::adapter::docker::{Engine, here};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Container, Docker, Endpoint, State};
+use crate::stage::engines::Reach;
 use crate::stage::listening;
 
 /// How it stands with a container.
@@ -38,6 +39,7 @@ pub enum News {
 /// All of them, each of this machine.
 pub struct Engines {
     all: Vec<Known>,
+    reach: Reach,
     reached: Mutex<Vec<Option<Arc<Engine>>>>,
     tried: Once,
 }
@@ -57,7 +59,7 @@ impl Engines {
         let known = |url: String| here(&url).map(|endpoint| Known { url, endpoint });
         let all = urls.into_iter().map(known).collect::<Result<Vec<Known>>>()?;
         let reached = Mutex::new(vec![None; all.len()]);
-        Ok(Engines { all, reached, tried: Once::new() })
+        Ok(Engines { all, reach: Reach::new(false), reached, tried: Once::new() })
     }
 
     /// How many there are.
@@ -74,7 +76,7 @@ impl Engines {
     pub fn connect(&self) {
         self.tried.call_once(|| {
             let reached = self.all.iter().map(|known| {
-                let engine = Engine::connect(&known.endpoint);
+                let engine = self.reach.connect(&known.endpoint);
                 engine.ok().map(Arc::new)
             });
             *lock(&self.reached) = reached.collect();
@@ -108,7 +110,7 @@ impl Engines {
             lock(&self.reached)[at] = None;
             tell(News::Down(at, why))
         };
-        listening::stay(&self.all[at].endpoint, hear, down);
+        listening::stay(&self.reach, &self.all[at].endpoint, hear, down);
     }
 
     /// The place of the one at that URL, whichever of its names it is called by there.
