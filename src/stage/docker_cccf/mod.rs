@@ -6,10 +6,12 @@ mod label;
 mod landing;
 mod places;
 mod told;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::adapter::docker::swarm::SwarmId;
 use crate::adapter::docker::{Engine, Found};
 use crate::adapter::files;
 use crate::error::{Error, Kind, Result};
@@ -22,6 +24,7 @@ use crate::stage::hosts::{Lookout, is_down};
 
 pub use label::Label;
 use places::Places;
+use turns::{Turn, Turns};
 
 /// How many hosts list at the same time; what an engine says takes far more room than what is told
 /// of it. Those that do not answer wait elsewhere.
@@ -90,19 +93,18 @@ fn list(
 ) -> Result<()> {
     report.used();
     let mut count = 0;
-    let mut failed = None;
+    let mut failed = Vec::new();
+    let turns = Arc::new(Turns::new(hosts.len()));
     let ask = {
-        let (options, places) = (options.clone(), Places::new(AT_A_TIME));
-        move |(endpoint, host): (Endpoint, HostRef)| {
-            let engine = options.reach.connect(&endpoint)?;
-            let _place = places.take();
-            Lines::of(&engine, &options, &host)
+        let (options, places, turns) = (options.clone(), Places::new(AT_A_TIME), turns.clone());
+        move |(at, (endpoint, host)): (usize, (Endpoint, HostRef))| {
+            Lines::in_turn(turns.of(at), (&endpoint, &host), &options, &places)
         }
     };
     let endpoints: Vec<Endpoint> = hosts.iter().map(|host| options.reach.endpoint(host)).collect();
     endpoints.iter().filter_map(Endpoint::caution).for_each(|caution| report.note(&caution));
     let asked = endpoints.into_iter().zip(hosts.iter().map(Host::as_ref).collect::<Vec<_>>());
-    for (host, listed) in hosts.iter().zip(each_at_once(asked, ask)) {
+    for (at, listed) in each_at_once(asked.enumerate(), ask).enumerate() {
         match listed {
             Ok(lines) => {
                 lines.left_out.into_iter().for_each(|why| report.failed(&left_out(why)));
@@ -111,18 +113,29 @@ fn list(
                 // The next host may take its time.
                 output.flush()?;
             }
-            Err(why) => {
-                if let Some(earlier) = failed.replace(why.at(&host.id)) {
-                    report.failed(&earlier);
-                }
-            }
+            Err(why) => failed.push((at, why.at(&hosts[at].id))),
         }
     }
+    let failed = told_but_last(failed, &turns, report);
     if failed.is_none() {
         output.write(&Record::Checkpoint(checkpoint(count, &options)))?;
     }
     output.settle()?;
     failed.map_or(Ok(()), Err)
+}
+
+/// Tells of the hosts that could not be listed; the last of them is given. What another manager of the
+/// same swarm has listed is not missing.
+fn told_but_last(failed: Vec<(usize, Error)>, turns: &Turns, report: &Report) -> Option<Error> {
+    let mut last = None;
+    for (at, why) in failed {
+        if turns.is_made_up_for(at) {
+            report.note(&why.remedy("another manager of its swarm has listed it"));
+        } else if let Some(earlier) = last.replace(why) {
+            report.failed(&earlier);
+        }
+    }
+    last
 }
 
 /// What is told of one host, until those before it are told. As text it is a tenth as large.
@@ -134,6 +147,23 @@ struct Lines {
 }
 
 impl Lines {
+    /// Nothing of a swarm that another manager has listed by the time that it is this one's turn.
+    fn in_turn(
+        turn: Turn,
+        (endpoint, host): (&Endpoint, &HostRef),
+        options: &Options,
+        places: &Places,
+    ) -> Result<Lines> {
+        let engine = options.reach.connect(endpoint)?;
+        if !turn.comes(options.swarm_of(&engine)?) {
+            return Ok(Lines::default());
+        }
+        let _place = places.take();
+        let lines = Lines::of(&engine, options, host)?;
+        turn.listed();
+        Ok(lines)
+    }
+
     fn of(engine: &Engine, options: &Options, host: &HostRef) -> Result<Lines> {
         let mut lines = Lines::default();
         let Lines { text, count, left_out } = &mut lines;
@@ -242,6 +272,12 @@ fn checkpoint(count: u64, options: &Options) -> Checkpoint {
 }
 
 impl Options {
+    /// The swarm whose services the engine tells of; nothing where it tells of its own containers, or
+    /// keeps that back.
+    fn swarm_of(&self, engine: &Engine) -> Result<Option<SwarmId>> {
+        if self.swarm { engine.swarm() } else { Ok(None) }
+    }
+
     /// The container as it is listed; nothing for one that is not.
     fn take(&self, found: Found) -> Option<Found> {
         let found = if self.landing { landing::as_declared(found) } else { found };

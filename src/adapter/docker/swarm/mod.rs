@@ -5,6 +5,7 @@
 
 mod cannot;
 mod change;
+mod identity;
 mod mounts;
 mod placement;
 mod read;
@@ -26,6 +27,7 @@ use bollard::query_parameters::{
 };
 
 pub use bollard::models::ServiceSpec;
+pub use identity::SwarmId;
 pub use service::{Publish, spec};
 
 use super::error::{failure, is_missing};
