@@ -23,7 +23,8 @@ fn containers_are_services_of_a_swarm() {
     let wanted = made_and_kept(&swarm);
     let address = plugged(&mut nodes[1], "moving");
     planned(&swarm);
-    let mut follow = Running::start(&mut swarm.docker_cccf(&["--owner", "edge", "--follow"]));
+    let arguments = ["--owner", "edge", "--follow"];
+    let mut follow = Running::start(&mut swarm.docker_cccf_at(&[3, 1, 2], &arguments));
     follow.until("a checkpoint", |record| record["kind"] == "checkpoint");
     swarm.hosts.cut(3);
     let cut = Instant::now();
@@ -37,12 +38,11 @@ fn containers_are_services_of_a_swarm() {
         wanted
     });
     moved(&swarm, &mut follow, cut);
-    drop(follow);
     // It has taken its address along.
     assert_eq!(plugged(&mut nodes[0], "moving"), address);
     swarm.hosts.exec(2, &["ping", "-6", "-c1", "-W3", &address]);
     drop(nodes);
-    managers_lost(&mut swarm, wanted);
+    managers_lost(&mut swarm, wanted, &mut follow);
 }
 
 /// Hosts 2 and 3 have bridges that are one link, with a DHCPv6 server on host 2, and plug in what lands
@@ -138,8 +138,11 @@ fn made_and_kept(swarm: &Swarm) -> Vec<Value> {
     let same = |record: &Value| record["docker"]["tasks"][0]["id"].clone();
     assert_eq!(same(&swarm.running("web")), same(&web));
     assert_eq!(swarm.diff(&wanted), keep(&["moving", "web"]));
-    // Each manager tells of all.
-    assert_eq!(swarm.diff_at(&[1, 2, 3], &wanted), keep(&["moving", "web"]));
+    // Each manager knows all, and one tells it.
+    let listed = run(&mut swarm.docker_cccf_at(&[2, 1, 3], &["--owner", "edge"]), "").records();
+    let told: Vec<_> = listed.iter().map(|record| &record["host"]["id"]).collect();
+    let first = json!(swarm.hosts.name(2));
+    assert_eq!((told, &listed[2]["count"]), (vec![&first, &first, &Value::Null], &json!(2)));
     wanted
 }
 
@@ -434,7 +437,7 @@ fn moved(swarm: &Swarm, follow: &mut Running, cut: Instant) {
 
 /// The engine of the leader dies while another manager is cut off. When that one is back, the two that
 /// are left choose another leader and go on.
-fn managers_lost(swarm: &mut Swarm, mut wanted: Vec<Value>) {
+fn managers_lost(swarm: &mut Swarm, mut wanted: Vec<Value>, follow: &mut Running) {
     let leads = |(_, words): &(usize, String)| words.ends_with("Leader");
     let leader = eventually("a leader", PATIENCE, || swarm.managers().into_iter().find(leads)).0;
     swarm.hosts.crash(leader);
@@ -445,6 +448,15 @@ fn managers_lost(swarm: &mut Swarm, mut wanted: Vec<Value>) {
     taken(swarm, &late);
     wanted.insert(0, late);
     assert_eq!(swarm.diff(&wanted), keep(&["late", "moving", "web"]));
+    // What is there was there all the time for who follows.
+    follow.until("the new one", |record| {
+        assert!(record["state"] != "absent" || !is_wanted(&wanted, record), "{record:#}");
+        record["id"] == "late" && record["host"]["id"] != swarm.hosts.name(leader)
+    });
+}
+
+fn is_wanted(wanted: &[Value], record: &Value) -> bool {
+    wanted.iter().any(|document| document["id"] == record["id"])
 }
 
 /// A record that comes while there is no leader fails, and tells that.

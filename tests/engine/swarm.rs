@@ -32,6 +32,8 @@ pub enum Mood {
     Sparing,
     /// Who asks which swarm it is of may not know.
     Secretive,
+    /// It is a manager no more.
+    Worker,
 }
 
 impl Swarm {
@@ -43,9 +45,10 @@ impl Swarm {
 
     /// From now on it has a service of this name, in this version.
     pub fn have(&self, name: &str, version: u64) {
-        self.lose(name);
         let inside = json!({"Image": "b", "Env": [format!("VERSION={version}")]});
-        self.services.lock().unwrap().push(json!({
+        let mut services = self.services.lock().unwrap();
+        services.retain(|service| service["Spec"]["Name"] != name);
+        services.push(json!({
             "ID": format!("{}-{name}", self.id), "Version": {"Index": version},
             "Spec": {"Name": name, "TaskTemplate": {"ContainerSpec": inside},
                      "Mode": {"Replicated": {"Replicas": 1}}}
@@ -69,10 +72,12 @@ impl Swarm {
                 ("/info", Mood::Secretive) => refused(403, "not for you"),
                 ("/info", mood) => {
                     let id = if mood == Mood::Alone { "" } else { id };
-                    ok(json!({"Swarm": {"LocalNodeState": "active", "ControlAvailable": true,
+                    let manages = mood != Mood::Worker;
+                    ok(json!({"Swarm": {"LocalNodeState": "active", "ControlAvailable": manages,
                                         "Cluster": {"ID": id}}}))
                 }
                 ("/services", Mood::Alone) => refused(500, "The swarm does not have a leader."),
+                ("/services", Mood::Worker) => refused(503, "This node is not a swarm manager."),
                 ("/services", Mood::Sparing) => refused(500, "no"),
                 ("/services", _) => {
                     *asked.lock().unwrap() += 1;

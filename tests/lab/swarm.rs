@@ -58,7 +58,8 @@ impl Swarm {
             let (id, url) = (self.hosts.name(*host), self.hosts.socket(*host));
             json!({"kind": "host", "id": id, "url": url}).to_string() + "\n"
         };
-        let path = self.hosts.base().join("managers");
+        let numbers: String = hosts.iter().map(usize::to_string).collect();
+        let path = self.hosts.base().join(format!("managers-{numbers}"));
         std::fs::write(&path, hosts.iter().map(record).collect::<String>()).unwrap();
         path.display().to_string()
     }
@@ -120,6 +121,14 @@ impl Swarm {
         command
     }
 
+    /// The same where these hosts are asked, which are managers.
+    pub fn docker_cccf_at(&self, managers: &[usize], arguments: &[&str]) -> Command {
+        let mut command = Command::new(bin!("docker-cccf"));
+        command.args(["--engine", "swarm", "--hosts", &self.managers_as_hosts(managers)]);
+        command.args(arguments);
+        command
+    }
+
     /// What there is of this id.
     pub fn read(&self, id: &str) -> Option<Value> {
         let listed = run(&mut self.docker_cccf(&[]), "").records();
@@ -136,18 +145,7 @@ impl Swarm {
 
     /// What cccf-diff makes of what is wanted and what there is: action and id.
     pub fn diff(&self, wanted: &[Value]) -> Vec<(String, String)> {
-        self.diff_by(&mut self.docker_cccf(&["--owner", "edge"]), wanted)
-    }
-
-    /// The same where these hosts are asked, which are managers.
-    pub fn diff_at(&self, managers: &[usize], wanted: &[Value]) -> Vec<(String, String)> {
-        let hosts = self.managers_as_hosts(managers);
-        let mut list = Command::new(bin!("docker-cccf"));
-        list.args(["--engine", "swarm", "--owner", "edge", "--hosts", &hosts]);
-        self.diff_by(&mut list, wanted)
-    }
-
-    fn diff_by(&self, list: &mut Command, wanted: &[Value]) -> Vec<(String, String)> {
+        let list = &mut self.docker_cccf(&["--owner", "edge"]);
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let current = self.hosts.base().join(format!("current-{number}.json"));

@@ -1,18 +1,23 @@
 //! List, then watch: one thread for each host listens, and one tells. When the list of hosts is
-//! another one, everything is listed anew.
+//! another one, everything is listed anew. Of several managers of one swarm one is heard, and the others
+//! stand by.
 //!
 //! An event says "look again" and nothing else. What a stream of records says, taken together, is
 //! at every moment what a listing would say: what leaves the listing is told as `absent`, also when
 //! it left while nobody listened.
 
-use std::collections::{BTreeMap, HashSet};
+mod managers;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::heard::{Heard, News, Reached};
-use super::told::{Place, Told};
+use super::speakers::Speakers;
+use super::told::Told;
 use super::{Listing, Options, checkpoint, each_at_once, left_out, not_asked, on};
+use crate::adapter::docker::swarm::SwarmId;
 use crate::adapter::docker::{Engine, Found};
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
@@ -20,7 +25,7 @@ use crate::record::{Host, Record};
 use crate::stage::hosts::{Lookout, is_down};
 use crate::stage::listening;
 
-/// The wait before a listing that failed is made again, if nothing else comes between.
+/// The wait before what could not be looked at is looked at again, if nothing else comes between.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Lists, and tells what changes until nobody reads any more.
@@ -46,6 +51,9 @@ pub(super) fn run(
         options,
         to,
         hosts: Vec::new(),
+        speakers: Speakers::default(),
+        unsure: BTreeSet::new(),
+        look_at: None,
         list_at: None,
         has_listed: false,
     };
@@ -61,7 +69,12 @@ struct Teller<'a> {
     to: Sender<News>,
     /// By their numbers.
     hosts: Vec<Heard>,
+    speakers: Speakers,
     told: Told,
+    /// Swarms of which changes may have been missed.
+    unsure: BTreeSet<SwarmId>,
+    /// When these are to be looked at next; at once where nothing is said.
+    look_at: Option<Instant>,
     /// When everything is to be listed next.
     list_at: Option<Instant>,
     has_listed: bool,
@@ -70,22 +83,27 @@ struct Teller<'a> {
 impl Teller<'_> {
     fn tell(mut self, news: &Receiver<News>) -> Result<()> {
         loop {
-            let first = match self.list_at {
+            let next = self.list_at.into_iter().chain(self.look_at).min();
+            let first = match next {
                 None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(at) => news.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
-            let mut changed: Vec<Place> = Vec::new();
+            let mut changed: Vec<(usize, String)> = Vec::new();
             for news in first.ok().into_iter().chain(news.try_iter()) {
                 match news {
                     News::ReaderLeft => return Ok(()),
-                    News::Up(at, engine) => self.up(at, engine),
+                    News::Up(at, engine, swarm) => self.up(at, engine, swarm),
                     News::Down(at, why) => self.down(at, why)?,
                     News::Changed(at, id) => changed.push((at, id)),
                     News::List(hosts) => self.take_up(hosts),
                 }
             }
+            self.elect();
             if self.list_at.is_some_and(|at| at <= Instant::now()) {
                 self.list()?;
+            }
+            if self.look_at.is_none_or(|at| at <= Instant::now()) {
+                self.look_at_swarms()?;
             }
             self.look(changed)?;
             self.output.flush()?;
@@ -125,13 +143,20 @@ impl Teller<'_> {
         self.hosts.push(Heard::begin(at, host, endpoint, &self.options, &self.to));
     }
 
-    fn up(&mut self, at: usize, engine: Arc<Engine>) {
-        if let Reached::Down = self.hosts[at].reached {
+    fn up(&mut self, at: usize, engine: Arc<Engine>, swarm: Option<SwarmId>) {
+        let is_as_it_was = swarm.is_none() || swarm == self.hosts[at].swarm;
+        let stands_by = self.has_listed && is_as_it_was && self.is_told_by_another(at);
+        let heard = &mut self.hosts[at];
+        if let Reached::Down = heard.reached {
             let what = format!("{} answers again", engine.url());
-            self.report.note(&Error::new(Kind::Unavailable, what).remedy("listing anew"));
+            let so = if stands_by { "another manager tells of its swarm" } else { "listing anew" };
+            self.report.note(&Error::new(Kind::Unavailable, what).remedy(so));
         }
-        self.hosts[at].reached = Reached::Up(engine);
-        self.list_at = Some(Instant::now());
+        heard.reached = Reached::Up(engine);
+        heard.swarm = swarm.or(heard.swarm.take());
+        if !stands_by {
+            self.list_at = Some(Instant::now());
+        }
     }
 
     /// # Errors
@@ -148,13 +173,17 @@ impl Teller<'_> {
         Ok(())
     }
 
-    /// Tells everything anew, and that it was everything, once every host answers.
+    /// Tells everything anew, and that it was everything, once every host answers, but for managers of
+    /// swarms that another one tells of.
     fn list(&mut self) -> Result<()> {
         self.list_at = None;
         let (mut asked, mut engines) = (Vec::new(), Vec::new());
         for (at, heard) in self.hosts.iter().enumerate().filter(|(_, heard)| !heard.has_left()) {
+            if self.is_told_by_another(at) {
+                continue;
+            }
             let Some(engine) = heard.engine() else { return Ok(()) };
-            asked.push((at, &heard.host));
+            asked.push((self.source(at), &heard.host));
             engines.push(engine.clone());
         }
         if engines.is_empty() {
@@ -165,13 +194,13 @@ impl Teller<'_> {
         let listings =
             each_at_once(engines, move |engine: Arc<Engine>| Listing::of(&engine, &options));
         let mut listed = Vec::new();
-        for ((at, host), listing) in asked.into_iter().zip(listings) {
+        for ((source, host), listing) in asked.into_iter().zip(listings) {
             match listing {
                 Ok(listing) => listed.extend(
                     listing
                         .told(self.report)
                         .into_iter()
-                        .map(|found| ((at, found.docker_id.clone()), on(host, found))),
+                        .map(|found| ((source.clone(), found.docker_id.clone()), on(host, found))),
                 ),
                 Err(why) => {
                     self.report.note(&why.at(&host.id));
@@ -193,17 +222,20 @@ impl Teller<'_> {
         self.output.write(&Record::Checkpoint(checkpoint(count, &self.options)))?;
         self.list_at = self.options.resync.map(|every| Instant::now() + every);
         self.has_listed = true;
+        self.unsure.clear();
         self.output.settle()
     }
 
-    /// Looks at containers again, each once, and tells what is new.
-    fn look(&mut self, changed: Vec<Place>) -> Result<()> {
+    /// Looks at containers again, each once, and tells what is new. What a manager says of a swarm that
+    /// another one tells of is not looked at.
+    fn look(&mut self, changed: Vec<(usize, String)>) -> Result<()> {
         let mut ids: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for (at, id) in changed.into_iter().filter(|change| seen.insert(change.clone())) {
             ids.entry(at).or_default().push(id);
         }
-        let reached = ids.into_iter().filter_map(|(at, ids)| {
+        let heard = ids.into_iter().filter(|(at, _)| !self.is_told_by_another(*at));
+        let reached = heard.filter_map(|(at, ids)| {
             self.hosts[at].engine().map(|engine| (at, ids, engine.clone()))
         });
         let swarm = self.options.swarm;
@@ -223,7 +255,10 @@ impl Teller<'_> {
                     }
                     Err(why) => {
                         self.report.note(&why);
-                        self.list_at.get_or_insert(Instant::now() + AGAIN);
+                        match self.hosts[at].swarm.clone() {
+                            Some(swarm) => self.is_unsure(swarm),
+                            None => drop(self.list_at.get_or_insert(Instant::now() + AGAIN)),
+                        }
                     }
                 }
             }
@@ -234,7 +269,7 @@ impl Teller<'_> {
     fn tell_changed(&mut self, at: usize, id: String, found: Option<Found>) -> Result<()> {
         let host: &Host = &self.hosts[at].host;
         let now = found.and_then(|found| self.options.take(found)).map(|found| on(host, found));
-        let records = self.told.is_now((at, id), now);
+        let records = self.told.is_now((self.source(at), id), now);
         records.into_iter().try_for_each(|record| self.output.write(&record.into()))
     }
 }

@@ -6,14 +6,15 @@ use std::sync::mpsc::Sender;
 
 use super::Options;
 use crate::adapter::docker::Engine;
+use crate::adapter::docker::swarm::SwarmId;
 use crate::error::{Error, Kind};
 use crate::record::{Endpoint, Host};
 use crate::stage::listening;
 
 /// What a thread has to say; a host is told by its number.
 pub(super) enum News {
-    /// The engine answers, and from here on nothing is missed.
-    Up(usize, Arc<Engine>),
+    /// The engine answers, tells of this swarm, if it is known, and from here on nothing is missed.
+    Up(usize, Arc<Engine>, Option<SwarmId>),
     /// The container with this id should be looked at.
     Changed(usize, String),
     /// The engine does not answer any more.
@@ -28,6 +29,8 @@ pub(super) enum News {
 pub(super) struct Heard {
     pub(super) host: Host,
     pub(super) reached: Reached,
+    /// The swarm that it is a manager of, as it said last.
+    pub(super) swarm: Option<SwarmId>,
     /// It is not in the list any more, or is down by it.
     left: Arc<AtomicBool>,
 }
@@ -44,7 +47,7 @@ impl Heard {
         let left = Arc::new(AtomicBool::new(false));
         let (options, to, until) = (options.clone(), to.clone(), left.clone());
         std::thread::spawn(move || listen(number, &endpoint, &options, &until, &to));
-        Heard { host, reached: Reached::NotYet, left }
+        Heard { host, reached: Reached::NotYet, swarm: None, left }
     }
 
     /// Nobody listens any more.
@@ -85,7 +88,11 @@ fn listen(at: usize, endpoint: &Endpoint, options: &Options, left: &AtomicBool, 
     let owner = options.owner.as_ref();
     let send = |news| !left.load(Ordering::Relaxed) && to.send(news).is_ok();
     let hear = |engine: &Arc<Engine>, since| {
-        if !send(News::Up(at, engine.clone())) {
+        let swarm = match options.swarm_of(engine) {
+            Ok(swarm) => swarm,
+            Err(why) => return why,
+        };
+        if !send(News::Up(at, engine.clone(), swarm)) {
             return Error::new(Kind::ReaderLeft, "tell what changes");
         }
         let mut changed = |id| send(News::Changed(at, id));

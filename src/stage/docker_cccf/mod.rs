@@ -5,6 +5,7 @@ mod heard;
 mod label;
 mod landing;
 mod places;
+mod speakers;
 mod told;
 mod turns;
 

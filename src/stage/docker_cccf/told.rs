@@ -7,10 +7,20 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Options;
+use crate::adapter::docker::swarm::SwarmId;
 use crate::record::{Container, ContainerId, Object, State};
 
-/// A container, by its host's number and its engine's own id.
-pub(super) type Place = (usize, String);
+/// Whose a container is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// The host's with that number.
+    Host(usize),
+    /// A swarm's, whichever of its managers tells of it.
+    Swarm(SwarmId),
+}
+
+/// A container, by whose it is and the engine's own id.
+pub(super) type Place = (Source, String);
 
 /// What was told last of each container.
 pub(super) struct Told {
@@ -28,21 +38,38 @@ impl Told {
     /// among them.
     pub(super) fn are_all(&mut self, listed: &[(Place, Container)]) -> Vec<Container> {
         let before = std::mem::replace(&mut self.last, listed.iter().cloned().collect());
-        let names: HashSet<(usize, &ContainerId)> =
-            self.last.iter().map(|((at, _), container)| (*at, &container.id)).collect();
+        let names: HashSet<(&Source, &ContainerId)> =
+            self.last.iter().map(|((of, _), container)| (of, &container.id)).collect();
         let mut gone = Vec::new();
         for (place, container) in before {
             // Another one may have its name by now.
-            if !self.last.contains_key(&place) && !names.contains(&(place.0, &container.id)) {
+            if !self.last.contains_key(&place) && !names.contains(&(&place.0, &container.id)) {
                 gone.push(self.absent(&container));
             }
         }
         gone
     }
 
+    /// These are all that there are of one source, by their ids: what is to be told of that.
+    pub(super) fn are_all_of(
+        &mut self,
+        source: &Source,
+        listed: Vec<(String, Container)>,
+    ) -> Vec<Container> {
+        let ids: HashSet<&String> = listed.iter().map(|(id, _)| id).collect();
+        let of_it = self.last.keys().filter(|(of, _)| of == source);
+        let gone: Vec<Place> = of_it.filter(|(_, id)| !ids.contains(id)).cloned().collect();
+        let there = listed.into_iter().map(|(id, now)| ((source.clone(), id), Some(now)));
+        let now = there.chain(gone.into_iter().map(|place| (place, None)));
+        now.collect::<Vec<_>>()
+            .into_iter()
+            .flat_map(|(place, now)| self.is_now(place, now))
+            .collect()
+    }
+
     /// A container is like this now, or is not there: what is to be told of that, in this order.
     pub(super) fn is_now(&mut self, place: Place, now: Option<Container>) -> Vec<Container> {
-        let at = place.0;
+        let of = place.0.clone();
         let before = self.last.remove(&place);
         if let Some(container) = &now {
             self.last.insert(place, container.clone());
@@ -51,17 +78,17 @@ impl Told {
             (Some(before), Some(now)) if before == now => Vec::new(),
             (_, Some(now)) if !self.options.tells(&now) => Vec::new(),
             (Some(before), Some(now)) if before.id != now.id => {
-                self.gone(at, &before).into_iter().chain([now]).collect()
+                self.gone(&of, &before).into_iter().chain([now]).collect()
             }
             (_, Some(now)) => vec![now],
-            (Some(before), None) => self.gone(at, &before).into_iter().collect(),
+            (Some(before), None) => self.gone(&of, &before).into_iter().collect(),
             (None, None) => Vec::new(),
         }
     }
 
     /// That a container is there no more, unless another one has its name by now.
-    fn gone(&self, at: usize, gone: &Container) -> Option<Container> {
-        let is_there = self.last.iter().any(|((of, _), other)| *of == at && other.id == gone.id);
+    fn gone(&self, of: &Source, gone: &Container) -> Option<Container> {
+        let is_there = self.last.iter().any(|((its, _), other)| its == of && other.id == gone.id);
         (!is_there).then(|| self.absent(gone))
     }
 
@@ -116,7 +143,7 @@ mod tests {
     }
 
     fn place(at: usize, id: &str) -> Place {
-        (at, id.to_owned())
+        (Source::Host(at), id.to_owned())
     }
 
     fn words(records: Vec<Container>) -> Vec<String> {
@@ -153,5 +180,28 @@ mod tests {
         let gone = told.are_all(&listing(&[("3", "a")]));
         assert!(gone[0].env.is_empty());
         assert_eq!(words(gone), ["b absent"]);
+    }
+
+    #[test]
+    fn who_tells_of_a_swarm_in_place_of_another_tells_what_has_changed() {
+        let mut told = told();
+        let (a, b) = (Source::Swarm(SwarmId::new("a")), Source::Swarm(SwarmId::new("b")));
+        let of = |all: &[(&str, &str, &str)]| -> Vec<(String, Container)> {
+            let one = |(id, name, host): &(&str, &str, &str)| {
+                let host = Some(crate::record::Host::new(host, "unix:///x").as_ref());
+                (id.to_string(), Container { host, ..container(name, "running") })
+            };
+            all.iter().map(one).collect()
+        };
+        let first = [("1", "web", "m1"), ("2", "db", "m1"), ("3", "old", "m1")];
+        assert_eq!(words(told.are_all_of(&a, of(&first))).len(), 3);
+        assert_eq!(words(told.are_all_of(&b, of(&[("1", "web", "m9")]))), ["web running"]);
+        assert_eq!(words(told.are_all_of(&a, of(&first))), [""; 0]);
+        // By another manager: the one name has another service by now, and one is gone.
+        let records = told.are_all_of(&a, of(&[("1", "web", "m2"), ("4", "db", "m2")]));
+        let host = |at: usize| records[at].host.as_ref().unwrap().id.clone();
+        assert_eq!([host(0), host(1), host(2)], ["m2", "m2", "m1"]);
+        assert_eq!(words(records), ["web running", "db running", "old absent"]);
+        assert_eq!(words(told.are_all_of(&b, Vec::new())), ["web absent"]);
     }
 }

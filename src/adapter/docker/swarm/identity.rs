@@ -9,7 +9,7 @@ use crate::adapter::docker::Engine;
 use crate::error::{Error, Kind, Result};
 
 /// A swarm's own id: every manager of it says the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SwarmId(Arc<str>);
 
 impl SwarmId {
