@@ -9,6 +9,9 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
+use netlink_packet_route::link::{
+    AfSpecInet, AfSpecUnspec, InetDevConf, LinkAttribute, LinkMessage,
+};
 use nix::errno::Errno;
 
 use super::{Netlink, failed};
@@ -106,14 +109,27 @@ impl Netlink {
             .map_err(|e| failed(format_args!("add address {address}"), &e))
     }
 
-    /// Takes an address from the interface with the number `index`. Whether it had it.
+    /// Takes an address, and no other, from the interface with the number `index`. Whether it had it.
     pub fn unassign(&self, index: u32, address: IpAddr, prefix_len: u8) -> Result<bool> {
         let message = message(index, address, prefix_len);
-        match self.call(RouteNetlinkMessage::DelAddress(message), 0) {
+        let alone = if address.is_ipv4() { self.promote_secondaries(index) } else { Ok(()) };
+        match alone.and_then(|()| self.call(RouteNetlinkMessage::DelAddress(message), 0)) {
             Ok(()) => Ok(true),
             Err(e) if gone(&e) => Ok(false),
             Err(e) => Err(failed(format_args!("delete address {address}"), &e)),
         }
+    }
+
+    /// Has the IPv4 addresses of an interface stay when the first of their network goes. Unless the
+    /// machine is set so, the kernel takes them along, and the routes over them.
+    fn promote_secondaries(&self, index: u32) -> std::io::Result<()> {
+        let mut settings = InetDevConf::default();
+        settings.promote_secondaries = 1;
+        let settings = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(settings)]);
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.push(LinkAttribute::AfSpecUnspec(vec![settings]));
+        self.call(RouteNetlinkMessage::SetLink(message), 0)
     }
 }
 

@@ -31,6 +31,30 @@ fn assign(netlink: &Netlink, index: u32, address: &str, prefix_len: u8) {
 }
 
 #[test]
+fn an_address_goes_alone() {
+    with_pair(|netlink, index| {
+        for (nets, prefix_len, route) in [
+            (["192.0.2.5", "192.0.2.6", "192.0.2.7"], 24, "198.51.100.0/24 via 192.0.2.1"),
+            (["2001:db8::5", "2001:db8::6", "2001:db8::7"], 64, "2001:db8:9::/64 via 2001:db8::1"),
+        ] {
+            nets.iter().for_each(|address| assign(netlink, index, address, prefix_len));
+            let route: Route = route.parse().unwrap();
+            netlink.add_route(index, &route).unwrap();
+            let first = nets[0].parse().unwrap();
+            assert!(netlink.unassign(index, first, prefix_len).unwrap());
+            assert!(!netlink.unassign(index, first, prefix_len).unwrap());
+            let left = netlink.addresses(index).unwrap().into_iter().map(|left| left.address);
+            let left: Vec<String> = left.map(|left| left.to_string()).collect();
+            for address in &nets[1..] {
+                assert!(left.iter().any(|left| left == address), "{address} is not in {left:?}");
+            }
+            let routes = netlink.routes_over(index, first.is_ipv4()).unwrap();
+            assert!(routes.iter().any(|found| found.is(&route)), "{route} went along");
+        }
+    });
+}
+
+#[test]
 fn routes_are_there_as_they_were_given_until_they_go() {
     with_pair(|netlink, index| {
         assign(netlink, index, "2001:db8:1::2", 64);
