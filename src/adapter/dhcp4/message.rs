@@ -171,12 +171,12 @@ impl Answer {
     }
 
     /// RFC 2131 section 4.4.5: T1 is half and T2 seven eighths of the lease, where the server does not say
-    /// otherwise in a way that makes sense. Nothing when it leases for no time.
+    /// otherwise in a way that makes sense, and a second at least. Nothing when it leases for no time.
     pub fn times(&self) -> Option<Times> {
         let valid = self.options.long(51).filter(|valid| *valid > 0)?;
         let part = |eighths: u64| match valid {
             FOREVER => FOREVER,
-            valid => (u64::from(valid) * eighths / 8) as u32,
+            valid => (u64::from(valid) * eighths / 8).max(1) as u32,
         };
         let given = (self.options.long(58), self.options.long(59));
         let (t1, t2) = match given {
@@ -234,6 +234,8 @@ mod tests {
             let kept = (odd.0, odd.1) == (given.0, given.1);
             assert_eq!(kept, odd.0 > 0 && odd.0 <= odd.1 && odd.1 <= 800, "{odd:?}");
         }
+        // Nobody is asked again at once.
+        assert_eq!(times(&[long(51, 1)]), Some((1, 1, 1)));
         assert_eq!(times(&[long(51, FOREVER)]), Some((FOREVER, FOREVER, FOREVER)));
         assert_eq!(times(&[long(51, 0)]), None);
         assert_eq!(times(&[]), None);
