@@ -27,7 +27,7 @@ mod socket;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::error::{Error, Kind, Result, Within};
+use crate::error::{Error, Kind, Result};
 use crate::record::{ClientIdentifier, Duid, Ifname, Mac};
 
 pub use exchange::{Exchange, Progress};
@@ -136,7 +136,7 @@ impl Client {
     }
 
     fn run(&self, link: Link<'_>, task: Task) -> Result<Outcome> {
-        exchange::run(self, link, task).within(link.name)
+        exchange::run(self, link, task)
     }
 }
 
