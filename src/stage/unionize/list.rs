@@ -37,16 +37,27 @@ pub fn list(listing: &Listing, mut output: Output, report: &Report) -> Result<()
     output.settle()
 }
 
-/// How it stands with a lease.
+/// When a lease is to be renewed, rebound, and over; absent for never.
+type Times = [Option<Timestamp>; 3];
+
+/// The times of each lease that is held.
+fn times(known: &Attachment) -> impl Iterator<Item = Times> {
+    let six = known.lease.as_ref().map(|lease| [lease.renew_at, lease.rebind_at, end(lease)]);
+    let four = known.lease4.as_ref();
+    let four = four.map(|lease| [lease.renew_at, lease.rebind_at, lease.address.valid_until]);
+    six.into_iter().chain(four)
+}
+
+/// How it stands with the leases: with the one that is nearest to its end, where there are two.
 fn state(known: &Attachment, now: Timestamp) -> &'static str {
-    let past = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
-    match &known.lease {
-        None if known.asking => "asking",
+    if known.asking && known.lease.is_none() {
+        return "asking";
+    }
+    let is_past = |time: &Option<Timestamp>| time.is_some_and(|time| time <= now);
+    let passed = |times: Times| times.iter().rposition(is_past).map_or(0, |at| at + 1);
+    match times(known).map(passed).max() {
         None => "none",
-        Some(leased) if past(end(leased)) => "over",
-        Some(leased) if past(leased.rebind_at) => "rebinding",
-        Some(leased) if past(leased.renew_at) => "renewing",
-        Some(_) => "held",
+        Some(passed) => ["held", "renewing", "rebinding", "over"][passed],
     }
 }
 
@@ -75,12 +86,17 @@ fn record(known: &Attachment, now: Timestamp) -> Object {
     if let Some(lease) = &known.lease {
         record.set("lease", lease);
     }
+    if let Some(lease) = &known.lease4 {
+        record.set("lease4", lease);
+    }
     record
 }
 
-/// A row for each address, or one without.
+/// A row for each address and prefix, or one without.
 fn rows(known: &Attachment, now: Timestamp) -> Vec<Vec<String>> {
-    let renewal = known.lease.as_ref().map_or("-".to_owned(), |lease| left(lease.renew_at, now));
+    let renewals = times(known).map(|[renewal, ..]| renewal);
+    let first = renewals.reduce(|a, b| a.into_iter().chain(b).min());
+    let renewal = first.map_or("-".to_owned(), |renewal| left(renewal, now));
     let row = |address: String, left: String| {
         vec![
             known.container.id.to_string(),
@@ -94,11 +110,16 @@ fn rows(known: &Attachment, now: Timestamp) -> Vec<Vec<String>> {
         ]
     };
     let leased = known.lease.iter().flat_map(|lease| &lease.addresses);
+    let leased = leased.chain(known.lease4.iter().map(|lease| &lease.address));
     let mut rows: Vec<Vec<String>> = leased
         .map(|leased| {
             row(format!("{}/{}", leased.address, leased.prefix_len), left(leased.valid_until, now))
         })
         .collect();
+    let delegated = known.lease.iter().flat_map(|lease| &lease.prefixes);
+    rows.extend(
+        delegated.map(|prefix| row(prefix.prefix.to_string(), left(prefix.valid_until, now))),
+    );
     rows.extend(
         known.fixed().map(|fixed| {
             row(format!("{}/{}", fixed.address, fixed.prefix_len), "never".to_owned())
@@ -168,6 +189,27 @@ mod tests {
         for (second, state) in [(3600, "renewing"), (5760, "rebinding"), (7200, "over")] {
             assert!(words(second).contains(&format!(" {state} past ")), "{}", words(second));
         }
+    }
+
+    #[test]
+    fn a_lease_of_dhcpv4_is_shown_as_well() {
+        let lease = r#","lease4":{"server":"192.0.2.1","address":{"address":"192.0.2.9",
+            "prefix_len":24,"origin":"dhcp4","valid_until":"1970-01-01T02:00:00Z"},
+            "obtained_at":"1970-01-01T00:00:00Z","renew_at":"1970-01-01T01:00:00Z",
+            "rebind_at":"1970-01-01T01:45:00Z"}"#;
+        let known = known(lease);
+        let words = |second| rows(&known, at(second)).concat().join(" ");
+        assert_eq!(
+            words(95),
+            "web eth0 lpx br1 held 58m25s 192.0.2.9/24 1h58m \
+             web eth0 lpx br1 held 58m25s fd00::5/64 never"
+        );
+        for (second, is) in [(3600, "renewing"), (6300, "rebinding"), (7200, "over")] {
+            assert_eq!(state(&known, at(second)), is);
+        }
+        assert!(
+            record(&known, at(0)).get("lease4").is_some_and(|lease| lease.contains("192.0.2.9"))
+        );
     }
 
     #[test]
