@@ -1,5 +1,5 @@
-//! The DHCPv6 client against a server that does on request what real ones do not, on a real link, and
-//! what the client sends as tshark sees it.
+//! The DHCPv6 client, and unionize with it, against a server that does on request what real ones do not,
+//! on a real link, and what the client sends as tshark sees it.
 
 mod lab;
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use lab::dhcp6::kind::*;
 use lab::dhcp6::{Query, address, duid, na, option, pd, prefix, rapid, status, ta, with_server};
 use lab::plugged::{Dad, Plugged, on, plug};
-use lab::{Lab, Wiretap};
+use lab::{Done, Lab, PATIENCE, Running, Wiretap, bin, eventually, run};
 use leasepipe::adapter::dhcp6::{
     Client, Exchange, Held, HeldAddress, HeldPrefix, Ia, Lease, Lifetime, Outcome, Progress, Task,
     Wants,
@@ -21,7 +21,7 @@ use leasepipe::adapter::dhcp6::{
 use leasepipe::error::{Kind, Result};
 use leasepipe::record::Duid;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const ALL: Wants = Wants { address: true, temporary: true, delegate: Some(56) };
 
@@ -60,6 +60,76 @@ fn site(test: &str) -> Option<(Lab, Plugged)> {
     let mut container = plug(&mut lab, 1, Dad::Optimistic);
     container.client.wants = ALL;
     Some((lab, container))
+}
+
+/// The IA_NA of the client that asks, with these times and options.
+fn own_na(query: &Query, t1: u32, t2: u32, options: &[Vec<u8>]) -> Vec<u8> {
+    let asked = query.option(3).expect("an IA_NA");
+    let times = [t1, t2].map(u32::to_be_bytes).concat();
+    option(3, &[&asked[..4], &times, &options.concat()].concat())
+}
+
+/// A lab with a container that is a namespace, to be plugged in by unionize.
+struct Plain {
+    lab: Lab,
+    record: Value,
+}
+
+impl Plain {
+    fn or_skip(test: &str) -> Option<Plain> {
+        let mut lab = Lab::or_skip(test)?;
+        lab.bridge("br1");
+        let record = json!({"id": "web", "image": "busybox", "netns": lab.namespace("web")});
+        Some(Plain { lab, record })
+    }
+
+    fn command(&self, words: &[&str]) -> std::process::Command {
+        let mut command = self.lab.command(bin!("unionize"));
+        command.args(words).arg("--state").arg(self.lab.dir().join("attachments"));
+        command
+    }
+
+    #[track_caller]
+    fn attach(&self) -> Done {
+        let done = run(&mut self.command(&["--bridge", "br1"]), format!("{}\n", self.record));
+        assert_eq!(done.status, Some(0), "{}", done.stderr);
+        done
+    }
+}
+
+/// Section 18.2.7: from before the Release is sent, the lease is not used any more; by who was killed
+/// before the answer neither.
+#[test]
+fn what_is_being_given_back_is_not_put_to_use_again() {
+    let test = "what_is_being_given_back_is_not_put_to_use_again";
+    let Some(site) = Plain::or_skip(test) else { return };
+    let heard = Mutex::new(Vec::new());
+    let server = |query: &Query| {
+        heard.lock().unwrap().push(query.kind());
+        let leased = || own_na(query, 50, 80, &[address("fd00:1::1", 100, 200)]);
+        match query.kind() {
+            SOLICIT => vec![query.answer(REPLY, &[rapid(), leased()])],
+            _ => vec![],
+        }
+    };
+    let heard = || std::mem::take(&mut *heard.lock().unwrap());
+    with_server(&site.lab, server, || {
+        for again in [false, true] {
+            site.attach();
+            assert_eq!(heard(), [SOLICIT], "again: {again}");
+            let mut remove = Running::start(&mut site.command(&["--bridge", "br1"]));
+            remove.send(&json!({"kind": "change", "action": "remove", "container": site.record}));
+            eventually("a Release", PATIENCE, || heard().contains(&RELEASE).then_some(()));
+            remove.stop();
+            heard();
+        }
+        // A removal that comes instead gives back what a server may have leased again.
+        let change = json!({"kind": "change", "action": "remove", "container": site.record});
+        let done = run(&mut site.command(&["--bridge", "br1"]), format!("{change}\n"));
+        assert_eq!(done.status, Some(0), "{}", done.stderr);
+        assert_eq!(heard()[..2], [SOLICIT, RELEASE]);
+        assert!(run(&mut site.command(&["list"]), "").stdout.is_empty());
+    });
 }
 
 #[test]

@@ -292,6 +292,7 @@ impl<'a> Keeper<'a> {
             let index = wait_ready(&wish, host, inside, Instant::now() + patience)?;
             let client = client4(&Wish::of(known, Dad::Off)?, patience);
             let link = dhcp4::Link { index, name: &wish.interface };
+            self.write_off(&Attachment { lease4: None, ..known.clone() })?;
             inside.netns.run(|| client.release(link, &held))
         });
         match released {
@@ -307,8 +308,16 @@ impl<'a> Keeper<'a> {
     /// Sends the Release from a link like the container's, which is there for a moment.
     fn release(&self, host: &Host, known: &Attachment, leased: Option<&Leased>) -> Result<()> {
         self.over_scratch(host, known, |inside, wish| {
-            self.release_inside(host, inside, wish, leased)
+            self.release_inside(host, inside, wish, known, leased)
         })
+    }
+
+    /// Writes down that a lease is not to be used any more, before its server is told (RFC 8415 section
+    /// 18.2.7): for who is killed before the answer, and whatever the next run is to do. That it may
+    /// be leased all the same is remembered of a DHCPv6 lease, so that nothing is lost.
+    fn write_off(&self, known: &Attachment) -> Result<()> {
+        let asking = known.asking || known.lease.is_some();
+        self.attachments.put(&Attachment { lease: None, asking, ..known.clone() })
     }
 
     /// Does `work` on a link like the container's, which is there for a moment.
@@ -354,6 +363,7 @@ impl<'a> Keeper<'a> {
         host: &Host,
         inside: &Inside,
         wish: &Wish,
+        known: &Attachment,
         leased: Option<&Leased>,
     ) -> Result<()> {
         let patience = PATIENCE.min(self.timeout);
@@ -368,6 +378,7 @@ impl<'a> Keeper<'a> {
                 lease.held()
             }
         };
+        self.write_off(known)?;
         speak(inside, wish, index, patience, |client, link| client.release(link, &held))
     }
 
