@@ -174,6 +174,35 @@ fn who_keeps_leases_keeps_those_of_dhcpv4() {
 }
 
 #[test]
+fn a_server_that_is_away_takes_no_lease_of_the_other_protocol_along() {
+    let test = "a_server_that_is_away_takes_no_lease_of_the_other_protocol_along";
+    let Some(mut site) = Site::or_skip(test, &[]) else { return };
+    let space = site.space("web");
+    let web = container("web", &space);
+    let interface = site.attach(&["--address", "dhcp6", "--address", "dhcp4"], &web);
+    let table = "add table inet away; add chain inet away in { type filter hook input priority 0; }; \
+        add rule inet away in udp dport 67 drop";
+    let nft = site.lab.command("nft").arg(table).output();
+    assert!(nft.is_ok_and(|out| out.status.success()), "nft");
+    let mut command = site.lab.command(bin!("unionize"));
+    command.args(["renew", "--all", "--timeout", "2s", "--state"]).arg(&site.state);
+    let done = run(&mut command, "");
+    assert_eq!(done.status, Some(1), "{}", done.stderr);
+    assert!(done.stderr.contains("no DHCPv4 server answered"), "{}", done.stderr);
+    let records = done.records();
+    assert_eq!(records.len(), 2, "{records:?}");
+    assert_eq!(
+        (&records[0]["status"], &records[0]["error_kind"]),
+        (&json!("failed"), &json!("timed_out"))
+    );
+    assert_eq!(records[1]["status"], "done");
+    let renewed = of_origin(&records[1]["container"]["interfaces"][0], "dhcp6");
+    assert_eq!(renewed["address"], of_origin(&interface, "dhcp6")["address"]);
+    let log = site.lab.server("br1").log();
+    assert_eq!(log.matches("DHCPRENEW(br1)").count(), 1, "{log}");
+}
+
+#[test]
 fn all_sources_go_together() {
     let Some(mut site) = Site::or_skip("all_sources_go_together", &[]) else { return };
     let space = site.space("web");

@@ -13,12 +13,12 @@ use super::dns;
 use super::leasing::remaining;
 use super::plan::is_over;
 use super::scene::Inside;
-use super::wish::Wish;
+use super::wish::{Wish, interface};
 use crate::adapter::attachments::{Attachment, Leased4};
 use crate::adapter::dhcp4::{Client, FOREVER, Held, Lease, Link};
 use crate::adapter::netlink::Dad;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Address, Origin, Plug, Route};
+use crate::record::{Address, Addressing, Interface, Origin, Plug, Route};
 
 /// The metric of routes that a DHCPv4 server told of: those that are given come before them, and so
 /// does a default route that the container has otherwise.
@@ -192,20 +192,30 @@ pub fn ask4(leased: &Leased4, all: bool, now: Timestamp) -> Option<Ask4> {
 }
 
 impl Keeper<'_> {
-    /// Extends the DHCPv4 lease of an attachment, if it is time or `all` are to be; whether it did.
+    /// Extends the DHCPv4 lease of an attachment, if it is time or `all` are to be; its interface, if
+    /// that was done.
     ///
     /// # Errors
     /// `Refused` when the server has taken the lease back and none gives another: then the address is
     /// gone from the interface, and from `known`.
-    pub(super) fn renew4(&self, known: &mut Attachment, all: bool, now: Timestamp) -> Result<bool> {
-        let Some(before) = known.lease4.clone() else { return Ok(false) };
-        let Some(ask) = ask4(&before, all, now) else { return Ok(false) };
+    pub(super) fn renew4(
+        &self,
+        known: &mut Attachment,
+        all: bool,
+        now: Timestamp,
+    ) -> Result<Option<Interface>> {
+        let ask = match &known.lease4 {
+            Some(leased) => ask4(leased, all, now),
+            None if !known.network.addresses.contains(&Addressing::Dhcp4) => None,
+            None => is_made(known)?.then_some(Ask4::Lease),
+        };
+        let Some(ask) = ask else { return Ok(None) };
         if self.dry_run {
             self.would(&known.container.id, format_args!("{ask} on {}", known.link));
-            return Ok(false);
+            return Ok(None);
         }
-        self.extend4(known, ask, self.timeout)?;
-        Ok(true)
+        let (inside, index) = self.extend4(known, ask, self.timeout)?;
+        Ok(Some(interface(known, None, inside.netlink.router(index)?)))
     }
 
     /// Asks for more time for the DHCPv4 lease of an attachment, or for another, and brings the interface
@@ -251,8 +261,14 @@ impl Keeper<'_> {
     }
 }
 
+/// Whether the interface of an attachment is there. Until it has been made, addresses for it are the
+/// business of who makes it.
+pub fn is_made(known: &Attachment) -> Result<bool> {
+    Ok(Inside::open(&known.container)?.netlink.find_link(&known.interface)?.is_some())
+}
+
 /// The number of the interface that unionize made for an attachment.
-fn own_index(inside: &Inside, known: &Attachment) -> Result<u32> {
+pub fn own_index(inside: &Inside, known: &Attachment) -> Result<u32> {
     let link = inside.link(&known.interface)?;
     if link.mac == Some(known.mac) {
         return Ok(link.index);

@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 
 use super::detach::{Keeper, is_there};
+use super::dns;
 use super::keep::{Engines, follow};
+use super::lease4::{is_made, own_index};
 use super::leasing::{HOST_PREFIX, held, keep_prefixes, remaining, remember, speak};
 use super::plan::{in_use, is_alive, is_over};
 use super::scene::Inside;
@@ -20,7 +22,7 @@ use crate::adapter::dhcp6::Lease;
 use crate::adapter::netlink::Dad;
 use crate::error::{Error, Kind, Result};
 use crate::pipe::{Output, Report};
-use crate::record::{Action, Address, Change, Origin, Prefix, Status};
+use crate::record::{Action, Address, Change, Interface, Origin, Prefix, Status};
 
 /// Which leases are renewed, and for how long that goes on.
 #[derive(clap::Args, Clone, Debug)]
@@ -71,13 +73,13 @@ fn once(
             scope.spawn(|| {
                 while let Some(known) = next(&due) {
                     report.used();
-                    let Some(change) = keeper.renewed(&known, renewal.all, &engines) else {
-                        continue;
-                    };
-                    let mut output = lock(&output);
-                    if let Err(why) = output.write(&change.into()).and_then(|()| output.flush()) {
-                        lock(&stop).get_or_insert(why);
-                        lock(&due).clear();
+                    for change in keeper.renewed(&known, renewal.all, &engines) {
+                        let mut output = lock(&output);
+                        if let Err(why) = output.write(&change.into()).and_then(|()| output.flush())
+                        {
+                            lock(&stop).get_or_insert(why);
+                            lock(&due).clear();
+                        }
                     }
                 }
             });
@@ -119,74 +121,124 @@ fn ask(leased: &Leased, all: bool, now: Timestamp) -> Option<Ask> {
 }
 
 impl Keeper<'_> {
-    /// The change that tells of a renewal; nothing when none was due.
-    fn renewed(&self, known: &Attachment, all: bool, engines: &Engines) -> Option<Change> {
-        let mut change = Change::new(Action::Keep, known.container.clone());
-        match self.renew(known, all, engines) {
-            Ok(None) => None,
-            Ok(Some((known, router))) => {
-                change.container.interfaces = vec![interface(&known, None, router)];
-                change.status = Some(Status::Done);
-                Some(change)
+    /// The changes that tell of what became of the leases of an attachment; none when none was due.
+    fn renewed(&self, known: &Attachment, all: bool, engines: &Engines) -> Vec<Change> {
+        let told = |outcome: Result<Interface>| {
+            let mut change = Change::new(Action::Keep, known.container.clone());
+            match outcome {
+                Ok(interface) => {
+                    change.container.interfaces = vec![interface];
+                    change.status = Some(Status::Done);
+                    change
+                }
+                Err(why) => {
+                    self.report.failed(&why.clone().at(&known.container.id));
+                    change.failed(&why)
+                }
             }
-            Err(why) => {
-                self.report.failed(&why.clone().at(&known.container.id));
-                Some(change.failed(&why))
-            }
-        }
+        };
+        let outcomes = self.renew(known, all, engines).unwrap_or_else(|why| vec![Err(why)]);
+        outcomes.into_iter().map(told).collect()
     }
 
+    /// What became of each lease that was due; of both once, where both went well.
     fn renew(
         &self,
         listed: &Attachment,
         all: bool,
         engines: &Engines,
-    ) -> Result<Option<(Attachment, Option<std::net::Ipv6Addr>)>> {
+    ) -> Result<Vec<Result<Interface>>> {
         let _held = self.attachments.lock(&listed.link)?;
-        let Some(mut known) = self.attachments.get(&listed.link)? else { return Ok(None) };
+        let Some(mut known) = self.attachments.get(&listed.link)? else { return Ok(Vec::new()) };
         let id = known.container.id.clone();
         if !is_there(&known)? {
             // One that was stopped may be started again.
             engines.connect();
-            if engines.may_come_back(&known.container) {
-                return Ok(None);
+            if !engines.may_come_back(&known.container) {
+                self.detach(&id, &known.link)?;
             }
-            self.detach(&id, &known.link)?;
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let now = Timestamp::now();
-        let renewed4 = self.renew4(&mut known, all, now)?;
-        let due = known.lease.clone().and_then(|leased| Some((ask(&leased, all, now)?, leased)));
-        let Some((ask, leased)) = due else {
-            return Ok(renewed4.then_some((known, None)));
+        // A server of the one protocol that is away takes no lease of the other along.
+        let four = self.renew4(&mut known, all, now).transpose();
+        let six = self.renew6(&mut known, all, now).transpose();
+        Ok(match (four, six) {
+            (Some(Ok(_)), Some(Ok(both))) => vec![Ok(both)],
+            (four, six) => four.into_iter().chain(six).collect(),
+        })
+    }
+
+    /// Extends the DHCPv6 lease of an attachment, if it is time or `all` are to be; its interface, if
+    /// that was done.
+    fn renew6(
+        &self,
+        known: &mut Attachment,
+        all: bool,
+        now: Timestamp,
+    ) -> Result<Option<Interface>> {
+        let ask = match &known.lease {
+            Some(leased) => ask(leased, all, now),
+            None if !known.asking => None,
+            None => is_made(known)?.then_some(Ask::Lease),
         };
+        let Some(ask) = ask else { return Ok(None) };
         if self.dry_run {
-            self.would(&id, format_args!("{} on {}", words(ask), known.link));
+            self.would(&known.container.id, format_args!("{} on {}", words(ask), known.link));
             return Ok(None);
         }
         let inside = Inside::open(&known.container)?;
-        let link = inside.link(&known.interface)?;
-        if link.mac != Some(known.mac) {
-            return Err(Error::new(
-                Kind::Refused,
-                format_args!("use interface {}", known.interface),
-            )
-            .why("it is not the one that unionize made"));
-        }
-        let wish = Wish::of(&known, super::Dad::Off)?;
-        let lease = speak(&inside, &wish, link.index, self.timeout, |client, link| match ask {
-            Ask::Renew => client.renew(link, &held(&leased)),
-            Ask::Rebind => client.rebind(link, &held(&leased)),
-            Ask::Lease => client.lease(link),
+        let index = own_index(&inside, known)?;
+        let wish = Wish::of(known, super::Dad::Off)?;
+        let held = known.lease.as_ref().map(held);
+        let lease =
+            speak(&inside, &wish, index, self.timeout, |client, link| match (ask, &held) {
+                (Ask::Renew, Some(held)) => client.renew(link, held),
+                (Ask::Rebind, Some(held)) => client.rebind(link, held),
+                _ => client.lease(link),
+            })?;
+        self.use_lease(known, ask == Ask::Lease, &lease, index).map(Some)
+    }
+
+    /// Writes a lease down, which was leased `anew` or is an extended one, and puts it on the interface
+    /// with the number `index`; that interface.
+    pub(super) fn use_lease(
+        &self,
+        known: &mut Attachment,
+        anew: bool,
+        lease: &Lease,
+        index: u32,
+    ) -> Result<Interface> {
+        let wish = Wish::of(known, super::Dad::Off)?;
+        let (duid, iaid) = wish.client.clone().ok_or_else(|| {
+            Error::new(Kind::Bug, "use a lease").why("no DHCPv6 server was to be asked")
         })?;
-        known.lease = Some(merge(&leased, &lease, Timestamp::now()));
-        self.attachments.put(&known)?;
-        let router = self.apply(&inside, &wish, link.index, &mut known, &lease)?;
-        Ok(Some((known, router)))
+        let now = Timestamp::now();
+        let former = known.lease.iter().flat_map(|lease| lease.addresses.clone());
+        let mut former: Vec<Address> = former.collect();
+        known.lease = Some(match &known.lease {
+            // What is leased anew is leased instead of what was.
+            Some(before) if !anew => merge(before, lease, now),
+            _ => remember(lease, duid, iaid, now),
+        });
+        known.asking = false;
+        self.attachments.put(known)?;
+        let inside = Inside::open(&known.container)?;
+        let router = self.apply(&inside, &wish, index, known, lease)?;
+        let kept = known.lease.iter().flat_map(|lease| &lease.addresses).map(|kept| kept.address);
+        let kept: Vec<IpAddr> = kept.collect();
+        former.retain(|former| !kept.contains(&former.address));
+        for former in former {
+            inside.netlink.unassign(index, former.address, former.prefix_len)?;
+        }
+        if known.dns {
+            dns::write(known, &inside)?;
+        }
+        Ok(interface(known, wish.client.as_ref(), router))
     }
 
     /// Brings the interface to what was leased.
-    pub(super) fn apply(
+    fn apply(
         &self,
         inside: &Inside,
         wish: &Wish,
@@ -320,6 +372,26 @@ mod tests {
         }
     }
 
+    /// What a server gives, without times.
+    fn given(before: &Leased, addresses: Vec<LeasedAddress>) -> Lease {
+        Lease {
+            server: before.server.clone(),
+            iaid: 7,
+            t1: Lifetime::INFINITE,
+            t2: Lifetime::INFINITE,
+            addresses,
+            prefixes: vec![],
+            withdrawn: vec![],
+            withdrawn_prefixes: vec![],
+            refused: vec![],
+            dns_servers: vec![],
+            search: vec![],
+            rapid: false,
+            elapsed: std::time::Duration::ZERO,
+            ignored: 0,
+        }
+    }
+
     #[test]
     fn the_time_decides_what_is_asked() {
         let leased = leased(&[("2001:db8::1", 100)]);
@@ -333,26 +405,16 @@ mod tests {
     #[test]
     fn an_address_that_the_answer_leaves_out_stays_until_its_end() {
         let before = leased(&[("2001:db8::1", 100), ("2001:db8::2", 100), ("2001:db8::3", 40)]);
+        let fourth = LeasedAddress {
+            address: "2001:db8::4".parse().unwrap(),
+            ia: Ia::Na,
+            preferred: Lifetime::from_secs(100),
+            valid: Lifetime::INFINITE,
+        };
         let answer = Lease {
-            server: before.server.clone(),
-            iaid: 7,
             t1: Lifetime::from_secs(50),
-            t2: Lifetime::INFINITE,
-            addresses: vec![LeasedAddress {
-                address: "2001:db8::4".parse().unwrap(),
-                ia: Ia::Na,
-                preferred: Lifetime::from_secs(100),
-                valid: Lifetime::INFINITE,
-            }],
-            prefixes: vec![],
             withdrawn: vec!["2001:db8::1".parse().unwrap()],
-            withdrawn_prefixes: vec![],
-            refused: vec![],
-            dns_servers: vec![],
-            search: vec![],
-            rapid: false,
-            elapsed: std::time::Duration::ZERO,
-            ignored: 0,
+            ..given(&before, vec![fourth])
         };
         let after = merge(&before, &answer, at(60));
         let addresses: Vec<_> = after.addresses.iter().map(|a| a.address.to_string()).collect();

@@ -3,16 +3,11 @@
 //! Nobody else works on the attachment meanwhile, from before its file is read until after it is
 //! written; for an exchange that is until the answer has been put to use.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-
 use super::super::detach::{Keeper, is_there};
-use super::super::dns;
 use super::super::lease4::Ask4;
-use super::super::leasing::{held, remember, wants};
-use super::super::renew::merge;
+use super::super::leasing::{held, wants};
 use super::super::scene::Inside;
 use super::super::wish::{Wish, interface};
 use super::super::{Dad, Unionize};
@@ -20,10 +15,10 @@ use super::engines::{Engines, Standing};
 use super::roster::{Family, Which};
 use super::{Done, Order};
 use crate::adapter::attachments::{Attachment, Held};
-use crate::adapter::dhcp6::{self, Client, Exchange, Lease, Lifetime, Link, Outcome, Task};
+use crate::adapter::dhcp6::{self, Client, Exchange, Lifetime, Link, Outcome, Task};
 use crate::error::{Error, Kind, Result};
 use crate::logic::renewal::{Ask, Attempt};
-use crate::record::{Action, Address, Change, Ifname, Interface, Status};
+use crate::record::{Action, Change, Ifname, Interface, Status};
 
 /// How long a link may take until messages can be sent from it, and how often it is tried.
 const SOON: Duration = Duration::from_millis(500);
@@ -243,7 +238,7 @@ fn land(keeper: &Keeper<'_>, aboard: Aboard, outcome: Result<Outcome>) -> Landed
     };
     match outcome {
         Ok(Outcome::Leased(lease)) => {
-            match use_lease(keeper, &mut known, attempt.ask, &lease, index) {
+            match keeper.use_lease(&mut known, attempt.ask == Ask::Lease, &lease, index) {
                 Ok(interface) => {
                     let change = Some(Box::new(change(&known, interface)));
                     Landed { known: Box::new(known), how: How::Extended, change, failure: None }
@@ -258,42 +253,6 @@ fn land(keeper: &Keeper<'_>, aboard: Aboard, outcome: Result<Outcome>) -> Landed
             told(known, how, failure)
         }
     }
-}
-
-/// Writes the lease down and puts it on the interface.
-fn use_lease(
-    keeper: &Keeper<'_>,
-    known: &mut Attachment,
-    ask: Ask,
-    lease: &Lease,
-    index: u32,
-) -> Result<Interface> {
-    let wish = Wish::of(known, Dad::Off)?;
-    let (duid, iaid) = wish.client.clone().ok_or_else(|| {
-        Error::new(Kind::Bug, "use a lease").why("no DHCPv6 server was to be asked")
-    })?;
-    let now = Timestamp::now();
-    let former = known.lease.iter().flat_map(|lease| lease.addresses.clone());
-    let mut former: Vec<Address> = former.collect();
-    known.lease = Some(match &known.lease {
-        // What is leased anew is leased instead of what was.
-        Some(before) if ask != Ask::Lease => merge(before, lease, now),
-        _ => remember(lease, duid, iaid, now),
-    });
-    known.asking = false;
-    keeper.attachments.put(known)?;
-    let inside = Inside::open(&known.container)?;
-    let router = keeper.apply(&inside, &wish, index, known, lease)?;
-    let kept = known.lease.iter().flat_map(|lease| &lease.addresses).map(|kept| kept.address);
-    let kept: Vec<IpAddr> = kept.collect();
-    former.retain(|former| !kept.contains(&former.address));
-    for former in former {
-        inside.netlink.unassign(index, former.address, former.prefix_len)?;
-    }
-    if known.dns {
-        dns::write(known, &inside)?;
-    }
-    Ok(interface(known, wish.client.as_ref(), router))
 }
 
 /// Makes an attachment as it should be.
