@@ -132,6 +132,44 @@ fn what_is_being_given_back_is_not_put_to_use_again() {
     });
 }
 
+/// Section 18.2.8: what belongs to another station is not used, whatever becomes of the Decline.
+#[test]
+fn a_duplicate_that_comes_with_a_renewal_is_exchanged() {
+    let test = "a_duplicate_that_comes_with_a_renewal_is_exchanged";
+    let Some(site) = Plain::or_skip(test) else { return };
+    site.lab.ip("address add fd00:1::b/64 dev br1 nodad");
+    let heard = Mutex::new(Vec::new());
+    let server = |query: &Query| {
+        heard.lock().unwrap().push(query.kind());
+        let is_first = !heard.lock().unwrap().contains(&RENEW);
+        let leased = if is_first { "fd00:1::a" } else { "fd00:1::c" };
+        let given = |options: &[Vec<u8>]| own_na(query, 50, 80, options);
+        match query.kind() {
+            SOLICIT => {
+                vec![query.answer(REPLY, &[rapid(), given(&[address(leased, 100, 200)])])]
+            }
+            RENEW => {
+                let other = [address("fd00:1::b", 100, 200), address("fd00:1::a", 0, 0)];
+                vec![query.answer(REPLY, &[given(&other)])]
+            }
+            _ => vec![],
+        }
+    };
+    with_server(&site.lab, server, || {
+        site.attach();
+        let done = run(&mut site.command(&["renew", "--all", "--timeout", "3s"]), "");
+        assert_eq!(done.status, Some(1), "{}", done.stderr);
+        assert!(done.stderr.contains("another station of the link has it"), "{}", done.stderr);
+        assert!(heard.lock().unwrap().contains(&DECLINE));
+        let listed = run(&mut site.command(&["list"]), "").records();
+        assert_eq!((&listed[0]["state"], &listed[0]["lease"]), (&json!("asking"), &Value::Null));
+        let done = run(&mut site.command(&["renew"]), "");
+        assert_eq!(done.status, Some(0), "{}", done.stderr);
+        let interface = &done.records()[0]["container"]["interfaces"][0];
+        assert_eq!(interface["addresses"][0]["address"], "fd00:1::c", "{interface}");
+    });
+}
+
 #[test]
 fn what_is_given_is_taken_and_what_is_refused_is_told() {
     let Some((lab, container)) = site("what_is_given_is_taken_and_what_is_refused_is_told") else {

@@ -163,11 +163,16 @@ impl Job<'_> {
         if !leased.addresses.is_empty() || !leased.prefixes.is_empty() {
             self.known.lease = Some(leased);
         }
-        let patience = self.deadline().saturating_duration_since(Instant::now());
-        speak(&self.inside, self.wish, index, patience, |client, link| {
+        // Whatever the server says to it, nobody is to put them to use again.
+        self.unionize.keeper.attachments.put(&self.known)?;
+        let left = self.deadline().saturating_duration_since(Instant::now());
+        let told = speak(&self.inside, self.wish, index, SHORTLY.min(left / 2), |client, link| {
             client.decline(link, &held, &held.all_addresses())
-        })?;
-        self.unionize.keeper.attachments.put(&self.known)
+        });
+        if let Err(why) = told {
+            self.unionize.keeper.report.note(&why.at(&self.wish.container.id));
+        }
+        Ok(())
     }
 
     /// Exchanges a lease for another, because others have what was leased.

@@ -266,7 +266,7 @@ impl Keeper<'_> {
         let router = inside.netlink.router(index)?;
         if let Some(first) = taken.first() {
             self.refuse(inside, wish, index, known, &taken)?;
-            return Err(in_use(first).remedy("declined; unionize asks for another at its next run"));
+            return Err(in_use(first).remedy("declined; another is asked for later"));
         }
         Ok(router)
     }
@@ -291,12 +291,19 @@ impl Keeper<'_> {
             .into_iter()
             .filter(|address| taken.contains(&(*address).into()))
             .collect();
-        speak(inside, wish, index, self.timeout, |client, link| {
-            client.decline(link, &held, &declined)
-        })?;
         known.lease = Some(leased)
             .filter(|leased| !leased.addresses.is_empty() || !leased.prefixes.is_empty());
-        self.attachments.put(known)
+        // Somebody has to ask for another.
+        known.asking = known.lease.is_none();
+        // Whatever the server says to it, nobody is to put them to use again.
+        self.attachments.put(known)?;
+        let told = speak(inside, wish, index, self.timeout, |client, link| {
+            client.decline(link, &held, &declined)
+        });
+        if let Err(why) = told {
+            self.report.note(&why.at(&known.container.id));
+        }
+        Ok(())
     }
 }
 
