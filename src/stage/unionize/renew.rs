@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::detach::{Keeper, is_there};
 use super::dns;
@@ -317,7 +317,8 @@ fn words(ask: Ask) -> &'static str {
 
 /// The lease as it is now. An address that the answer does not name stays as it was (RFC 8415
 /// section 18.2.10.1), unless its time is over; and where the answer has one of the same sort that was
-/// not there before, no new connection begins from those that it does not name.
+/// not there before, no new connection begins from those that it does not name. Those that go on are
+/// asked for before they end, even when what it names lasts longer.
 pub fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
     let mut after = remember(answer, before.duid.clone(), before.iaid, now);
     let is_new = |new: &&Address| before.addresses.iter().all(|old| old.address != new.address);
@@ -328,7 +329,7 @@ pub fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
             && !answer.addresses.iter().any(|new| old.address == IpAddr::from(new.address))
     });
     let kept: Vec<Address> = kept.cloned().collect();
-    let since = after.obtained_at;
+    let (since, leased) = (after.obtained_at, after.addresses.len());
     after.addresses.extend(kept.into_iter().map(|old| match old.preferred_until {
         Some(until) if until <= since => old,
         _ if new.contains(&old.origin) => Address { preferred_until: Some(since), ..old },
@@ -343,8 +344,23 @@ pub fn merge(before: &Leased, answer: &Lease, now: Timestamp) -> Leased {
             old.preferred_until = Some(old.preferred_until.map_or(since, |until| until.min(since)));
         }
     }
+    let addresses = after.addresses[leased..].iter().map(|old| old.preferred_until);
+    let prefixes = after.prefixes[there..].iter().map(|old| old.preferred_until);
+    // What has no end comes with no hurry, and what has been replaced with none either.
+    let ends = addresses.chain(prefixes).flatten().filter(|end| *end > since);
+    if let Some(end) = ends.min() {
+        let sooner = |time: Option<Timestamp>, tenths| {
+            let left =
+                SignedDuration::from_secs((end.as_second() - since.as_second()) / 10 * tenths);
+            since.checked_add(left.max(SOONEST)).ok().into_iter().chain(time).min()
+        };
+        (after.renew_at, after.rebind_at) = (sooner(after.renew_at, 5), sooner(after.rebind_at, 8));
+    }
     after
 }
+
+/// How soon what an answer has left out is asked for again (REN_TIMEOUT, RFC 8415 section 7.6).
+const SOONEST: SignedDuration = SignedDuration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -432,5 +448,35 @@ mod tests {
         let same = Lease { addresses: vec![], withdrawn: vec![], ..answer };
         assert_eq!(merge(&before, &same, at(60)).addresses[0], before.addresses[0]);
         assert_eq!((after.renew_at, after.rebind_at), (Some(at(110)), None));
+    }
+
+    #[test]
+    fn what_an_answer_leaves_out_is_asked_for_before_its_end() {
+        let before = leased(&[("2001:db8::1", 1000), ("2001:db8::2", 1000)]);
+        let one = LeasedAddress {
+            address: "2001:db8::1".parse().unwrap(),
+            ia: Ia::Na,
+            preferred: Lifetime::from_secs(9000),
+            valid: Lifetime::from_secs(9000),
+        };
+        let answer = Lease {
+            t1: Lifetime::from_secs(4500),
+            t2: Lifetime::from_secs(7200),
+            ..given(&before, vec![one])
+        };
+        let times = |after: &Leased| (after.renew_at, after.rebind_at);
+        let after = merge(&before, &answer, at(500));
+        assert_eq!(times(&after), (Some(at(750)), Some(at(900))));
+        // Each time sooner, and not at once.
+        let after = merge(&after, &answer, at(990));
+        assert_eq!(times(&after), (Some(at(1000)), Some(at(1000))));
+        let all = merge(&after, &answer, at(1000));
+        assert_eq!(times(&all), (Some(at(5500)), Some(at(8200))));
+        // An answer that takes one of them back and says nothing of the other has no times.
+        let less =
+            Lease { withdrawn: vec!["2001:db8::1".parse().unwrap()], ..given(&before, vec![]) };
+        let after = merge(&before, &less, at(500));
+        assert_eq!(after.addresses.len(), 1);
+        assert_eq!(times(&after), (Some(at(750)), Some(at(900))));
     }
 }
