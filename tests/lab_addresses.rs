@@ -173,6 +173,32 @@ fn who_keeps_leases_keeps_those_of_dhcpv4() {
     assert_eq!(keeper.finish().stderr, "");
 }
 
+/// A file that is made ahead gets its name when it is needed: who keeps leases hears of that as well.
+#[test]
+fn what_is_attached_meanwhile_is_looked_after() {
+    let test = "what_is_attached_meanwhile_is_looked_after";
+    let Some(mut site) = Site::or_skip(test, &[]) else { return };
+    fs::create_dir(&site.state).unwrap();
+    let spaces = ["a", "b", "c"].map(|label| (label, site.space(label)));
+    let state = site.state.display().to_string();
+    let mut command = site.lab.command(bin!("unionize"));
+    let mut keeper = Running::start(command.args(["renew", "--follow", "--state", &state]));
+    std::thread::sleep(Duration::from_millis(500));
+    let mut command = site.lab.command(bin!("unionize"));
+    command.args(["--bridge", "br1", "--address", "none", "--state", &state]);
+    let mut unionize = Running::start(&mut command);
+    for (label, space) in &spaces {
+        unionize.send(&json!({"id": label, "image": "busybox", "netns": space.path()}));
+        let link = unionize.next()["interfaces"][0]["link"].as_str().unwrap().to_owned();
+        std::thread::sleep(Duration::from_millis(300));
+        site.lab.ip(&format!("link delete {link}"));
+        keeper.until("the interface", |told| {
+            told["container"]["id"] == *label && told["status"] == "done"
+        });
+        site.lab.ip(&format!("link show {link}"));
+    }
+}
+
 #[test]
 fn a_server_that_is_away_takes_no_lease_of_the_other_protocol_along() {
     let test = "a_server_that_is_away_takes_no_lease_of_the_other_protocol_along";

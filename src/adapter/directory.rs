@@ -9,7 +9,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::error::{Doing, Error, Result};
 
-/// Becomes readable when a file of a directory comes by renaming, goes, or was written to by who closes it.
+/// Becomes readable when a file of a directory comes, by whatever way, goes, or was written to by who closes it.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -43,7 +43,9 @@ impl Directory {
     }
 
     fn add(&mut self) -> nix::Result<()> {
-        let events = AddWatchFlags::IN_MOVE
+        // What is written before it has a name is not told of as written to under that.
+        let events = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_MOVE
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_DELETE_SELF
@@ -117,6 +119,13 @@ mod tests {
         assert_eq!((seen.names, seen.all), (vec![".new".into(), "a".into(), "b".into()], false));
         fs::remove_file(dir.join("b")).unwrap();
         assert_eq!(watched.read().unwrap().names, ["b"]);
+
+        // As a file comes that was written before it had a name there.
+        let other = dir.with_extension("other");
+        fs::write(&other, "1").unwrap();
+        fs::hard_link(&other, dir.join("d")).unwrap();
+        fs::remove_file(&other).unwrap();
+        assert_eq!(watched.read().unwrap().names, ["d"]);
 
         fs::remove_dir_all(&dir).unwrap();
         assert!(watched.read().unwrap().all);
