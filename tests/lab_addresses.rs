@@ -199,6 +199,29 @@ fn what_is_attached_meanwhile_is_looked_after() {
     }
 }
 
+/// The kernel takes the IPv6 addresses and routes of an interface that is switched off.
+#[test]
+fn what_is_lost_when_a_container_s_end_is_off_comes_back() {
+    let test = "what_is_lost_when_a_container_s_end_is_off_comes_back";
+    let Some(mut site) = Site::or_skip(test, &[]) else { return };
+    let space = site.space("web");
+    let web = json!({"id": "web", "image": "busybox", "netns": space.path()});
+    let route = ["--address", "fd00:9::5/64", "--route", "2001:db8::/32 via fd00:9::1"];
+    let interface = site.attach(&[&["--address", "dhcp6"], &route[..]].concat(), &web);
+    let leased = of_origin(&interface, "dhcp6")["address"].as_str().unwrap().to_owned();
+    let mut command = site.lab.command(bin!("unionize"));
+    command.args(["renew", "--follow", "--state"]).arg(&site.state);
+    let mut keeper = Running::start(&mut command);
+    std::thread::sleep(Duration::from_secs(1));
+    space.ip("link set eth0 down");
+    std::thread::sleep(Duration::from_millis(300));
+    space.ip("link set eth0 up");
+    keeper.until("the interface", |told| told["status"] == "done");
+    let shown = space.ip("-6 addr show dev eth0");
+    assert!(shown.contains("fd00:9::5/64") && shown.contains(&leased), "{shown}");
+    assert!(space.ip("-6 route show").contains("2001:db8::/32 via fd00:9::1"));
+}
+
 #[test]
 fn a_server_that_is_away_takes_no_lease_of_the_other_protocol_along() {
     let test = "a_server_that_is_away_takes_no_lease_of_the_other_protocol_along";

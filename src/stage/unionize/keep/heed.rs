@@ -347,6 +347,8 @@ impl Service<'_> {
         match follows {
             Follows::Doubt(link) => {
                 self.doubt(&link, now, CONFIRMED_WITHIN);
+                // If it was switched off inside, its IPv6 addresses and routes are gone.
+                self.look_later(&link, SETTLED);
             }
             Follows::DoubtAll(segment) => {
                 let links: Vec<Ifname> = self.roster.on_segment(&segment).cloned().collect();

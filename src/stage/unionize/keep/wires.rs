@@ -2,7 +2,8 @@
 //!
 //! A link that was down and is up again may lead elsewhere than before, and so may a bridge whose
 //! other ports did (RFC 8415 section 18.2.12). That is a doubt, which a server dispels. A link or a
-//! bridge that is gone, or is another one of the same name, is something to look at.
+//! bridge that is gone, or is another one of the same name, is something to look at; and so is a link
+//! that was down, because it may have been switched off at its other end.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use crate::record::Ifname;
 /// What follows from a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Follows {
-    /// The attachment with this link may be on another network.
+    /// The attachment with this link may be on another network, and may have lost its addresses.
     Doubt(Ifname),
     /// All on this segment may be.
     DoubtAll(Ifname),
