@@ -53,6 +53,40 @@ fn what_is_past_its_time_is_reaped_and_nothing_else() {
     std::fs::remove_file(hosts).unwrap();
 }
 
+#[test]
+fn what_a_killed_run_left_half_replaced_is_reaped_as_well() {
+    let crowd = Crowd::new("reap-halves", vec![Manner::slow(0, 0)]);
+    let past = json!({"expires_at": "2026-01-01T00:00:00Z"});
+    let make = |id: &str, fields: &Value, name: &str| {
+        let made =
+            container_run(&["--owner", "edge"], &on(&crowd, 0, id, fields.clone()).to_string());
+        assert_eq!(made.status.code(), Some(0), "{made:?}");
+        crowd.rename(0, id, name);
+    };
+    // Killed while it waited, between the renames, and behind the first of them.
+    make("waits", &past, "waits.leasepipe-new");
+    make("waits", &json!({}), "waits");
+    make("between", &past, "between.leasepipe-old");
+    make("between", &past, "between.leasepipe-new");
+    make("lost", &past, "lost.leasepipe-old");
+    // Not past its time, and nobody's.
+    make("lives", &json!({"ttl": "1h"}), "lives.leasepipe-new");
+    make("foreign", &past, "renamed");
+    let hosts = file("half-hosts");
+    let mut host = crowd.host(0);
+    host["kind"] = json!("host");
+    std::fs::write(&hosts, lines([host])).unwrap();
+    let reap = ["--reap", "--owner", "edge", "--hosts", hosts.to_str().unwrap()];
+    for _ in 0..2 {
+        let output = container_run(&reap, "");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let mut left = crowd.running(0);
+        left.sort();
+        assert_eq!(left, ["lives.leasepipe-new", "renamed", "waits"], "{output:?}");
+    }
+    std::fs::remove_file(hosts).unwrap();
+}
+
 /// A file of the test's own, which is not there.
 fn file(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("lpc-{name}-{}", std::process::id()));

@@ -138,6 +138,14 @@ impl Crowd {
         world.there.values().filter(|one| one.runs).map(|one| one.name.clone()).collect()
     }
 
+    /// Gives a container on an engine another name, as somebody else would.
+    pub fn rename(&self, at: usize, old: &str, new: &str) {
+        let mut world = self.engines[at].world.lock().unwrap();
+        let id = world.names.remove(old).unwrap();
+        world.there.get_mut(&id).unwrap().name = new.to_owned();
+        world.names.insert(new.to_owned(), id);
+    }
+
     /// The most that was asked of an engine at the same time.
     pub fn busiest(&self, at: usize) -> usize {
         self.engines[at].world.lock().unwrap().busiest
@@ -314,7 +322,7 @@ impl Engine {
 
     fn list(&self) -> String {
         let world = self.world.lock().unwrap();
-        let one = |(id, one): (&String, &There)| json!({"Id": id, "Names": [one.name]});
+        let one = |(id, one): (&String, &There)| json!({"Id": id, "Names": [one.name], "Labels": one.labels});
         Value::Array(world.there.iter().map(one).collect()).to_string()
     }
 }

@@ -99,6 +99,18 @@ pub fn heir(
     body
 }
 
+impl Found {
+    /// What stands for another container while that is replaced, as that container: with its name, its
+    /// owner and what was declared. Any other as it is.
+    pub fn stood_for(self) -> Found {
+        let document = self.labels.get(DECLARED).map(|text| serde_json::from_str(text));
+        let (Some(half), Some(Ok(document))) = (&self.half, document) else { return self };
+        let Container { state, docker, .. } = *self.container;
+        let owner = Some(half.owner.clone());
+        Found { container: Box::new(Container { owner, state, docker, ..document }), ..self }
+    }
+}
+
 impl Engine {
     /// The half of the replacement of the container of that name; nothing when there is none.
     pub fn find_half(&self, id: &ContainerId, half: Half) -> Result<Option<Found>> {

@@ -132,7 +132,9 @@ impl Search {
                 all.extend(engine.services(owner, &labels)?);
             } else {
                 let looked = engine.look(&engine.list(owner, &labels)?);
-                all.extend(looked.into_iter().filter_map(Result::transpose));
+                // What a killed run left half replaced dies too.
+                let found = looked.into_iter().filter_map(Result::transpose);
+                all.extend(found.map(|found| found.map(Found::stood_for)));
             }
         }
         let mut ids = HashSet::new();
