@@ -70,6 +70,11 @@ fn read_in(contexts: &Path, name: &str) -> Result<Endpoint> {
     }
     let tls = contexts.join("tls").join(&id).join("docker");
     let tls = tls.is_dir().then(|| tls.display().to_string());
+    if tls.is_none() && engine.host.starts_with("tcp://") {
+        return Err(Error::new(Kind::Refused, format_args!("context \"{name}\""))
+            .why(format_args!("it has no certificates for {}", engine.host))
+            .remedy("make it anew with ca=, cert= and key=, or name that URL and say --insecure"));
+    }
     Ok(Endpoint { tls, ..Endpoint::at(&engine.host) })
 }
 
@@ -99,8 +104,12 @@ mod tests {
         assert_eq!(kind(), Kind::BadInput);
         put(r#"{"Endpoints":{"docker":{"Host":"tcp://far:2376","SkipTLSVerify":true}}}"#);
         assert_eq!(kind(), Kind::Refused);
+        put(r#"{"Endpoints":{"docker":{"Host":"ssh://ops@far"}}}"#);
+        assert_eq!(read_in(&contexts, "far").unwrap(), Endpoint::at("ssh://ops@far"));
         put(r#"{"Endpoints":{"docker":{"Host":"tcp://far:2376","SkipTLSVerify":false}}}"#);
-        assert_eq!(read_in(&contexts, "far").unwrap(), Endpoint::at("tcp://far:2376"));
+        let open = read_in(&contexts, "far").unwrap_err();
+        assert_eq!(open.kind(), Kind::Refused);
+        assert!(open.to_string().contains("no certificates for tcp://far:2376"), "{open}");
         let tls = contexts.join("tls").join(FAR).join("docker");
         std::fs::create_dir_all(&tls).unwrap();
         assert_eq!(read_in(&contexts, "far").unwrap().tls, Some(tls.display().to_string()));
