@@ -39,6 +39,52 @@ fn a_beginning_of_an_id_is_no_name() {
 }
 
 #[test]
+fn a_beginning_of_an_id_is_no_network_and_no_image() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let asked = heard.clone();
+    let id = format!("db{}", "0".repeat(62));
+    let engine = Engine::hearing("begins", move |path, request| {
+        asked.lock().unwrap().push(request.to_owned());
+        match path {
+            "/networks/db" => ok(json!({"Id": id, "Name": "victim"})),
+            "/networks/d" => {
+                let why = "network d is ambiguous (2 matches found based on ID prefix)";
+                Some((400, json!({"message": why}).to_string()))
+            }
+            "/networks/site" | "/networks/db0000000000" => ok(json!({"Id": id, "Name": "site"})),
+            "/containers/create" => Some((201, json!({"Id": "a1", "Warnings": []}).to_string())),
+            "/containers/a1/json" => ok(inspected("a", "a1")),
+            path if path.starts_with("/images/") => image(),
+            _ => Some((200, "OK".into())),
+        }
+    });
+    let made = |image: &str, network: &str| {
+        heard.lock().unwrap().clear();
+        let host = json!({"id": "h", "url": engine.url()});
+        let wanted = json!({"id": "a", "image": image, "networks": [network], "host": host});
+        let output = container_run(&[], &wanted.to_string());
+        let calls = heard.lock().unwrap().clone();
+        let create = calls.into_iter().find(|call| call.contains("/containers/create"));
+        let body = create.map(|call| call.splitn(3, ' ').nth(2).unwrap().to_owned());
+        let body: Option<Value> = body.map(|body| serde_json::from_str(&body).unwrap());
+        (records(&output)[0].clone(), body)
+    };
+    for name in ["db", "d"] {
+        let (record, created) = made("busybox", name);
+        assert_eq!((&record["error_kind"], created), (&json!("not_found"), None), "{record}");
+        assert!(record["error"].as_str().unwrap().contains(&format!("network {name}")), "{record}");
+    }
+    for (image, named) in [("c210", "c210:latest"), ("busybox", "busybox"), ("c210:1", "c210:1")] {
+        let (record, created) = made(image, "site");
+        let created = created.unwrap_or_else(|| panic!("{record}"));
+        assert_eq!(created["Image"], named, "{record}");
+        assert_eq!(record["image"], image);
+    }
+    // What Docker itself would write of an id is meant for one.
+    assert_eq!(made("busybox", "db0000000000").0["status"], "done");
+}
+
+#[test]
 fn without_an_engine_records_go_on_as_failed() {
     let host = json!({"id": "h", "url": "unix:///nonexistent"});
     let input = json!({"id": "a", "image": "x", "host": host}).to_string()

@@ -5,6 +5,7 @@ use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPol
 use super::endpoint::Joins;
 use super::kernel::Kernel;
 use super::list::{entries, filled, words};
+use super::pull::called;
 use super::{health, label, limits, mounts, origin, ports};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Container, Owner, Restart, Words};
@@ -32,7 +33,7 @@ pub fn body(
     }
     let (volumes, binds) = mounts::asked(container);
     Ok(Box::new(ContainerCreateBody {
-        image: Some(container.image.to_string()),
+        image: Some(called(&container.image).into_owned()),
         cmd: container.cmd.as_ref().map(Words::to_vec),
         entrypoint: container.entrypoint.as_ref().map(entrypoint),
         env: words(&container.env),

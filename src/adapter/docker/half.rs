@@ -13,6 +13,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveVolumeOption
 use super::error::{failure, is_missing, status};
 use super::label::{DECLARED, OWNER, REPLACES, VOLUMES};
 use super::podman::once_clear;
+use super::pull::called;
 use super::{Engine, Found, soon};
 use crate::error::Result;
 use crate::record::{Container, ContainerId, Image, Key, Owner};
@@ -143,7 +144,7 @@ impl Engine {
 
     /// The mount points for which an image declares volumes.
     pub fn volumes_of(&self, image: &Image) -> Result<Vec<String>> {
-        match self.carrier.block_on(soon(self.docker.inspect_image(image.as_str()))) {
+        match self.carrier.block_on(soon(self.docker.inspect_image(&called(image)))) {
             Ok(found) => Ok(found.config.and_then(|config| config.volumes).unwrap_or_default()),
             Err(why) if is_missing(&why) => Ok(Vec::new()),
             Err(why) => Err(failure(format_args!("inspect image {image}"), &why)),

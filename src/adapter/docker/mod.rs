@@ -5,7 +5,8 @@
 //! API 1.41 (engine 20.10).
 //!
 //! Docker takes the beginning of an id for a name. So a container is looked up by name once, the
-//! answer's name is compared, and from there on its whole id is used.
+//! answer's name is compared, and from there on its whole id is used. The name of a network is compared
+//! as well, and an image whose name could be such a beginning is named with its tag.
 
 mod archive;
 mod connect;
@@ -75,6 +76,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long it may take for the whole answer when it only has to look something up.
 const QUICK: Duration = REACH;
+
+/// How much of an id Docker writes where it shortens one.
+const SHORT_ID: usize = 12;
 
 /// How many containers are asked after at a time.
 const AT_A_TIME: usize = 8;

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use bollard::errors::Error as Failure;
 use bollard::models::{ContainerSummary, Network, NetworkConnectRequest, NetworkCreateRequest};
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
 
@@ -14,7 +15,7 @@ use super::endpoint::endpoint;
 use super::error::{failure, is_missing, status};
 use super::label::OWNER;
 use super::podman::once_clear;
-use super::{Engine, Joins, soon};
+use super::{Engine, Joins, SHORT_ID, soon};
 use crate::error::{Error, Kind, Result};
 use crate::record::{DockerNetwork, NetworkName, Owner};
 
@@ -33,13 +34,15 @@ impl Engine {
         let private = private.map(NetworkName::as_str);
         for name in joins.names().filter(|name| Some(*name) != private) {
             match self.carrier.block_on(soon(self.docker.inspect_network(name, None))) {
-                Ok(_) => (),
-                Err(why) if is_missing(&why) => {
+                Ok(found) if is_called(&found.id, &found.name, name) => (),
+                Err(why) if !is_missing(&why) && !is_of_several(&why) => {
+                    return Err(failure(format_args!("inspect network {name}"), &why));
+                }
+                Ok(_) | Err(_) => {
                     return Err(Error::new(Kind::NotFound, format_args!("join network {name}"))
                         .why("there is no such network on the host")
                         .remedy("make it, or take it out of the document"));
                 }
-                Err(why) => return Err(failure(format_args!("inspect network {name}"), &why)),
             }
         }
         Ok(())
@@ -217,6 +220,18 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether a network is the one that is called so. Docker takes the beginning of an id for a name, be it
+/// a single digit; only one as long as it writes them itself is meant for one.
+fn is_called(id: &Option<String>, own: &Option<String>, name: &str) -> bool {
+    let begins = |id: &String| name.len() >= SHORT_ID && id.starts_with(name);
+    own.as_deref() == Some(name) || id.as_ref().is_some_and(begins)
+}
+
+/// Whether the engine says that no network has the name, and that the ids of several begin so.
+fn is_of_several(why: &Failure) -> bool {
+    why.to_string().contains("based on ID prefix")
 }
 
 fn foreign(name: &NetworkName) -> Error {

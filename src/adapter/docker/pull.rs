@@ -1,5 +1,6 @@
 //! The images that an engine has, and how it fetches from a registry those that it has not.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 
 use super::error::{failure, is_missing, no_image};
 use super::origin::Brought;
-use super::{Engine, soon};
+use super::{Engine, SHORT_ID, soon};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Image, Login, Platform};
 
@@ -56,10 +57,18 @@ impl Held {
     }
 }
 
+/// What an engine is told that it knows an image by. A name without a tag that could be the beginning of
+/// an id gets the tag that is meant: it would stand for whichever image has such an id.
+pub(super) fn called(image: &Image) -> Cow<'_, str> {
+    let name = image.as_str();
+    let is_hex = name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_hex && name.len() < SHORT_ID { format!("{name}:latest").into() } else { name.into() }
+}
+
 impl Engine {
     /// The image, if the engine has it, for that platform and with the digest that it names.
     pub fn held(&self, image: &Image, platform: Option<&Platform>) -> Result<Option<Held>> {
-        let found = match self.carrier.block_on(soon(self.docker.inspect_image(image.as_str()))) {
+        let found = match self.carrier.block_on(soon(self.docker.inspect_image(&called(image)))) {
             Ok(found) => found,
             Err(why) if is_missing(&why) => return Ok(None),
             Err(why) => return Err(failure(format_args!("inspect image {image}"), &why)),
@@ -209,6 +218,17 @@ mod tests {
         assert_eq!(after(coming("b", 50)), (60, 200));
         assert_eq!(after(json!({"id": "a", "status": "Download complete"})), (150, 200));
         assert_eq!(after(json!({"id": "c", "status": "Already exists"})), (150, 200));
+    }
+
+    #[test]
+    fn a_name_that_could_begin_an_id_is_said_with_its_tag() {
+        let called = |text: &str| called(&text.parse().unwrap()).into_owned();
+        assert_eq!((called("db"), called("c0ffee")), ("db:latest".into(), "c0ffee:latest".into()));
+        for whole in
+            ["busybox", "db:1", "r:5000/db", "site/db", "c21007557 5b1".replace(' ', "").as_str()]
+        {
+            assert_eq!(called(whole), whole);
+        }
     }
 
     #[test]

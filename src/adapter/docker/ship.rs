@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::archive::{Archive, Part};
 use super::error::{failure, is_missing};
-use super::pull::Held;
+use super::pull::{Held, called};
 use super::{AT_A_TIME, Engine};
 use crate::error::{Error, Kind, Result};
 use crate::record::Image;
@@ -117,7 +117,7 @@ impl Engine {
         let mut feeds = Vec::new();
         let outcome = self.carrier.block_on(async {
             let docker = self.docker.clone().with_timeout(PREPARING);
-            let mut chunks = std::pin::pin!(docker.export_image(image.as_str()));
+            let mut chunks = std::pin::pin!(docker.export_image(&called(image)));
             let mut archive = Archive::new(layers);
             let mut parts = Vec::new();
             let mut wait = None;

@@ -242,9 +242,12 @@ impl Hand<'_> {
     /// Makes sure that the container runs, in all of its networks: a run that was killed may have
     /// made it and not put it into the others, and anybody can take it out of one.
     pub(super) fn make_run(&self, found: &Found) -> Result<Found> {
-        let joins = Joins::of(&found.container);
-        for network in joins.iter().flat_map(|joins| joins.lacking(&found.joined)) {
-            self.engine.join(&found.docker_id, &network)?;
+        if let Ok(joins) = Joins::of(&found.container) {
+            let lacking = joins.lacking(&found.joined);
+            if !lacking.is_empty() {
+                self.need_networks(&found.container, &joins)?;
+            }
+            lacking.iter().try_for_each(|network| self.engine.join(&found.docker_id, network))?;
         }
         match found.container.state {
             Some(State::Running) => return Ok(found.clone()),
