@@ -85,6 +85,33 @@ fn a_beginning_of_an_id_is_no_network_and_no_image() {
 }
 
 #[test]
+fn an_engine_that_fails_what_is_done_on_all_is_not_waited_for_again() {
+    let asked = Arc::new(Mutex::new(0));
+    let count = asked.clone();
+    let engine = Engine::new("sweeps", move |path| match path {
+        "/containers/json" => {
+            let mut asked = count.lock().unwrap();
+            *asked += 1;
+            (*asked == 1).then(|| (200, "[]".into()))
+        }
+        "/containers/a/json" => Some((404, r#"{"message":"No such container"}"#.into())),
+        _ => Some((200, "OK".into())),
+    });
+    let host = json!({"id": "h", "url": engine.url()});
+    let gone = json!({"id": "a", "image": "x", "state": "absent", "host": host});
+    let checkpoint = json!({"kind": "checkpoint", "of": "change", "count": 1});
+    let input: String = [&gone, &checkpoint, &checkpoint, &checkpoint]
+        .iter()
+        .map(|one| format!("{one}\n"))
+        .collect();
+    let output = container_run(&[], &input);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains(&engine.url()), "{told}");
+    assert_eq!(records(&output).len(), 4, "{output:?}");
+}
+
+#[test]
 fn without_an_engine_records_go_on_as_failed() {
     let host = json!({"id": "h", "url": "unix:///nonexistent"});
     let input = json!({"id": "a", "image": "x", "host": host}).to_string()

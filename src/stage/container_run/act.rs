@@ -36,7 +36,8 @@ pub(super) fn sweep(engine: Arc<Engine>, owner: &Owner, asked: &Asked) -> Result
     let steps = Steps::default();
     let engine = Tool::new(engine, None, &steps);
     let hand = Hand { engine: &engine, owner, asked, is_gentle: false };
-    left(&engine, owner)?.iter().try_for_each(|id| hand.mend(id).map_err(|why| why.at(id)))
+    let place = |id| format!("{id} on {}", engine.url());
+    left(&engine, owner)?.iter().try_for_each(|id| hand.mend(id).map_err(|why| why.at(place(id))))
 }
 
 impl Means<'_> {

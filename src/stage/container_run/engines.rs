@@ -93,15 +93,15 @@ impl Engines {
     /// Work on the engine failed: if that may be because it is gone, that is found out before more
     /// is asked of it.
     pub(super) fn doubt(&self, endpoint: &Endpoint, why: &Error) {
-        if matches!(why.kind(), Kind::Unavailable | Kind::TimedOut) {
-            let endpoint = self.reach.endpoint(endpoint.clone());
-            if let Some(door) = lock(&self.known).get(&endpoint) {
-                door.is_doubtful.store(true, Ordering::Relaxed);
-            }
+        let endpoint = self.reach.endpoint(endpoint.clone());
+        if let Some(door) = lock(&self.known).get(&endpoint) {
+            door.doubt(why);
         }
     }
 
-    /// Does something on all engines that are there; the first failure of it.
+    /// Does something on all engines that are there. Tells of each that fails it but for one, whose
+    /// failure is given. One that fails it because it may be gone is left out until a change is for it:
+    /// what is done on all would wait for it each time.
     pub(super) fn on_each(&self, act: impl Fn(&Arc<Engine>) -> Result<()> + Sync) -> Result<()> {
         let engines = self.there();
         let next = AtomicUsize::new(0);
@@ -109,9 +109,12 @@ impl Engines {
         std::thread::scope(|scope| {
             for _ in 0..engines.len().min(AT_A_TIME) {
                 scope.spawn(|| {
-                    while let Some(engine) = engines.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if let Err(why) = act(engine) {
-                            lock(&failure).get_or_insert(why);
+                    while let Some(at) = engines.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let (door, engine) = at;
+                        let Err(why) = act(engine) else { continue };
+                        door.doubt(&why);
+                        if let Some(earlier) = lock(&failure).replace(why) {
+                            self.report.failed(&earlier);
                         }
                     }
                 });
@@ -121,11 +124,11 @@ impl Engines {
     }
 
     /// The engines that are there, as far as is known.
-    fn there(&self) -> Vec<Arc<Engine>> {
+    fn there(&self) -> Vec<(Arc<Door>, Arc<Engine>)> {
         let doors: Vec<Arc<Door>> = lock(&self.known).values().cloned().collect();
-        let sure = doors.iter().filter(|door| !door.is_doubtful.load(Ordering::Relaxed));
-        let engine = |door: &Arc<Door>| match &*lock(&door.state) {
-            State::There(engine) => Some(engine.clone()),
+        let sure = doors.into_iter().filter(|door| !door.is_doubtful.load(Ordering::Relaxed));
+        let engine = |door: Arc<Door>| match &*lock(&door.state) {
+            State::There(engine) => Some((door.clone(), engine.clone())),
             _ => None,
         };
         sure.filter_map(engine).collect()
@@ -143,6 +146,12 @@ impl Engines {
 }
 
 impl Door {
+    fn doubt(&self, why: &Error) {
+        if matches!(why.kind(), Kind::Unavailable | Kind::TimedOut) {
+            self.is_doubtful.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn pass(&self, reach: &Reach, endpoint: &Endpoint) -> Result<Arc<Engine>> {
         let mut state = lock(&self.state);
         let begun = Instant::now();
