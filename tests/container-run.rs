@@ -198,6 +198,17 @@ fn a_container_leaves_its_host_when_it_runs_on_the_other() {
 }
 
 #[test]
+fn a_host_that_is_lost_cannot_be_left_and_the_new_container_runs() {
+    let new = "b".repeat(64);
+    let (first, second, _) = engines("leaves", &new, true);
+    let lost = moved(&first, &second, &"a".repeat(64)).replace(&first.url(), "unix:///nonexistent");
+    let record = &records(&container_run(&["--owner", "edge"], &lost))[0];
+    assert_eq!(record["error_kind"], "unavailable", "{record}");
+    let why = record["error"].as_str().unwrap();
+    assert!(why.starts_with("the new one runs, the old one: connect to unix:///none"), "{why}");
+}
+
+#[test]
 fn a_container_that_does_not_start_on_the_other_host_stays_where_it_is() {
     let old = "a".repeat(64);
     let (first, second, log) = engines("stays", &"b".repeat(64), false);

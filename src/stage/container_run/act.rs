@@ -104,8 +104,9 @@ impl Means<'_> {
             Some(_) => host(old)?.1,
             None => endpoint.clone(),
         };
-        let there = self.engines.tool(&endpoint, steps)?;
-        let left = Hand { engine: &there, ..*hand }.leave(old, &new.docker_id);
+        let there = self.engines.tool(&endpoint, steps);
+        let left =
+            there.and_then(|there| Hand { engine: &there, ..*hand }.leave(old, &new.docker_id));
         left.map_err(|why| why.at("the new one runs, the old one"))?;
         Ok(new)
     }
