@@ -371,6 +371,15 @@ fn a_start_is_waited_for_until_it_is_healthy() {
         assert_eq!(steps(&out).last(), Some(&"healthy"), "{action}");
         assert_eq!(docker.inspect(name, "{{.State.Health.Status}}"), "healthy");
     }
+    // One that is kept is waited for where it was started, and not where it ran.
+    let keep = || container_run(&docker, &healthy, &[change("keep", &web)]);
+    assert_eq!(steps(&done(keep())), [""; 0]);
+    docker.docker(&["exec", name, "rm", "/tmp/well"]);
+    docker.docker(&["kill", name]);
+    failed(keep(), "refused");
+    docker.docker(&["exec", name, "touch", "/tmp/well"]);
+    docker.docker(&["kill", name]);
+    assert_eq!(steps(&done(keep())), ["start", "healthy"]);
     // Where nothing is checked, it runs.
     let plain = document(&docker, "b");
     assert_eq!(steps(&done(container_run(&docker, &healthy, &[plain]))), ["create", "start"]);

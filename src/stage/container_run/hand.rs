@@ -120,9 +120,17 @@ impl Hand<'_> {
         self.engine.need_networks(joins, private)
     }
 
-    /// Makes sure that the container runs, whatever it was declared as.
+    /// Makes sure that the container runs, whatever it was declared as. One that ran is not waited for.
     pub(super) fn keep(&self, wanted: &Container) -> Result<Found> {
-        match self.engine.find(&wanted.id)? {
+        let found = self.engine.find(&wanted.id)?;
+        let ran = found.as_ref().filter(|found| found.container.is_running());
+        let ran = ran.map(|found| found.docker_id.clone());
+        let kept = self.keep_found(wanted, found)?;
+        if ran.as_ref() == Some(&kept.docker_id) { Ok(kept) } else { self.settled(kept, false) }
+    }
+
+    fn keep_found(&self, wanted: &Container, found: Option<Found>) -> Result<Found> {
+        match found {
             Some(found) if self.is_ours(&found) && stays(&found) => match self.make_run(&found) {
                 Err(why) if self.is_gone(&found) || lacks_network(&found, &why) => self.add(wanted),
                 Err(why) if never_ran(&found, &why) => self.add(wanted),
