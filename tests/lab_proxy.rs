@@ -54,6 +54,67 @@ fn a_connection_that_breaks_leaves_one_container_and_neither_two_nor_none() {
 }
 
 #[test]
+fn a_replacement_that_is_cut_off_anywhere_is_finished_by_the_next_run() {
+    let test = "a_replacement_that_is_cut_off_anywhere_is_finished_by_the_next_run";
+    let Some(docker) = Docker::or_skip(test) else { return };
+    let proxy = Proxy::new(&format!("{}-swap", docker.owner()));
+    let old = through(&proxy, &docker, "web");
+    let id = old["id"].as_str().unwrap();
+    let with = |field: &str, value: Value| {
+        let mut document = old.clone();
+        document[field] = value;
+        document
+    };
+    let mut shared = with("env", json!(["A=1"]));
+    let volume = format!("{}-volume", docker.owner());
+    shared["volumes"] = json!([format!("{volume}:/data")]);
+    let mut before = shared.clone();
+    before["env"] = json!([]);
+    // Beside each other, and one behind the other.
+    for (old, new) in [(old.clone(), with("env", json!(["A=1"]))), (before, shared)] {
+        let replace = json!({"kind": "change", "action": "replace", "container": new});
+        let prepare = || {
+            docker.clear();
+            let there = container_run(&docker, &[], std::slice::from_ref(&old));
+            assert_eq!(there.status, Some(0), "{}", there.stderr);
+        };
+        let swap = |cut| {
+            proxy.cut(cut);
+            container_run(&docker, &[], std::slice::from_ref(&replace))
+        };
+        prepare();
+        assert_eq!(swap(None).status, Some(0));
+        let calls = proxy.calls().into_iter().enumerate();
+        let changing: Vec<usize> =
+            calls.filter(|(_, (method, ..))| method != "GET").map(|(at, _)| at).collect();
+        assert!(changing.len() > 4, "{changing:?}");
+        for (at, cut) in changing
+            .into_iter()
+            .flat_map(|at| [Cut::Before, Cut::Behind, Cut::Off].map(|cut| (at, cut)))
+        {
+            proxy.cut(None);
+            prepare();
+            let broken = swap(Some((at, cut)));
+            let record = &broken.records()[0];
+            let told = format!("{:?} {cut:?}: {record}", proxy.calls().get(at));
+            // What is said of the old one is so.
+            let stays = record["error"].as_str().is_some_and(|why| why.contains("as before"));
+            if record["status"] == "done" || stays {
+                let runs = docker.look(id, "{{.State.Running}}");
+                assert_eq!(runs.as_deref(), Some("true"), "{told}");
+            }
+            let again = swap(None);
+            assert_eq!(again.status, Some(0), "{told}: {}", again.stderr);
+            assert_eq!(docker.names(), [id], "{told}");
+            let is = docker.inspect(id, "{{.State.Running}} {{index .Config.Env 0}}");
+            assert_eq!(is, "true A=1", "{told}");
+        }
+    }
+    docker.clear();
+    docker.docker(&["volume", "rm", &volume]);
+}
+
+#[test]
 fn the_plan_is_what_is_done_and_makes_no_call_that_changes_anything() {
     let test = "the_plan_is_what_is_done_and_makes_no_call_that_changes_anything";
     let Some(docker) = Docker::or_skip(test) else { return };

@@ -14,6 +14,8 @@ pub enum Cut {
     Before,
     /// The engine has done it, and its answer is lost.
     Behind,
+    /// The same, and the engine hears of nothing that comes behind it, as of a program that is killed.
+    Off,
 }
 
 /// A socket behind which the engine is.
@@ -100,7 +102,11 @@ fn pass(mut from: UnixStream, engine: &Path, state: &Mutex<State>) -> Option<()>
         let mut state = state.lock().unwrap();
         state.calls.push((method.to_owned(), path, None));
         let number = state.calls.len() - 1;
-        (number, state.cut.filter(|(at, _)| *at == number).map(|(_, cut)| cut))
+        let cut = state.cut.and_then(|(at, cut)| match cut {
+            Cut::Off if number > at => Some(Cut::Before),
+            cut => (number == at).then_some(cut),
+        });
+        (number, cut)
     };
     if cut == Some(Cut::Before) {
         return None;
@@ -120,7 +126,7 @@ fn pass(mut from: UnixStream, engine: &Path, state: &Mutex<State>) -> Option<()>
                 call.2 = status;
             }
         }
-        if cut == Some(Cut::Behind) {
+        if matches!(cut, Some(Cut::Behind | Cut::Off)) {
             return None;
         }
         from.write_all(&piece[..read]).ok()?;

@@ -25,7 +25,7 @@ struct Swap<'a> {
     new: String,
     /// Whether the old one was ended for it.
     ended: bool,
-    /// Whether the old one has given up its name.
+    /// Whether the old one may have given up its name.
     aside: bool,
 }
 
@@ -103,8 +103,8 @@ impl Hand<'_> {
         self.start(wanted, &swap.new)?;
         let found = self.running(&swap.new)?;
         self.settled(found, true)?;
-        self.engine.rename(&swap.old.docker_id, &Half::Old.name(&wanted.id))?;
         swap.aside = true;
+        self.engine.rename(&swap.old.docker_id, &Half::Old.name(&wanted.id))?;
         self.engine.rename(&swap.new, &wanted.id)
     }
 
@@ -209,7 +209,9 @@ impl Hand<'_> {
     fn restore(&self, swap: &Swap) -> Result<()> {
         let removed = self.engine.remove(&swap.new);
         let old = swap.old;
-        if swap.aside {
+        // Of a call without an answer nobody knows whether it was heard.
+        let is_old = |half: &Found| half.docker_id == old.docker_id;
+        if swap.aside && self.half(&old.container.id, Half::Old)?.as_ref().is_some_and(is_old) {
             self.engine.rename(&old.docker_id, &old.container.id)?;
         }
         if swap.ended {
