@@ -112,6 +112,31 @@ fn an_engine_that_fails_what_is_done_on_all_is_not_waited_for_again() {
 }
 
 #[test]
+fn an_answer_that_does_not_end_fails_its_record_alone() {
+    let endless = Engine::new("endless", |path| match path {
+        "/_ping" | "/version" => Some((200, "{}".into())),
+        _ => Some((200, " ".repeat(300 * 1024 * 1024))),
+    });
+    let there = Engine::new("ends", |path| match path {
+        "/containers/b/json" => Some((404, r#"{"message":"No such container"}"#.into())),
+        "/containers/json" => ok(json!([])),
+        _ => Some((200, "{}".into())),
+    });
+    let gone = |id: &str, engine: &Engine| {
+        let host = json!({"id": id, "url": engine.url()});
+        json!({"id": id, "image": "x", "state": "absent", "host": host})
+    };
+    let input = format!("{}\n{}\n", gone("a", &endless), gone("b", &there));
+    let output = container_run(&[], &input);
+    let mut records = records(&output);
+    records.sort_by_key(|record| record["id"].to_string());
+    assert_eq!(records[1]["status"], "done", "{output:?}");
+    assert_eq!(records[0]["error_kind"], "bad_input", "{output:?}");
+    let why = records[0]["error"].as_str().unwrap();
+    assert!(why.ends_with("answer cannot be read: it does not end"), "{why}");
+}
+
+#[test]
 fn without_an_engine_records_go_on_as_failed() {
     let host = json!({"id": "h", "url": "unix:///nonexistent"});
     let input = json!({"id": "a", "image": "x", "host": host}).to_string()

@@ -6,6 +6,7 @@ use std::io;
 
 use bollard::errors::Error as Failure;
 
+use super::connect::TOO_LONG;
 use crate::error::{Error, Kind};
 
 /// The failure to do `what`.
@@ -111,6 +112,10 @@ fn disconnected(what: impl Display, why: &Failure) -> Error {
         Some(system) => nobody(what, &system.to_string()),
         None => {
             let text = innermost(why);
+            if text == TOO_LONG {
+                return Error::new(Kind::BadInput, what)
+                    .why(format_args!("the Docker engine's answer cannot be read: {text}"));
+            }
             match distrust(&text) {
                 Some((kind, why, remedy)) => {
                     Error::new(kind, what).why(format_args!("{why} ({text})")).remedy(remedy)

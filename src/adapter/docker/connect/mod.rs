@@ -3,6 +3,7 @@
 mod context;
 mod dial;
 mod here;
+mod meter;
 mod ssh;
 mod tls;
 mod transport;
@@ -24,6 +25,7 @@ use transport::Transport;
 use url::{OLDEST, Way};
 
 pub use here::here;
+pub(super) use meter::TOO_LONG;
 pub(super) use ssh::Forward;
 pub use url::{Api, Release};
 

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::dial::Place;
+use super::meter::{Meter, Metered};
 
 /// How long connections are kept that nobody uses, and how many: each is some 28 KiB here, and there
 /// may be a thousand engines. What the other side does not close within the time can be relied on; a
@@ -41,6 +42,12 @@ type Body = Either<
 
 type Answer = Result<Response<Incoming>, Failure>;
 
+/// One connection.
+struct Line {
+    calls: SendRequest<Body>,
+    meter: Arc<Meter>,
+}
+
 /// All connections to one engine.
 pub(super) struct Transport {
     place: Place,
@@ -52,7 +59,7 @@ pub(super) struct Transport {
 #[derive(Default)]
 struct Kept {
     /// Connections that were used, and when last. Of some the answer is still on its way.
-    lines: Vec<(SendRequest<Body>, Instant)>,
+    lines: Vec<(Line, Instant)>,
     /// Whether somebody closes those that nobody uses.
     is_swept: bool,
 }
@@ -75,7 +82,8 @@ impl Transport {
         request.headers_mut().insert(HOST, self.host.clone());
         while let Some(mut line) = self.idle() {
             let again = again(&request);
-            match line.try_send_request(request).await {
+            line.meter.begin(request.uri().path());
+            match line.calls.try_send_request(request).await {
                 Ok(answer) => return Ok(self.keep(line, answer)),
                 // The other side may close a connection while a call goes out on it. One that only
                 // asks may be made again (RFC 9110 section 9.2.2), and one that never went out.
@@ -87,7 +95,8 @@ impl Transport {
         }
         // What it takes to open one is not to lie about while the call is under way.
         let (mut line, ended) = Box::pin(self.open()).await?;
-        match line.send_request(request).await {
+        line.meter.begin(request.uri().path());
+        match line.calls.send_request(request).await {
             Ok(answer) => Ok(self.keep(line, answer)),
             // It ended before the call was on it: the other side may refuse us unasked.
             Err(why) if why.is_canceled() => Err(ended.await.unwrap_or(why).into()),
@@ -96,9 +105,10 @@ impl Transport {
     }
 
     /// A new connection, and what tells why it ended.
-    async fn open(&self) -> Result<(SendRequest<Body>, oneshot::Receiver<hyper::Error>), Failure> {
-        let wire = self.place.open().await?;
-        let (line, carried) = http1::handshake(TokioIo::new(wire)).await?;
+    async fn open(&self) -> Result<(Line, oneshot::Receiver<hyper::Error>), Failure> {
+        let (wire, meter) = (self.place.open().await?, Arc::<Meter>::default());
+        let metered = Metered { wire, meter: meter.clone() };
+        let (calls, carried) = http1::handshake(TokioIo::new(metered)).await?;
         let (tell, ended) = oneshot::channel();
         tokio::spawn(async move {
             if let Err(why) = carried.await {
@@ -106,24 +116,20 @@ impl Transport {
                 let _ = tell.send(why);
             }
         });
-        Ok((line, ended))
+        Ok((Line { calls, meter }, ended))
     }
 
     /// A connection that carries nothing now.
-    fn idle(&self) -> Option<SendRequest<Body>> {
+    fn idle(&self) -> Option<Line> {
         let mut kept = self.kept();
         kept.sweep(self.keep.idle);
-        let at = kept.lines.iter().rposition(|(line, _)| line.is_ready())?;
+        let at = kept.lines.iter().rposition(|(line, _)| line.calls.is_ready())?;
         Some(kept.lines.swap_remove(at).0)
     }
 
     /// Keeps a connection for the next call; what is left of this one's answer comes through it
     /// meanwhile.
-    fn keep(
-        self: &Arc<Transport>,
-        line: SendRequest<Body>,
-        answer: Response<Incoming>,
-    ) -> Response<Incoming> {
+    fn keep(self: &Arc<Transport>, line: Line, answer: Response<Incoming>) -> Response<Incoming> {
         let mut kept = self.kept();
         if kept.lines.len() >= self.keep.most {
             kept.lines.remove(0);
@@ -156,7 +162,7 @@ impl Kept {
     /// Lets go of what is closed, and of what nobody has used for some time. A connection that an
     /// answer still comes through ends behind it.
     fn sweep(&mut self, idle: Duration) {
-        self.lines.retain(|(line, since)| !line.is_closed() && since.elapsed() < idle);
+        self.lines.retain(|(line, since)| !line.calls.is_closed() && since.elapsed() < idle);
     }
 }
 
