@@ -157,6 +157,26 @@ fn a_container_of_docker_s_is_found_by_its_name() {
 }
 
 #[test]
+fn in_docker_s_bridge_it_is_eth1_and_goes_by_whatever_name_it_has() {
+    let test = "in_docker_s_bridge_it_is_eth1_and_goes_by_whatever_name_it_has";
+    let Some(site) = Site::or_skip(test) else { return };
+    let Some(docker) = Docker::or_skip(test) else { return };
+    let web = docker.bystander_in("bridge", "web");
+    let interface = site.done(&["br1", &web, "dhcp6"]);
+    assert_eq!(interface["name"], "eth1");
+    site.pings(&leased(&interface));
+    assert_eq!(site.done(&["br1", &web, "dhcp6"])["link"], interface["link"], "once more");
+    site.done(&["br1", &web, "none", "-i", "lan"]);
+    let both = site.unionize(&["br1", &web, "--action", "remove"]);
+    assert_eq!((both.status, site.remembered()), (Some(64), 2), "{}", both.stderr);
+    assert!(both.stderr.contains("--interface"), "{}", both.stderr);
+    site.done(&["br1", &web, "-i", "eth1", "--action", "remove"]);
+    docker.docker(&["rm", "-f", &web]);
+    site.done(&["br1", &web, "--action", "remove"]);
+    assert_eq!(site.remembered(), 0);
+}
+
+#[test]
 fn a_container_of_podman_s_is_found_by_its_socket() {
     let test = "a_container_of_podman_s_is_found_by_its_socket";
     let Some(site) = Site::or_skip(test) else { return };

@@ -48,9 +48,16 @@ impl Docker {
     /// goes with the test as well.
     #[track_caller]
     pub fn bystander(&self, name: &str) -> String {
+        self.bystander_in("none", name)
+    }
+
+    /// The same in a network of Docker's.
+    #[track_caller]
+    pub fn bystander_in(&self, network: &str, name: &str) -> String {
         let name = format!("{}-{name}", self.owner);
         let label = format!("bystander-of={}", self.owner);
-        self.docker(&["run", "-d", "--network=none", "--name", &name, "--label", &label, IMAGE]);
+        let run = ["run", "-d", "--network", network, "--name", &name, "--label", &label, IMAGE];
+        self.docker(&run);
         name
     }
 

@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 
+use super::entries::names_links;
 use super::{Options, Unionize, Upkeep, Wanted};
+use crate::adapter::attachments::{Attachment, Attachments};
 use crate::adapter::docker::here;
 use crate::adapter::netlink::{Group, Netlink, Notices, Sort};
 use crate::adapter::netns::Netns;
@@ -13,7 +15,8 @@ use crate::adapter::ovs::Ovs;
 use crate::error::{Error, Kind, Result, Within};
 use crate::pipe::{Output, Reader, Report, Stdio};
 use crate::record::{
-    self, Action, Addressing, Container, ContainerId, Ifname, LinkKind, Mac, NotA, Parent, VlanId,
+    self, Action, Addressing, Container, ContainerId, Ifname, Joins, LinkKind, Mac, NotA, Parent,
+    VlanId, stands_alone,
 };
 use crate::stage::changes::{serve, serve_from};
 use crate::stage::engines::Reach;
@@ -110,7 +113,15 @@ fn one(
         options.plug_into(place, &upkeep.ovs)?;
     }
     options.add(&named.words)?;
-    let container = find(named, &id, options.action == Some(Action::Remove)).within(&id)?;
+    let goes = options.action == Some(Action::Remove);
+    let container = find(named, &id, goes).within(&id)?;
+    if options.network.interface.is_none() && !names_links(&container) {
+        options.network.interface = beside_engine_s(&container);
+        if goes {
+            let (known, _) = Attachments::at(&upkeep.state).list()?;
+            options.take(&id, &known).within(&id)?;
+        }
+    }
     let doing = || Error::new(Kind::Bug, "write the container as a record");
     let record = serde_json::to_vec(&container).map_err(|why| doing().why(why))?;
     let unionize = Unionize::new(options, upkeep, report)?;
@@ -204,6 +215,34 @@ impl Options {
         })
     }
 
+    /// Means the interface that the container is remembered to have in this place, whatever it is
+    /// called.
+    ///
+    /// # Errors
+    /// `Usage` when there are several.
+    fn take(&mut self, id: &ContainerId, known: &[Attachment]) -> Result<()> {
+        let here = |known: &&Attachment| {
+            let (network, asked) = (&known.network, &self.network);
+            known.container.id == *id
+                && (&network.bridge, &network.parent) == (&asked.bridge, &asked.parent)
+        };
+        let known: Vec<&Attachment> = known.iter().filter(here).collect();
+        match known[..] {
+            [] => Ok(()),
+            [one] => {
+                self.network.interface = Some(one.interface.clone());
+                self.network.link.get_or_insert_with(|| one.link.clone());
+                Ok(())
+            }
+            [..] => {
+                let names: Vec<&str> = known.iter().map(|known| known.interface.as_str()).collect();
+                Err(Error::new(Kind::Usage, "take it away")
+                    .why(format_args!("it has {} there", names.join(" and ")))
+                    .remedy("say which with --interface"))
+            }
+        }
+    }
+
     fn station(&mut self, word: &str) -> Result<()> {
         let wrong = |why: NotA| Error::new(Kind::Usage, "read the last word").why(why);
         let (mac, vlan) = word.split_once('@').map_or((word, None), |(mac, id)| (mac, Some(id)));
@@ -215,6 +254,14 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// The name behind those of the interfaces that the engine gave to a container: nothing where it gave
+/// none, or is not known to have made it.
+fn beside_engine_s(container: &Container) -> Option<Ifname> {
+    container.docker.as_ref()?;
+    let joins = Joins::of(container).ok().filter(|joins| !joins.mode.is_some_and(stands_alone))?;
+    format!("eth{}", 1 + joins.further.len()).parse().ok()
 }
 
 /// What an interface plugged in there is, where nobody says; the database of Open vSwitch is behind
@@ -273,6 +320,24 @@ mod tests {
         for words in [&["dhcp"][..], &["x", "dhcp6"], &["dhcp6", "@0"], &["none", "dhcp6"]] {
             assert!(network(&["--bridge", "br1"], words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn beside_the_engine_s_interfaces_it_is_the_next() {
+        let name = |fields: &str| {
+            let text = format!(r#"{{"id":"web","image":"b"{fields}}}"#);
+            beside_engine_s(&serde_json::from_str(&text).unwrap()).map(|name| name.to_string())
+        };
+        let known = r#","docker":{"id":"1f0e"}"#;
+        assert_eq!(name(known).as_deref(), Some("eth1"), "Docker's bridge");
+        let two = format!(r#"{known},"networks":["back","front"]"#);
+        assert_eq!(name(&two).as_deref(), Some("eth2"));
+        for alone in ["none", "host", "container:db"] {
+            assert_eq!(name(&format!(r#"{known},"network_mode":"{alone}""#)), None, "{alone}");
+        }
+        let leased = format!(r#"{known},"addresses":["fd00::1/64"]"#);
+        assert_eq!(name(&leased), None, "made without a network");
+        assert_eq!(name(""), None, "no engine's");
     }
 
     #[test]
