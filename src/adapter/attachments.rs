@@ -149,7 +149,11 @@ impl Attachments {
     /// The directory at `dir`, made if it is not there and readable for nobody else.
     pub fn open(dir: &Path) -> Result<Attachments> {
         let doing = || format!("make directory {}", dir.display());
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).doing(doing())?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir).doing(doing());
+        made.map_err(|why| match why.kind() {
+            Kind::NotPermitted => why.remedy("run as root, or name another --state"),
+            _ => why,
+        })?;
         Ok(Attachments { dir: dir.to_owned(), disk: Some(Disk::start(dir)?) })
     }
 

@@ -57,7 +57,11 @@ impl Netns {
     /// The namespace that the file at `path` stands for.
     pub fn open(path: &Path) -> Result<Netns> {
         let doing = format!("open network namespace {}", path.display());
-        Netns::checked(File::open(path).doing(&doing)?, &doing)
+        let open = File::open(path).doing(&doing).map_err(|why| match why.kind() {
+            Kind::NotPermitted => why.remedy("run as root, or see SECURITY in unionize(1)"),
+            _ => why,
+        });
+        Netns::checked(open?, &doing)
     }
 
     /// The namespace of process `pid`, if that process belongs to the container `id`.

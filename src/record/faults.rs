@@ -126,10 +126,8 @@ impl Faults {
 fn told(why: &serde_json::Error, json: &str) -> String {
     let text = why.to_string();
     let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
-    if let Some((_, expected)) = text.rsplit_once(", expected ")
-        && (text.starts_with("invalid type: ") || text.starts_with("invalid value: "))
-    {
-        return format!("{} is not {}", Short(json), in_words(expected));
+    if let Some(said) = of_another_type(text, json) {
+        return said;
     }
     let (head, tail) =
         (text.char_indices().nth(2 * Short::LONGEST), text.char_indices().nth_back(Short::LONGEST));
@@ -140,6 +138,13 @@ fn told(why: &serde_json::Error, json: &str) -> String {
         _ if text.contains('"') => text.to_owned(),
         _ => format!("{text} in {}", Short(json)),
     }
+}
+
+/// A parser's message about a value of another type than its field has; nothing for any other.
+pub(super) fn of_another_type(text: &str, json: &str) -> Option<String> {
+    let (_, expected) = text.rsplit_once(", expected ")?;
+    let is_that = text.starts_with("invalid type: ") || text.starts_with("invalid value: ");
+    is_that.then(|| format!("{} is not {}", Short(json), in_words(expected)))
 }
 
 /// What serde calls a type, for people.

@@ -16,6 +16,8 @@ use serde::ser::{Error as _, SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::faults::of_another_type;
+
 /// The fields of one JSON object in the order they came, values unparsed: pieces of the text that
 /// the object was read from.
 ///
@@ -336,6 +338,9 @@ fn twice<E: serde::de::Error>(name: &str) -> E {
 fn told(why: &serde_json::Error, value: &str) -> String {
     let text = why.to_string();
     let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text).to_owned();
+    if let Some(said) = of_another_type(&text, value) {
+        return said;
+    }
     if text.contains('"') || value.len() > 80 { text } else { format!("{text} in {value}") }
 }
 
@@ -525,7 +530,9 @@ mod tests {
     fn all_that_is_wrong_is_told_at_once() {
         let object = Object::parse(r#"{"name":7,"tags":"x"}"#).unwrap();
         let wrong = Sample::try_from(object).unwrap_err();
-        for part in ["\"size\" is missing", "\"name\"", "\"tags\""] {
+        for part in
+            ["\"size\" is missing", "\"name\": 7 is not a string", "\"tags\": \"x\" is not a list"]
+        {
             assert!(wrong.contains(part), "{wrong}");
         }
         assert_eq!(Sample::accepts("size", "3"), Some(true));

@@ -1,5 +1,6 @@
 //! What the ledger answers. It is opened so that asking can change nothing.
 
+use std::fs::File;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -20,6 +21,8 @@ impl Ledger {
     pub fn open_to_ask(path: &Path) -> Result<Ledger> {
         let open = || -> Result<Ledger> {
             let whole = path.canonicalize().doing("open")?;
+            // What the system has against it, which SQLite does not say.
+            File::open(&whole).doing("open")?;
             let db = match connect(&whole, "mode=ro") {
                 // SQLite makes files beside a ledger that nobody has open. Where it may not, the
                 // ledger is read as it lies there.

@@ -164,7 +164,7 @@ impl<F: Form> Appended<F> {
             Kind::NotPermitted => Kind::NotPermitted,
             _ => Kind::Unavailable,
         };
-        let remedy = "what is leased is unknown, which is not nothing";
+        let remedy = "what is leased is unknown, so no lease ends by this";
         let why = Error::new(kind, why).remedy(remedy).at(self.path.display());
         let since = self.unknown.as_ref().map_or_else(Instant::now, |unknown| unknown.since);
         self.unknown = Some(Unknown { since, why, patience });

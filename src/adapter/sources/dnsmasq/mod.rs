@@ -193,7 +193,7 @@ impl Source for Dnsmasq {
                         Kind::NotPermitted => Kind::NotPermitted,
                         _ => Kind::Unavailable,
                     };
-                    let remedy = "what is leased is unknown, which is not nothing";
+                    let remedy = "what is leased is unknown, so no lease ends by this";
                     let why = Error::new(kind, why).remedy(remedy);
                     return Ok(self.unknown(why, Duration::ZERO));
                 }
