@@ -139,9 +139,10 @@ stop_docker() {
 }
 
 # Finds cargo: the one of the user who called sudo, if the checkout is theirs, so that target/ and
-# the downloads stay theirs; otherwise root's.
+# the downloads stay theirs; otherwise root's. One that is older than Cargo.toml asks for, as those
+# of the distributions are, is refused.
 find_cargo() {
-    local home tools
+    local home tools wanted found
     builder=root
     if [[ -n ${SUDO_USER:-} && $(stat -c %U .) == "$SUDO_USER" ]]; then
         builder=$SUDO_USER
@@ -151,8 +152,11 @@ find_cargo() {
         [[ ! -x $tools/bin/cargo ]] || PATH=$tools/bin:$PATH
     done
     export CARGO_HOME=${CARGO_HOME:-$home/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$home/.rustup}
-    type -P cargo >/dev/null ||
-        fail "there is no cargo; install it from https://rustup.rs or with apt-get install cargo"
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    type -P cargo >/dev/null || fail "there is no cargo; install Rust $wanted from https://rustup.rs"
+    found=$(as_builder cargo --version | cut -d ' ' -f 2)
+    printf '%s\n' "$wanted" "$found" | sort --version-sort --check=quiet ||
+        fail "cargo $found is too old; install Rust $wanted from https://rustup.rs"
 }
 
 # Runs a command as the user whose cargo it is.
