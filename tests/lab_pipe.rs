@@ -130,7 +130,7 @@ impl World {
     }
 
     fn attachments(&self) -> usize {
-        let files = fs::read_dir(self.file("state/links")).into_iter().flatten().flatten();
+        let files = fs::read_dir(self.file("state/attachments")).into_iter().flatten().flatten();
         files.filter(|file| file.file_name() != ".lock").count()
     }
 
