@@ -25,7 +25,7 @@ use leasepipe::stage::cccf_diff::{self, Format, Sides};
 #[derive(clap::Parser)]
 #[command(name = "cccf-diff", version, after_long_help = EXAMPLE)]
 pub struct Args {
-    /// What is there: a file, or a stream such as <(docker-cccf --follow)
+    /// What is there: a file, or a stream such as <(docker-cccf --owner NAME --follow)
     #[arg(long, value_name = "FILE")]
     current: PathBuf,
     /// Take the end of standard input for the end of a full listing

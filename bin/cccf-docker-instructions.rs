@@ -54,7 +54,7 @@ enum Format {
 }
 
 const EXAMPLE: &str = "Example:
-  cccf-diff --current <(docker-cccf --owner edge) --complete < app.json \\
+  cccf-diff --current <(docker-cccf --owner edge) --complete < wanted.json \\
     | cccf-docker-instructions --owner edge --print0 | xargs -0 -n1 sh -c";
 
 fn main() -> ExitCode {

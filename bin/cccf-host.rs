@@ -42,7 +42,7 @@ pub struct Args {
 }
 
 const EXAMPLE: &str = "Example:
-  cccf-diff --current <(docker-cccf --owner edge) < app.json | cccf-host --hosts hosts.json";
+  cccf-diff --current <(docker-cccf --owner edge) < wanted.json | cccf-host --hosts hosts.json";
 
 fn main() -> ExitCode {
     cli::main(run)

@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 const EXAMPLE: &str = "Example:
-  cccf-scale < app.json | cccf-diff --current <(docker-cccf --owner edge) | container-run";
+  cccf-scale < wanted.json | cccf-diff --current <(docker-cccf --owner edge) | container-run";
 
 fn main() -> ExitCode {
     cli::main(run)

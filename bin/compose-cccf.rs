@@ -26,10 +26,10 @@ pub struct Args {
     /// The compose files
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Name of the project; default: the files' name, or their directory's
+    /// Name of the project [default: the files' name, or their directory's]
     #[arg(long, value_name = "NAME", value_parser = project)]
     project: Option<String>,
-    /// Directory that relative paths in the files are of; default: that of the first file
+    /// Directory that relative paths in the files are of [default: that of the first file]
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
     /// Include the services of this profile; "*" means all

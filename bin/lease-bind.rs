@@ -68,7 +68,7 @@ pub struct Names {
 }
 
 const EXAMPLE: &str = "Example:
-  unionize --bridge br1 < changes | lease-bind --reserve dnsmasq:/var/lib/leasepipe/reserved
+  unionize --bridge br1 < changes.json | lease-bind --reserve dnsmasq:/etc/leasepipe/hosts.d
   lease-bind who fd00:1::15e --at 2026-11-21T12:00:00Z --table";
 
 fn main() -> ExitCode {

@@ -13,7 +13,7 @@ use leasepipe::stage::lease_hook::{Call, run};
 ///
 /// Called by the server for each event: by dnsmasq as its dhcp-script, by Kea through its hooks library
 /// run_script. What is told of a lease is left in a directory, one file for each address or prefix, so
-/// it does not matter whether lease-watch runs. The server is never failed: whatever goes wrong with
+/// it does not matter whether lease-watch runs. The server never sees a failure: whatever goes wrong with
 /// an event is told on standard error, and the exit status is 0.
 ///
 /// Under leasefile-ro of dnsmasq the spool is the server's lease database. When the server starts it
@@ -45,7 +45,7 @@ pub struct Args {
 
 const EXAMPLE: &str = "Example:
   dnsmasq --dhcp-script=/usr/local/bin/lease-hook …
-  lease-hook --spool /var/lib/leasepipe/leases init";
+  lease-watch --source dnsmasq-script:/var/lib/leasepipe/leases --follow --table";
 
 fn main() -> ExitCode {
     cli::main(work)

@@ -1,4 +1,4 @@
-complete -c cccf-diff -l current -d 'What is there: a file, or a stream such as <(docker-cccf --follow)' -r -F
+complete -c cccf-diff -l current -d 'What is there: a file, or a stream such as <(docker-cccf --owner NAME --follow)' -r -F
 complete -c cccf-diff -l owner -d 'Consider only this owner\'s containers; without it, every owner\'s' -r
 complete -c cccf-diff -l max-remove -d 'Refuse a listing that would remove more containers, or of four and more a larger share' -r
 complete -c cccf-diff -l settle -d 'Ask again for a change that does not show within this time, then later each time' -r

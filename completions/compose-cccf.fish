@@ -1,5 +1,5 @@
-complete -c compose-cccf -l project -d 'Name of the project; default: the files\' name, or their directory\'s' -r
-complete -c compose-cccf -l directory -d 'Directory that relative paths in the files are of; default: that of the first file' -r -F
+complete -c compose-cccf -l project -d 'Name of the project [default: the files\' name, or their directory\'s]' -r
+complete -c compose-cccf -l directory -d 'Directory that relative paths in the files are of [default: that of the first file]' -r -F
 complete -c compose-cccf -l profile -d 'Include the services of this profile; "*" means all' -r
 complete -c compose-cccf -l service -d 'Only this service and those that it depends on' -r
 complete -c compose-cccf -l env -d 'Set a variable of the files; without a value, to that of this process' -r

@@ -25,7 +25,7 @@ complete -c container-run -l lease-ends -d 'With --reap, read leases and keep th
 complete -c container-run -l pause-on-failure -d 'Take away no more of a group\'s containers when one has failed'
 complete -c container-run -l insecure -d 'Speak without encryption to engines at tcp:// whose host names no "tls" directory'
 complete -c container-run -l dry-run -d 'Change nothing, and write into each record the steps that would be taken'
-complete -c container-run -l reap -d 'Ask for no changes: remove this owner\'s containers that are past their time, and write a change for each'
+complete -c container-run -l reap -d 'Read no changes: remove this owner\'s containers that are past their time, and write a change for each'
 complete -c container-run -l table -d 'Print a table for people instead of records'
 complete -c container-run -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c container-run -s V -l version -d 'Print version'

@@ -27,7 +27,7 @@ use ends::Ends;
 /// What is to be removed.
 #[derive(clap::Args, Clone, Debug)]
 pub struct AskedToReap {
-    /// Ask for no changes: remove this owner's containers that are past their time, and write a change for each
+    /// Read no changes: remove this owner's containers that are past their time, and write a change for each
     #[arg(long, conflicts_with = "action")]
     pub reap: bool,
     /// With --reap, host records, in a file or in an etcd: on all of them; without it, on this machine
