@@ -48,6 +48,7 @@ const AHEAD: usize = 16;
 pub fn run(stdio: Stdio, sides: &Sides, policy: Policy, format: Format) -> Result<bool> {
     let Stdio { reader, output, report } = stdio;
     let current = Reader::open(sides.current)
+        .map_err(|e| if e.kind() == Kind::NotFound { e.into_usage() } else { e })
         .map_err(|e| e.at(format_args!("--current {}", sides.current.display())))?;
     let whole_file = !std::fs::metadata(sides.current)
         .is_ok_and(|meta| meta.file_type().is_fifo() || meta.file_type().is_socket())

@@ -154,10 +154,14 @@ fn mark(path: &Path) -> Option<Mark> {
 fn taken(at: &HostsAt) -> Result<Vec<Host>> {
     let hosts = super::read(at)?;
     super::no_host_twice(&hosts)?;
-    match hosts.is_empty() {
-        true => Err(Error::new(Kind::BadInput, "there is no host")),
-        false => Ok(hosts),
+    if !hosts.is_empty() {
+        return Ok(hosts);
     }
+    let why = Error::new(Kind::BadInput, "there is no host").remedy("enter one with host-add");
+    Err(match at {
+        HostsAt::File(path) => why.at(path.display()),
+        HostsAt::Etcd(_) | HostsAt::One(_) => why,
+    })
 }
 
 #[cfg(test)]

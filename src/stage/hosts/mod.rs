@@ -68,7 +68,9 @@ fn of_file(path: &Path) -> Result<Vec<Host>> {
             Found::Record(_, Record::Host(host)) => hosts.push(host),
             Found::Record(_, Record::Checkpoint(_)) => (),
             Found::Record(line, _) => {
-                let what = Error::new(Kind::BadInput, "record is no host");
+                let what = Error::new(Kind::BadInput, "record is no host")
+                    .why("its kind is not \"host\"")
+                    .remedy("write hosts there with host-add");
                 return Err(what.at(format_args!("{}:{line}", reader.name())));
             }
             Found::Bad(why) => return Err(why),

@@ -161,7 +161,7 @@ fn find(named: &Named, id: &ContainerId, goes: bool) -> Result<Container> {
     match engine.find(id)? {
         Some(found) => Ok(*found.container),
         None if goes => Ok(stand_in(id)),
-        None => Err(Error::new(Kind::NotFound, "find it")
+        None => Err(Error::new(Kind::NotFound, "find the container")
             .why(format_args!("{} has no container of that name", named.host))),
     }
 }
@@ -198,7 +198,7 @@ impl Options {
         for (at, word) in words.iter().enumerate() {
             match word.parse::<Addressing>() {
                 Ok(address) => addresses.push(address),
-                Err(_) if at + 1 == words.len() => self.station(word)?,
+                Err(why) if at + 1 == words.len() => self.station(word, &why)?,
                 Err(why) => return Err(Error::new(Kind::Usage, "read ADDRESS").why(why)),
             }
         }
@@ -243,11 +243,16 @@ impl Options {
         }
     }
 
-    fn station(&mut self, word: &str) -> Result<()> {
+    /// Takes the last word for who and where it is, as it is no address.
+    fn station(&mut self, word: &str, no_address: &NotA) -> Result<()> {
         let wrong = |why: NotA| Error::new(Kind::Usage, "read the last word").why(why);
+        let neither = |_| {
+            Error::new(Kind::Usage, "read the last word")
+                .why(format_args!("{no_address}, nor MAC, @VLAN or MAC@VLAN"))
+        };
         let (mac, vlan) = word.split_once('@').map_or((word, None), |(mac, id)| (mac, Some(id)));
         if !mac.is_empty() {
-            self.network.mac = Some(mac_of(mac).map_err(wrong)?);
+            self.network.mac = Some(mac_of(mac).map_err(neither)?);
         }
         if let Some(vlan) = vlan {
             self.network.vlan = Some(vlan.parse::<VlanId>().map_err(wrong)?);
@@ -320,6 +325,8 @@ mod tests {
         for words in [&["dhcp"][..], &["x", "dhcp6"], &["dhcp6", "@0"], &["none", "dhcp6"]] {
             assert!(network(&["--bridge", "br1"], words).is_err(), "{words:?}");
         }
+        let told = network(&["--bridge", "br1"], &["192.0.2.5"]).unwrap_err();
+        assert!(told.contains("ADDRESS/LENGTH") && told.contains("MAC@VLAN"), "{told}");
     }
 
     #[test]
