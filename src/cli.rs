@@ -28,6 +28,7 @@ pub fn main<A: Parser>(work: fn(A, &Report) -> Result<()>) -> ExitCode {
         Ok(args) => args,
         Err(mut why) => {
             keep_secret(&mut why);
+            say_where(&mut why);
             let told = why.print();
             return match why.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if told.is_ok() => Exit::Done,
@@ -49,6 +50,16 @@ fn keep_secret(why: &mut clap::Error) {
     {
         let shown = ContextValue::String(format!("{before}://…@{place}"));
         why.insert(ContextKind::InvalidValue, shown);
+    }
+}
+
+/// Says where an option of a subcommand belongs when it stands before that.
+fn say_where(why: &mut clap::Error) {
+    if let Some(ContextValue::String(sub)) = why.get(ContextKind::InvalidSubcommand)
+        && why.kind() == ErrorKind::ArgumentConflict
+    {
+        let tip = format!("options stand behind '{sub}'").into();
+        why.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }
 }
 

@@ -263,6 +263,9 @@ fn what_is_no_ledger_answers_nothing_and_none_is_made() {
     for wrong in ["list --reserve none", "list --retain 1d", "who ::1 --owner x"] {
         assert_eq!(place.ask(wrong).status, 64, "{wrong}");
     }
+    let before = program::run(PROGRAM, &["--ledger", &place.ledger(), "list"], "");
+    assert_eq!(before.status, 64);
+    assert!(before.told.contains("options stand behind 'list'"), "{}", before.told);
 }
 
 #[test]
