@@ -60,7 +60,7 @@ impl World {
         let mut command = self.lab.command(script);
         command
             .env("PATH", path)
-            .env("LEASEPIPE_LEASES", leases)
+            .env("LEASEPIPE_SOURCE", format!("dnsmasq:{}", leases.display()))
             .env("LEASEPIPE_HOSTSDIR", self.hosts())
             .env("LEASEPIPE_TEMPLATE", self.file("app.json"))
             .env("LEASEPIPE_OWNER", self.docker.owner())

@@ -381,8 +381,12 @@ fn check(text: &str, place: &str) -> usize {
     count
 }
 
-/// The words with a value for an option whose value was cut away with a `<( )`.
+/// The words with a value for an option whose value was cut away with a `<( )`, and one of the right
+/// form for a source that is a variable.
 fn given(mut words: Vec<String>) -> Vec<String> {
+    if let Some(at) = words.windows(2).position(|two| two == ["--source", "x"]) {
+        words[at + 1] = "dnsmasq:x".to_owned();
+    }
     if words.last().is_some_and(|word| word == "--current" || word == "--hosts") {
         words.push("/dev/fd/63".to_owned());
     }
