@@ -206,7 +206,7 @@ impl Course {
         self.tries = Some(Tries { ask, last: now, wait });
         // No longer than the question makes sense: then comes the next.
         let over = match ask {
-            Ask::Renew => self.terms.rebind,
+            Ask::Renew | Ask::Confirm => self.terms.rebind,
             Ask::Rebind if now < self.terms.end => self.terms.end,
             _ => NEVER,
         };

@@ -146,6 +146,14 @@ fn a_doubt_asks_once_whether_the_link_is_the_same() {
 }
 
 #[test]
+fn a_doubt_does_not_hold_up_who_is_to_be_asked_for_more_time() {
+    let mut course = Course::new(terms(0, 2, 4, 12), 0.0, false);
+    course.doubted(secs(1), secs(0));
+    let confirm = course.attempt(secs(1), &mut Random::seeded(7));
+    assert_eq!(confirm, Attempt { ask: Ask::Confirm, patience: secs(3) });
+}
+
+#[test]
 fn a_link_that_comes_back_is_a_new_chance() {
     let mut random = Random::seeded(1);
     let mut course = Course::new(terms(0, 10, 16, 20), 0.5, false);
