@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// The shortest first wait, for terms of less than a minute.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The longest wait between two Solicits (SOL_MAX_RT).
+/// The longest wait between two Solicits (SOL_MAX_RT), unless servers set another.
 const LONGEST_SOLICIT: Duration = Duration::from_secs(3600);
 
 /// For how long one question is open. CNF_MAX_RD is the same.
@@ -127,13 +127,24 @@ pub struct Course {
     lost: bool,
     /// When to extend it although its time has not come.
     early: Duration,
+    /// The longest wait between two Solicits.
+    longest_solicit: Duration,
     tries: Option<Tries>,
 }
 
 impl Course {
     /// The course of a lease on these terms.
     pub fn new(terms: Terms, share: f64, has_prefix: bool) -> Course {
-        Course { terms, share, has_prefix, doubt: NEVER, lost: false, early: NEVER, tries: None }
+        Course {
+            terms,
+            share,
+            has_prefix,
+            doubt: NEVER,
+            lost: false,
+            early: NEVER,
+            longest_solicit: LONGEST_SOLICIT,
+            tries: None,
+        }
     }
 
     /// Its terms.
@@ -196,7 +207,7 @@ impl Course {
     pub fn attempt(&mut self, now: Duration, random: &mut Random) -> Attempt {
         let ask = self.ask(now).unwrap_or(Ask::Renew);
         let before = self.tries.filter(|tries| tries.ask == ask);
-        let longest = if ask == Ask::Lease { LONGEST_SOLICIT } else { LONGEST };
+        let longest = if ask == Ask::Lease { self.longest_solicit } else { LONGEST };
         let wait = match before {
             None => self.first_wait(ask),
             Some(tries) => (tries.wait * 2).min(longest),
@@ -226,7 +237,8 @@ impl Course {
 
     /// A server has given these terms.
     pub fn extended(&mut self, terms: Terms) {
-        *self = Course::new(terms, self.share, self.has_prefix);
+        let longest_solicit = self.longest_solicit;
+        *self = Course { longest_solicit, ..Course::new(terms, self.share, self.has_prefix) };
     }
 
     /// A server has said whether the addresses fit the link.
@@ -255,6 +267,11 @@ impl Course {
     pub fn hurried(&mut self, now: Duration, spread: Duration) {
         let left = self.renewal().saturating_sub(now) / 2;
         self.early = now.saturating_add(spread.min(left).mul_f64(self.share));
+    }
+
+    /// Servers have set SOL_MAX_RT (section 21.24).
+    pub fn limited(&mut self, longest_solicit: Duration) {
+        self.longest_solicit = longest_solicit;
     }
 
     /// A server is there again: what has found none need not wait longer than the first time.

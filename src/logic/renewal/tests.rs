@@ -112,6 +112,25 @@ fn without_an_answer_the_waits_double_and_each_stage_begins_anew() {
     }
 }
 
+/// RFC 8415 section 21.24.
+#[test]
+fn servers_say_how_often_they_are_asked_for_a_lease() {
+    let longest = |limit: Option<u64>| {
+        let mut course = Course::new(Terms::none(), 0.0, false);
+        // It holds for what is leased after that, too.
+        course.extended(terms(0, 1800, 2880, 3600));
+        limit.map(secs).into_iter().for_each(|limit| course.limited(limit));
+        course.extended(terms(0, 1800, 2880, 3600));
+        let asked = unanswered(course, 400_000).into_iter();
+        let asked = asked.filter(|(_, ask)| *ask == Ask::Lease).map(|(at, _)| at);
+        let asked: Vec<u64> = asked.collect();
+        asked.windows(2).map(|two| two[1] - two[0]).max().unwrap()
+    };
+    assert!((3240..=3961).contains(&longest(None)), "{}", longest(None));
+    assert!((54..=67).contains(&longest(Some(60))));
+    assert!((77_760..=95_041).contains(&longest(Some(86_400))));
+}
+
 #[test]
 fn short_terms_have_short_waits() {
     let asked = unanswered(Course::new(terms(0, 10, 16, 20), 0.0, false), 21);

@@ -1,7 +1,7 @@
 //! The exchanges that are in the air: one thread has them all.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::adapter::dhcp6::{Exchange, Outcome, Progress};
 use crate::error::Result;
@@ -12,6 +12,16 @@ struct Flight<T> {
     aboard: T,
     /// When it has to be looked at, unless something comes in before.
     until: Instant,
+}
+
+/// One that has ended.
+pub struct Ended<T> {
+    /// What was aboard.
+    pub aboard: T,
+    /// How it went.
+    pub outcome: Result<Outcome>,
+    /// The longest time between two Solicits, where servers have set it.
+    pub sol_max_rt: Option<Duration>,
 }
 
 /// The exchanges that are in the air, each with something aboard.
@@ -54,7 +64,7 @@ impl<T> Air<T> {
     }
 
     /// Sends what is due, and hands out those that have ended.
-    pub fn pass(&mut self, now: Instant) -> Vec<(T, Result<Outcome>)> {
+    pub fn pass(&mut self, now: Instant) -> Vec<Ended<T>> {
         let mut ended = Vec::new();
         let mut at = 0;
         while at < self.flights.len() {
@@ -69,7 +79,8 @@ impl<T> Air<T> {
                     at += 1;
                 }
                 Progress::Done(outcome) => {
-                    ended.push((self.flights.swap_remove(at).aboard, outcome));
+                    let Flight { exchange, aboard, .. } = self.flights.swap_remove(at);
+                    ended.push(Ended { aboard, outcome, sol_max_rt: exchange.sol_max_rt() });
                 }
             }
         }

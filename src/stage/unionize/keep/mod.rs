@@ -36,7 +36,7 @@ use crate::logic::renewal::{Agenda, Attempt, Now, Outcome, Watch};
 use crate::pipe::{Output, Report};
 use crate::random::Random;
 use crate::record::Ifname;
-use air::Air;
+use air::{Air, Ended};
 pub use engines::Engines;
 use engines::News;
 use hands::Hands;
@@ -235,7 +235,10 @@ impl<'a> Service<'a> {
         loop {
             let now = now();
             self.heed_clocks(now);
-            for (aboard, outcome) in self.air.pass(Instant::now()) {
+            for Ended { aboard, outcome, sol_max_rt } in self.air.pass(Instant::now()) {
+                if let Some(longest) = sol_max_rt {
+                    self.agenda.change(&aboard.which(), |course| course.limited(longest));
+                }
                 self.hands.order(Order::Land(aboard, outcome), true);
             }
             self.hand_out(now);

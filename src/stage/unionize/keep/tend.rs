@@ -33,6 +33,13 @@ pub struct Aboard {
     _held: Held,
 }
 
+impl Aboard {
+    /// What is asked for.
+    pub fn which(&self) -> Which {
+        Which::of(&self.known.link, Family::Six)
+    }
+}
+
 /// What came of the wish to ask.
 pub enum TakeOff {
     /// The sockets are open.
@@ -107,7 +114,7 @@ pub fn work(unionize: &Unionize<'_>, engines: &Engines, order: Order) -> Done {
             Done::Asked(which, taken)
         }
         Order::Land(aboard, outcome) => {
-            let which = Which::of(&aboard.known.link, Family::Six);
+            let which = aboard.which();
             Done::Landed(which, land(keeper, *aboard, outcome))
         }
         Order::Look { link, may_go } => {
