@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use dhcproto::v4::MessageType;
+use ipnet::Ipv4Net;
 
 use super::Client;
 use super::lease::{Held, Lease};
@@ -248,6 +249,12 @@ impl Machine {
     /// The lease that an answer offers or gives, if an honest server would.
     fn judge(&self, now: Duration, answer: &Answer) -> Option<Lease> {
         let times = answer.times()?;
+        let prefix_len = answer.prefix_len()?;
+        let own = Ipv4Net::new(answer.address, prefix_len).ok()?;
+        // What is sent to one of these comes to no router; but see RFC 3021.
+        let special = [own.network(), own.broadcast()];
+        let special = if prefix_len <= 30 { &special[..] } else { &[] };
+        let is_router = |router: &Ipv4Addr| *router != answer.address && !special.contains(router);
         let options = &answer.options;
         // RFC 3442: with these the router option must be ignored.
         let routes = options.routes(121);
@@ -256,9 +263,12 @@ impl Machine {
                 let to_all = routes.iter().find(|(net, _)| net.prefix_len() == 0);
                 to_all.map(|(_, router)| *router).filter(|router| !router.is_unspecified())
             }
-            None => options.stations(3).first().copied(),
+            None => options.stations(3).into_iter().find(is_router),
         };
-        let others = routes.unwrap_or_default().into_iter();
+        let others = routes.unwrap_or_default().into_iter().filter(|(net, router)| {
+            let is_taken = router.is_unspecified() || is_router(router);
+            is_taken && net.prefix_len() > 0 && !net.addr().is_loopback()
+        });
         let mut search = options.domains(119);
         // A client may search the domain that it is in (RFC 3397 section 2 has the list override it).
         if search.is_empty() {
@@ -267,12 +277,12 @@ impl Machine {
         Some(Lease {
             server: answer.server,
             address: answer.address,
-            prefix_len: answer.prefix_len()?,
+            prefix_len,
             t1: times.t1,
             t2: times.t2,
             valid: times.valid,
-            router: router.filter(|router| *router != answer.address),
-            routes: others.filter(|(net, _)| net.prefix_len() > 0).collect(),
+            router: router.filter(is_router),
+            routes: others.collect(),
             dns_servers: options.stations(6),
             search,
             mtu: options.short(26).filter(|mtu| *mtu >= 576),

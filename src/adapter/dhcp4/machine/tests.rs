@@ -354,6 +354,14 @@ fn what_a_server_tells_beside_the_address_is_checked() {
     assert_eq!(with_routes.router, Some(Ipv4Addr::new(192, 0, 2, 2)));
     assert_eq!(with_routes.routes.len(), 1);
     assert_eq!(lease(&[&[3, 4], &ADDRESS]).router, None, "the client itself");
+    // What the kernel refuses to send to, or would send nowhere, costs no more than itself.
+    let routers = lease(&[&[3, 12, 192, 0, 2, 255, 192, 0, 2, 0, 192, 0, 2, 9]]);
+    assert_eq!(routers.router, Some(Ipv4Addr::new(192, 0, 2, 9)));
+    let to = |router: u8| [24, 198, 51, router, 192, 0, 2, router];
+    let loopback = [8, 127, 192, 0, 2, 9];
+    let routes = [&[121, 38][..], &to(255), &to(0), &to(50), &loopback, &to(9)].concat();
+    let kept: Vec<String> = lease(&[&routes]).routes.iter().map(|r| format!("{r:?}")).collect();
+    assert_eq!(kept, ["(198.51.9.0/24, 192.0.2.9)"]);
     assert_eq!(lease(&[&[26, 2, 0, 68]]).mtu, None);
     assert_eq!(lease(&[&[26, 2, 5, 120]]).mtu, Some(1400));
     let names = |options: &[&[u8]]| {
