@@ -352,6 +352,28 @@ fn what_a_killed_run_left_half_done_is_ended_by_the_next() {
 }
 
 #[test]
+fn replacements_at_once_are_all_done() {
+    let Some(docker) = Docker::or_skip("replacements_at_once_are_all_done") else { return };
+    let old = document(&docker, "a");
+    done(container_run(&docker, &[], std::slice::from_ref(&old)));
+    for round in 0..8 {
+        let new = with(old.clone(), "env", json!([format!("ROUND={round}")]));
+        let begin = |after: u64| {
+            std::thread::sleep(Duration::from_millis(after));
+            let mut command = Command::new(bin!("container-run"));
+            let mut run = Running::start(command.args(["--owner", docker.owner()]));
+            run.send(&change("replace", &new));
+            run
+        };
+        let runs = [0, 40, 70].map(|after| begin(after + 5 * round));
+        for run in runs {
+            assert_eq!(done(run.finish())["container"]["env"], new["env"], "{round}");
+        }
+        assert_eq!(docker.names(), [old["id"].as_str().unwrap()], "{round}");
+    }
+}
+
+#[test]
 fn a_start_is_waited_for_until_it_is_healthy() {
     let Some(docker) = Docker::or_skip("a_start_is_waited_for_until_it_is_healthy") else { return };
     let healthy = ["--wait", "healthy"];

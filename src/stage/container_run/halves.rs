@@ -3,10 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::hand::Hand;
+use super::hand::{Hand, PAUSE};
 use crate::adapter::docker::{Engine, Found, Half, HalfDone};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::record::{ContainerId, Owner};
+
+/// How often it is looked at what is left half replaced, when others change that meanwhile.
+const MENDS: u32 = 5;
 
 /// The containers of which halves are about, by engine. An engine is asked once, so that a change
 /// whose container has none costs no question.
@@ -58,6 +61,20 @@ impl Hand<'_> {
     /// nothing has the name, it is the new one's, and the old one goes. In all other cases the new one
     /// was not done with.
     pub(super) fn mend(&self, id: &ContainerId) -> Result<()> {
+        let mut outcome = self.try_to_mend(id);
+        for tries in 1..MENDS {
+            match &outcome {
+                // The run that was taken for a killed one is at work, or another one mends the same.
+                Err(why) if matches!(why.kind(), Kind::Refused | Kind::NotFound) => (),
+                _ => break,
+            }
+            std::thread::sleep(PAUSE * tries);
+            outcome = self.try_to_mend(id);
+        }
+        outcome
+    }
+
+    fn try_to_mend(&self, id: &ContainerId) -> Result<()> {
         let old = self.half(id, Half::Old)?;
         match (self.engine.find(id)?, &old) {
             (None, Some(old)) => {

@@ -293,7 +293,7 @@ impl Hand<'_> {
 
     fn is_gone(&self, found: &Found) -> bool {
         let now = self.engine.find(&found.container.id);
-        now.is_ok_and(|now| now.is_none_or(|now| now.docker_id != found.docker_id))
+        now.is_ok_and(|now| now.is_none_or(|now| now.docker_id != found.docker_id || !stays(&now)))
     }
 
     /// # Errors

@@ -80,9 +80,10 @@ impl Hand<'_> {
         }
     }
 
-    /// Whether a container is known not to be there any more.
+    /// Whether a container is known not to be there any more, or is being taken away.
     fn is_lost(&self, docker_id: &str) -> bool {
-        matches!(self.engine.look(&[docker_id.to_owned()]).pop(), Some(Ok(None)))
+        let looked = self.engine.look(&[docker_id.to_owned()]).pop();
+        matches!(looked, Some(Ok(found)) if found.as_ref().is_none_or(|found| !stays(found)))
     }
 
     /// Starts the new one, waits for it, and gives it its name.
