@@ -112,6 +112,35 @@ fn an_engine_that_fails_what_is_done_on_all_is_not_waited_for_again() {
 }
 
 #[test]
+fn one_that_goes_is_not_waited_for_when_it_has_gone() {
+    // Somebody else takes it away, and the engine forgets who waits for that.
+    let engine = Engine::new("forgets", |path| match path {
+        "/containers/a/json" => {
+            let mut web = inspected("a", "a1");
+            web["Config"]["Labels"] = json!({
+                "leasepipe.owner": "edge",
+                "leasepipe.declared": r#"{"id":"a","image":"x"}"#,
+            });
+            ok(web)
+        }
+        "/containers/a1" => Some((409, r#"{"message":"removal is in progress"}"#.into())),
+        "/containers/a1/wait" => {
+            std::thread::sleep(std::time::Duration::from_secs(600));
+            None
+        }
+        "/containers/a1/json" => Some((404, r#"{"message":"No such container"}"#.into())),
+        "/containers/json" => ok(json!([])),
+        _ => Some((200, "{}".into())),
+    });
+    let host = json!({"id": "h", "url": engine.url()});
+    let gone = json!({"id": "a", "image": "x", "state": "absent", "host": host});
+    let begun = std::time::Instant::now();
+    let output = container_run(&["--owner", "edge"], &gone.to_string());
+    assert_eq!(records(&output)[0]["status"], "done", "{output:?}");
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn an_answer_that_does_not_end_fails_its_record_alone() {
     let endless = Engine::new("endless", |path| match path {
         "/_ping" | "/version" => Some((200, "{}".into())),

@@ -39,7 +39,7 @@ pub mod swarm;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error as Failure;
@@ -76,6 +76,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long it may take for the whole answer when it only has to look something up.
 const QUICK: Duration = REACH;
+
+/// How long it takes to look again whether a container that goes is there, if nothing is told of it.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How much of an id Docker writes where it shortens one.
 const SHORT_ID: usize = 12;
@@ -299,9 +302,20 @@ impl Engine {
             }
         };
         self.carrier.block_on(async {
-            match tokio::time::timeout(PATIENCE, gone).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(Error::new(Kind::TimedOut, "wait for container to go")),
+            let (until, mut gone) = (Instant::now() + PATIENCE, std::pin::pin!(gone));
+            loop {
+                if let Ok(outcome) = tokio::time::timeout(AGAIN, &mut gone).await {
+                    return outcome;
+                }
+                // Of one that goes while it is asked, an engine may never tell that it has gone.
+                match self.inspector.inspected(docker_id).await {
+                    Err(why) if is_missing(&why) => return Ok(()),
+                    _ if Instant::now() < until => (),
+                    _ => {
+                        return Err(Error::new(Kind::TimedOut, "wait for container to go")
+                            .why(format_args!("it is there after {} s", PATIENCE.as_secs())));
+                    }
+                }
             }
         })
     }
