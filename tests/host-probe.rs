@@ -363,6 +363,11 @@ fn what_does_not_answer_is_not_entered() {
         assert_eq!((done.status, done.records.len()), (status, 0), "{url}: {}", done.told);
         assert!(std::fs::File::open(&hosts).is_err());
     }
+    for url in ["ssh://nowhere.invalid", "unix:///nonexistent", "context:far"] {
+        let done = run(ADD, &[url, "--hosts", &hosts, "--tls", "/etc/tls"], "");
+        assert_eq!(done.status, 64, "{url}: {}", done.told);
+        assert!(done.told.contains(&format!("--tls: {url} is not at tcp://")), "{}", done.told);
+    }
 }
 
 #[test]

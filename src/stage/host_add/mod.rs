@@ -76,6 +76,11 @@ fn wanted(options: &Options) -> Result<Host> {
         return Err(Error::new(Kind::Usage, format_args!("\"{id}\" is no name for a host"))
             .remedy("name it with --id"));
     }
+    if options.tls.is_some() && !options.url.starts_with("tcp://") {
+        return Err(Error::new(Kind::Usage, "--tls")
+            .why(format_args!("{} is not at tcp://", options.url))
+            .remedy("leave it out"));
+    }
     let tls = options.tls.as_deref().map(|tls| std::path::absolute(tls).unwrap_or(tls.into()));
     let tls = tls.map(|path| match path.into_os_string().into_string() {
         Ok(path) => Ok(path),
