@@ -2,14 +2,15 @@
 //! does.
 
 mod program;
+mod script;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 
+use script::script;
 use serde_json::{Value, json};
 
 const MAIL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/alert-mail");
@@ -58,11 +59,9 @@ fn a_mail_holds_what_is_to_be_looked_at() {
         return;
     }
     let kept = PathBuf::from(program::file("alert-mail.txt", ""));
-    let sendmail = program::file(
-        "alert-sendmail",
-        &format!("#!/bin/sh\n{{ echo \"$@\"; cat; echo .; }} >> {}\n", kept.display()),
-    );
-    std::fs::set_permissions(&sendmail, PermissionsExt::from_mode(0o755)).unwrap();
+    let sendmail = program::file("alert-sendmail", "");
+    let keeps = format!("#!/bin/sh\n{{ echo \"$@\"; cat; echo .; }} >> {}\n", kept.display());
+    script(&sendmail, &keeps);
     let mut mail = Command::new(MAIL);
     mail.args(["ops@example.net", "root"]).env("ALERT_FROM", "watch@example.net");
     let output =

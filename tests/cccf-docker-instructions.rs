@@ -1,15 +1,16 @@
 //! cccf-docker-instructions as its users see it.
 
 mod program;
+mod script;
 
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use program::fed;
 use proptest::prelude::*;
+use script::script;
 use serde_json::{Value, json};
 
 const PATH: &str = env!("CARGO_BIN_EXE_cccf-docker-instructions");
@@ -44,8 +45,7 @@ fn with_a_docker_that_tells() -> &'static (PathBuf, OsString) {
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("docker-that-tells");
         std::fs::create_dir_all(&dir).unwrap();
         let docker = dir.join("docker");
-        std::fs::write(&docker, "#!/bin/sh\nprintf '=%s\\0' \"$@\"\nprintf '\\0'\n").unwrap();
-        std::fs::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+        script(&docker, "#!/bin/sh\nprintf '=%s\\0' \"$@\"\nprintf '\\0'\n");
         // Names for patterns to match.
         for name in ["a", "b", "aa", "ab", "a!"] {
             std::fs::write(dir.join(name), "").unwrap();

@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 
 mod engine;
 mod program;
+mod script;
 
 use engine::{Engine, ok};
 use program::{Running, file, run};
+use script::script;
 
 const PROBE: &str = env!("CARGO_BIN_EXE_host-probe");
 const ADD: &str = env!("CARGO_BIN_EXE_host-add");
@@ -376,14 +378,9 @@ fn ssh_is_given_no_word_that_it_could_take_for_another() {
     let words = ssh.join("words");
     let _ = std::fs::remove_dir_all(&ssh);
     std::fs::create_dir(&ssh).unwrap();
-    let script = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {}\n", words.display());
-    std::fs::write(
-        ssh.join("ssh"),
-        script + "echo 'Host key verification failed.' >&2\nexit 255\n",
-    )
-    .unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(ssh.join("ssh"), mode).unwrap();
+    let tells = format!("#!/bin/sh\nprintf '%s\\n' \"$@\" > {}\n", words.display());
+    let fails = "echo 'Host key verification failed.' >&2\nexit 255\n";
+    script(ssh.join("ssh"), &(tells + fails));
     let probe = |url: &str| {
         let path = format!("{}:{}", ssh.display(), std::env::var("PATH").unwrap());
         let output =

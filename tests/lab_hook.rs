@@ -1,14 +1,15 @@
 //! lease-hook and the source that reads what it leaves, with real servers that call it.
 
 mod lab;
+mod script;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use lab::{Kea, Lab, PATIENCE, Running, bin, eventually, root_or_skip, run, skipped};
+use script::script;
 use serde_json::{Value, json};
 
 /// A spool, and the script that calls lease-hook for it. Servers take a path alone.
@@ -19,12 +20,11 @@ struct Spool {
 
 impl Spool {
     fn new(lab: &Lab) -> Spool {
-        let (path, script) = (lab.dir().join("spool"), lab.dir().join("script"));
+        let (path, hook) = (lab.dir().join("spool"), lab.dir().join("script"));
         let (program, spool) = (bin!("lease-hook"), path.display());
         let text = format!("#!/bin/sh\nexec {program} --spool {spool} \"$@\"\n");
-        fs::write(&script, text).unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        Spool { path, script }
+        script(&hook, &text);
+        Spool { path, script: hook }
     }
 
     fn option(&self) -> String {

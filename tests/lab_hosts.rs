@@ -3,15 +3,16 @@
 
 mod lab;
 mod many_hosts;
+mod script;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lab::{Hosts, IMAGE, Running, bin, run};
+use script::script;
 use serde_json::{Value, json};
 
 /// How much longer than all else here an engine may be waited for that says nothing.
@@ -109,10 +110,9 @@ impl Helper {
             ("fails", "echo the keychain is locked; exit 1"),
         ];
         let mut helpers = serde_json::Map::new();
-        for (name, script) in all {
+        for (name, does) in all {
             let file = dir.join(format!("docker-credential-{name}"));
-            fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+            script(file, &format!("#!/bin/sh\n{does}\n"));
             helpers.insert(format!("{name}.invalid"), json!(name));
         }
         let config = json!({ "credHelpers": helpers });

@@ -1,13 +1,14 @@
 //! Images that hosts fetch from a real registry, which asks for a login.
 
 mod lab;
+mod script;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use lab::registry::{PASSWORD, USER};
 use lab::{Docker, Done, Registry, bin, run};
+use script::script;
 use serde_json::{Value, json};
 
 fn container_run(docker: &Docker, registry: &Registry, wanted: &[Value]) -> Done {
@@ -26,10 +27,9 @@ fn document(docker: &Docker, name: &str, image: &str) -> Value {
 }
 
 /// A program in the directory of the registry, which is in PATH, that is asked for logins.
-fn helper(registry: &Registry, script: &str) {
+fn helper(registry: &Registry, does: &str) {
     let file = registry.dir().join("docker-credential-lptest");
-    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    script(file, &format!("#!/bin/sh\n{does}\n"));
     registry.configure(r#"{"credHelpers": {"{REGISTRY}": "lptest"}}"#);
 }
 

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::lab::{Done, Hosts, IMAGE, PATIENCE, Running, bin, eventually, run};
+use crate::script::script;
 use serde_json::{Value, json};
 
 /// What the hosts are called.
@@ -29,8 +30,7 @@ impl Site {
         fs::create_dir(&dir).unwrap();
         symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/examples"), dir.join("examples")).unwrap();
         let mail = "#!/bin/sh\ncat >> mails\n";
-        fs::write(dir.join("sendmail"), mail).unwrap();
-        fs::set_permissions(dir.join("sendmail"), fs::Permissions::from_mode(0o755)).unwrap();
+        script(dir.join("sendmail"), mail);
         let ssh = hosts.base().join("ssh");
         let mut config = fs::read_to_string(ssh.join("ssh_config")).unwrap();
         for (host, rack) in (1..).zip(RACKS) {
@@ -74,7 +74,7 @@ impl Site {
 
     fn want(&self, scale: u32) {
         let app = json!({"id": "web", "image": IMAGE, "pull": "never", "scale": scale});
-        fs::write(self.dir.join("app.json"), app.to_string()).unwrap();
+        fs::write(self.dir.join("wanted.json"), app.to_string()).unwrap();
     }
 
     /// Where each of the containers runs, by the engines themselves.
